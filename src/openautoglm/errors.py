@@ -1,0 +1,235 @@
+"""Every error the framework raises on purpose: a stable code, the problem, what we got, the fix.
+
+A closed set: `spec/errors.toml` lists the same codes and a contract test holds the two equal.
+Knows nothing of the modules that raise.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class OpenAutoGLMError(Exception):
+    """Carry one problem to the person who can fix it.
+
+    Attributes:
+        problem: what is wrong; lower case, no full stop.
+        got: what was found instead, or None.
+        fix: what to do about it, or None.
+
+    Example:
+        >>> print(ModelFolderError("no config.json", got="./models/x", fix="point at the folder"))
+        [OAG302] no config.json
+          got: ./models/x
+          fix: point at the folder
+    """
+
+    code: ClassVar[str] = "OAG000"
+
+    def __init__(self, problem: str, *, got: object = None, fix: str | None = None) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.got = got
+        self.fix = fix
+
+    def __str__(self) -> str:
+        lines = [f"[{self.code}] {self.problem}"]
+        if self.got is not None:
+            lines.append(f"  got: {self.got}")
+        if self.fix is not None:
+            lines.append(f"  fix: {self.fix}")
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.problem, self.got, self.fix)
+
+
+def _rebuild(
+    kind: type[OpenAutoGLMError], problem: str, got: object, fix: str | None
+) -> OpenAutoGLMError:
+    return kind(problem, got=got, fix=fix)
+
+
+# 1xx: prompts
+class TemplateSyntaxError(OpenAutoGLMError, ValueError):
+    """A template's text cannot be read; the message names line, column and the fix."""
+
+    code = "OAG101"
+
+
+class TemplateVariableError(OpenAutoGLMError, ValueError):
+    """The variables declared and the variables used differ."""
+
+    code = "OAG102"
+
+
+class TemplateValueError(OpenAutoGLMError, ValueError):
+    """`format` was called without a variable, with one too many, or with a value of a wrong type."""
+
+    code = "OAG103"
+
+
+class PromptNotFoundError(OpenAutoGLMError, LookupError):
+    """The prompt store holds no such prompt, version or alias."""
+
+    code = "OAG110"
+
+
+class PromptStoreError(OpenAutoGLMError, ValueError):
+    """A prompt file cannot be read, was edited behind the store, or would lose a version."""
+
+    code = "OAG111"
+
+
+# 3xx: models and generation
+class ModelNotFoundError(OpenAutoGLMError, FileNotFoundError):
+    """Neither a folder nor a model name that can be resolved."""
+
+    code = "OAG301"
+
+
+class ModelFolderError(OpenAutoGLMError, ValueError):
+    """The folder is there but is not a whole model."""
+
+    code = "OAG302"
+
+
+class WeightsCorruptError(OpenAutoGLMError, ValueError):
+    """A weights file is truncated, damaged or disagrees with its own header."""
+
+    code = "OAG303"
+
+
+class UnsafeWeightsError(OpenAutoGLMError, ValueError):
+    """A weights file carries code; it was not executed."""
+
+    code = "OAG304"
+
+
+class UnknownArchitectureError(OpenAutoGLMError, ValueError):
+    """No backend can run this architecture."""
+
+    code = "OAG305"
+
+
+class ModelTooLargeError(OpenAutoGLMError, MemoryError):
+    """The weights would not fit the memory that is free; nothing was loaded."""
+
+    code = "OAG306"
+
+
+class BackendUnavailableError(OpenAutoGLMError, RuntimeError):
+    """The backend cannot run on this machine as it is."""
+
+    code = "OAG307"
+
+
+class BackendRequestError(OpenAutoGLMError, RuntimeError):
+    """A remote model answered with an error, with garbage, or not at all."""
+
+    code = "OAG308"
+
+
+class EngineClosedError(OpenAutoGLMError, RuntimeError):
+    """The engine was used after `close`."""
+
+    code = "OAG309"
+
+
+class InvalidParameterError(OpenAutoGLMError, ValueError):
+    """A parameter is outside its range or of a wrong type."""
+
+    code = "OAG310"
+
+
+class InvalidPromptError(OpenAutoGLMError, ValueError):
+    """The prompt is empty, malformed, or longer than the model's context."""
+
+    code = "OAG311"
+
+
+class SchemaError(OpenAutoGLMError, ValueError):
+    """A JSON schema is invalid, impossible, or asks for what decoding cannot enforce."""
+
+    code = "OAG312"
+
+
+class OutputParseError(OpenAutoGLMError, ValueError):
+    """A model's output does not match what was asked of it."""
+
+    code = "OAG313"
+
+
+# 4xx: pipelines
+class PipelineSyntaxError(OpenAutoGLMError, ValueError):
+    """A pipeline file cannot be read; the message names file, line and the fix."""
+
+    code = "OAG401"
+
+
+class PipelineGraphError(OpenAutoGLMError, ValueError):
+    """The components do not form a graph that can run: a cycle, a missing or a wrong connection."""
+
+    code = "OAG402"
+
+
+class StepError(OpenAutoGLMError, RuntimeError):
+    """A step failed on a record; the message names both."""
+
+    code = "OAG403"
+
+
+# 5xx: files and platforms
+class InputNotFoundError(OpenAutoGLMError, FileNotFoundError):
+    """An input file is not there or cannot be opened."""
+
+    code = "OAG501"
+
+
+class InputDecodeError(OpenAutoGLMError, ValueError):
+    """An input is not the text it should be; the message names the byte offset."""
+
+    code = "OAG502"
+
+
+class OutputWriteError(OpenAutoGLMError, OSError):
+    """A result could not be written (disk full, no permission); what was written before is kept."""
+
+    code = "OAG503"
+
+
+class PlatformError(OpenAutoGLMError, OSError):
+    """The platform this runs on cannot do what was asked of it."""
+
+    code = "OAG504"
+
+
+# 6xx: the house
+class UnknownNameError(OpenAutoGLMError, LookupError):
+    """A registry holds no entry of that name."""
+
+    code = "OAG601"
+
+
+class NameTakenError(OpenAutoGLMError, ValueError):
+    """A registry holds an entry of that name already."""
+
+    code = "OAG602"
+
+
+class NoOwnerError(OpenAutoGLMError, RuntimeError):
+    """An entry was added outside `owned_by`."""
+
+    code = "OAG603"
+
+
+class MissingExtraError(OpenAutoGLMError, ImportError):
+    """An optional package is not installed; the message names the extra."""
+
+    code = "OAG604"
+
+
+class SettingsError(OpenAutoGLMError, ValueError):
+    """A setting or environment variable has a value it cannot have."""
+
+    code = "OAG605"

@@ -1,0 +1,1 @@
+"""Raw text to structured result: a graph of named steps, as YAML or Python."""

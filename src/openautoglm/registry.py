@@ -1,0 +1,140 @@
+"""Named entries that have an owner, so that unloading an owner is one call.
+
+Owns `Registry` and `owned_by`. Knows nothing of what the entries are.
+"""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar, final
+
+from openautoglm.errors import NameTakenError, NoOwnerError, UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+T = TypeVar("T")
+
+CORE_OWNER = "openautoglm"
+
+_owner: ContextVar[str | None] = ContextVar("openautoglm_registry_owner", default=None)
+
+
+@contextmanager
+def owned_by(owner: str) -> Iterator[None]:
+    """Make `owner` the owner of every entry added inside the block, in this thread or task.
+
+    Example:
+        >>> greetings: Registry[str] = Registry("greeting")
+        >>> with owned_by("plugin.polite"):
+        ...     greetings.add("hello", "good day")
+        >>> greetings.revoke("plugin.polite")
+        ('hello',)
+    """
+    token = _owner.set(owner)
+    try:
+        yield
+    finally:
+        _owner.reset(token)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry(Generic[T]):
+    """One named value and who added it."""
+
+    name: str
+    value: T
+    owner: str
+
+
+@final
+class Registry(Generic[T]):
+    """Hold entries of one kind by name.
+
+    Safe to use from several threads: readers see an immutable snapshot, a change replaces it.
+
+    Args:
+        noun: what an entry is called in messages, e.g. "step".
+        builtins: adds the built-in entries; called once, at the first look, inside
+            `owned_by("openautoglm")`, so that importing the package registers nothing.
+    """
+
+    def __init__(self, noun: str, *, builtins: Callable[[Registry[T]], None] | None = None) -> None:
+        self._noun = noun
+        self._builtins = builtins
+        self._entries: Mapping[str, Entry[T]] = {}
+        self._lock = threading.RLock()
+
+    def add(self, name: str, value: T) -> None:
+        """Add an entry for the owner of the enclosing `owned_by`.
+
+        Raises:
+            NoOwnerError: outside any `owned_by`.
+            NameTakenError: the name has an entry already; nothing is overridden.
+        """
+        owner = _owner.get()
+        if owner is None:
+            raise NoOwnerError(
+                f"{self._noun} `{name}` was added without an owner",
+                fix='add it inside `with owned_by("plugin-id"):`',
+            )
+        self._load_builtins()
+        with self._lock:
+            taken = self._entries.get(name)
+            if taken is not None:
+                raise NameTakenError(
+                    f"{self._noun} `{name}` is taken",
+                    got=f"{owner} adds what {taken.owner} added before",
+                    fix="choose another name, or revoke the other owner first",
+                )
+            self._entries = {**self._entries, name: Entry(name=name, value=value, owner=owner)}
+
+    def get(self, name: str) -> T:
+        """Return the value of an entry.
+
+        Raises:
+            UnknownNameError: no such entry; the message lists those there are.
+        """
+        return self.entry(name).value
+
+    def entry(self, name: str) -> Entry[T]:
+        """Return an entry with its owner; errors as `get`."""
+        self._load_builtins()
+        try:
+            return self._entries[name]
+        except KeyError:
+            raise UnknownNameError(
+                f"no {self._noun} is called `{name}`",
+                got=f"known: {', '.join(self.names()) or 'none'}",
+                fix=suggest(name, self.names()) or f"check the name, or add the {self._noun}",
+            ) from None
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all entries, sorted."""
+        self._load_builtins()
+        return tuple(sorted(self._entries))
+
+    def revoke(self, owner: str) -> tuple[str, ...]:
+        """Remove all that `owner` added and nothing else; return the names removed, sorted."""
+        with self._lock:
+            gone = tuple(sorted(n for n, e in self._entries.items() if e.owner == owner))
+            self._entries = {n: e for n, e in self._entries.items() if e.owner != owner}
+        return gone
+
+    def _load_builtins(self) -> None:
+        with self._lock:
+            if self._builtins is None:
+                return
+            load, self._builtins = self._builtins, None
+            with owned_by(CORE_OWNER):
+                load(self)
+
+
+def suggest(name: str, known: tuple[str, ...]) -> str | None:
+    """Return "did you mean `x`?" for the known name that is nearest, or None when none is near."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean `{near[0]}`?" if near else None

@@ -1,0 +1,57 @@
+"""Frozen settings read once from the environment, and `need` for optional packages.
+
+Knows nothing of what the settings are used for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openautoglm.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import ModuleType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a user may set for a whole process, each by one environment variable.
+
+    Attributes:
+        model: model folder or name used where none is given (`OPENAUTOGLM_MODEL`); None is `nano`.
+        prompts_dir: folder of the prompt store (`OPENAUTOGLM_PROMPTS`), default `./prompts`.
+    """
+
+    model: str | None = None
+    prompts_dir: Path = Path("prompts")
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Settings:
+        """Read the settings from an environment such as `os.environ`; empty means unset."""
+        return cls(
+            model=env.get("OPENAUTOGLM_MODEL") or None,
+            prompts_dir=Path(env.get("OPENAUTOGLM_PROMPTS") or "prompts"),
+        )
+
+
+def need(module: str, *, extra: str, why: str) -> ModuleType:
+    """Import an optional module, or say which extra brings it.
+
+    Raises:
+        MissingExtraError: the module is not installed.
+
+    Example:
+        >>> need("json", extra="local", why="an example").__name__
+        'json'
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as cause:
+        raise MissingExtraError(
+            f"{why} needs the package `{cause.name}`, which is not installed",
+            fix=f'pip install "openautoglm[{extra}]"',
+        ) from cause

@@ -64,7 +64,7 @@ class TemplateVariableError(OpenAutoGLMError, ValueError):
 
 
 class TemplateValueError(OpenAutoGLMError, ValueError):
-    """`format` was called without a variable, with one too many, or with a value of a wrong type."""
+    """`format` lacks a variable, got one too many, or a value of a wrong type."""
 
     code = "OAG103"
 

@@ -1,0 +1,40 @@
+# Two commands matter: `make run` and `make test`. Both make and use .venv, from a clean clone, again and again.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+WASM := tests/e2e/wasm
+
+.PHONY: run test check docs bench clean
+
+run: .venv/.ready-run ## run the main job on a text file and print the result
+	$(BIN)/oag run extract examples/complaint.txt
+
+test: .venv/.ready-test $(WASM)/node_modules/.ready ## install what the tests need and pass them
+	$(BIN)/pytest
+
+check: .venv/.ready-test ## the linters alone: style, types, layers, documents
+	$(BIN)/pytest tests/contracts
+
+docs: .venv/.ready-test ## build the documentation into site/
+	$(BIN)/mkdocs build --strict
+
+bench: .venv/.ready-test ## measure every published number again, beside its peers
+	$(BIN)/python benchmarks/run_all.py
+
+clean:
+	rm -rf .venv site dist $(WASM)/node_modules
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.ready-run: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[local]'
+	touch $@
+
+.venv/.ready-test: .venv/.ready-run
+	$(PIP) --editable '.[local,openai,dev]'
+	touch $@
+
+$(WASM)/node_modules/.ready: $(WASM)/package.json $(WASM)/package-lock.json
+	cd $(WASM) && npm ci --silent --no-fund --no-audit
+	touch $@

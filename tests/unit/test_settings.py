@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from openautoglm.errors import MissingExtraError
+from openautoglm.settings import Settings, need
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    assert Settings.from_env({}) == Settings(model=None, prompts_dir=Path("prompts"))
+
+
+def test_an_empty_variable_means_unset() -> None:
+    assert Settings.from_env({"OPENAUTOGLM_MODEL": "", "OPENAUTOGLM_PROMPTS": ""}) == Settings()
+
+
+def test_each_variable_sets_its_field() -> None:
+    env = {"OPENAUTOGLM_MODEL": "./m", "OPENAUTOGLM_PROMPTS": "/p"}
+    assert Settings.from_env(env) == Settings(model="./m", prompts_dir=Path("/p"))
+
+
+def test_a_missing_package_names_the_extra_that_brings_it() -> None:
+    with pytest.raises(MissingExtraError) as caught:
+        need("no_such_package_here", extra="local", why="the nano model")
+    assert 'pip install "openautoglm[local]"' in str(caught.value)
+    assert "the nano model needs the package `no_such_package_here`" in str(caught.value)
+
+
+def test_a_present_package_is_returned() -> None:
+    assert need("json", extra="local", why="a test").__name__ == "json"

@@ -40,7 +40,6 @@ def test_the_root_import_loads_no_third_party_module_and_starts_no_thread(body: 
     assert threads == 1
 
 
-)
 def test_the_front_door_loads_no_heavy_module_before_it_is_used() -> None:
     third, threads = report("from openautoglm import AutoGLM, PromptTemplate, SamplingParams")
     assert not HEAVY.intersection(third)

@@ -1,21 +1,62 @@
 """What a step of a pipeline is: parameters, input sockets, output sockets, one call.
 
-Owns `Step` and `StepContext`. Knows nothing of graphs, YAML or execution order.
+Owns `Step`, its two extensions `BatchStep` and `VariableInputs`, and `StepContext`. Knows nothing
+of graphs, YAML or execution order.
 """
 
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from openautoglm.engine.generation import Generation
+    from openautoglm.platform_io import PlatformIO
+    from openautoglm.prompts.store import PromptStore
+
+
+class Engine(Protocol):
+    """What steps need of a model. `AutoGLM` is one; so is a fake with these three methods."""
+
+    def run(self, prompt: Any, **options: Any) -> Generation:  # noqa: ANN401 - the engine checks
+        """Answer one prompt."""
+        ...
+
+    def batch(self, prompts: Any, **options: Any) -> Iterable[Generation]:  # noqa: ANN401 - as above
+        """Answer many, in order; one that fails is a generation with "error"."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens `text` takes."""
+        ...
 
 
 class StepContext(Protocol):
     """What the executor lends a step that asks for it by naming a parameter `context`."""
+
+    @property
+    def engine(self) -> Engine:
+        """The model; raises `PipelineGraphError` when the pipeline was started without one."""
+        ...
+
+    @property
+    def prompts(self) -> PromptStore:
+        """The prompt store; the one of the settings when none was given."""
+        ...
+
+    @property
+    def platform_io(self) -> PlatformIO:
+        """Files and environment of the platform this runs on."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Name of the record, for messages; empty in a call for several records."""
+        ...
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens of the pipeline's model `text` takes."""
@@ -41,6 +82,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """
 
     outputs: ClassVar[Mapping[str, str]] = {}
+    exclusive: ClassVar[bool] = False
+    """True when a run fills exactly one of the outputs, so that what hangs on two of them are
+    branches of which one is taken. Only such branches may lead into one input again."""
 
     def run(self, *args: Any, **kwargs: Any) -> Mapping[str, object]:  # noqa: ANN401 - any sockets
         """Do the work for one record."""
@@ -54,3 +98,31 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             for name, parameter in inspect.signature(cls.run).parameters.items()
             if name not in {"self", "context"}
         }
+
+
+@runtime_checkable
+class BatchStep(Protocol):
+    """A step that rather works on many records at once. It has `run` as well, for one."""
+
+    def run_batch(
+        self, calls: Sequence[Mapping[str, object]], *, context: StepContext
+    ) -> Sequence[Mapping[str, object] | Exception]:
+        """Do the work for several records.
+
+        Args:
+            calls: the inputs of each.
+            context: as for `run`.
+
+        Returns:
+            What `run` would, for each call in order; an exception fails that call alone.
+        """
+        ...
+
+
+@runtime_checkable
+class VariableInputs(Protocol):
+    """A step whose input sockets depend on its parameters, such as a template's variables."""
+
+    def variable_inputs(self) -> tuple[str, ...] | None:
+        """Return the required inputs beside those of `run`; None takes any that are connected."""
+        ...

@@ -1,0 +1,1 @@
+"""One prompt or ten million: a model behind a front door that knows no model's details."""

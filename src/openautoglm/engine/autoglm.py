@@ -1,0 +1,449 @@
+"""The front door: a model in, text out.
+
+Owns `AutoGLM`: checking what the caller passes, choosing the backend, schemas before and after.
+Knows nothing of how any backend generates.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self, TypedDict, TypeVar, Unpack, cast, final
+
+from openautoglm.engine.backend import BACKENDS, LoadSpec, Request
+from openautoglm.engine.choosing import Choice, choose
+from openautoglm.engine.generation import Generation
+from openautoglm.engine.prompt import PromptInput, read_prompt
+from openautoglm.engine.rows import Rows
+from openautoglm.engine.sampling import SamplingParams, check_names, sampling_names
+from openautoglm.engine.stream import GenerationStream
+from openautoglm.errors import EngineClosedError, InvalidParameterError
+from openautoglm.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from openautoglm.engine.backend import Backend, ModelInfo
+
+T = TypeVar("T")
+Schema = Mapping[str, object]
+
+
+class Overrides(TypedDict, total=False):
+    """What may differ from call to call; see `SamplingParams`. None keeps the engine's value."""
+
+    max_length: int | None
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    seed: int | None
+    stop: str | Sequence[str] | None
+
+
+@final
+class AutoGLM:
+    """Run prompts on a model.
+
+    Loads at construction. May be used from several threads. Close it, or use it in a `with`, to
+    give its memory back.
+
+    Args:
+        model_path: a model folder, a name on the model hub, or the URL of a server; None is
+            `OPENAUTOGLM_MODEL` or else the small model that comes with the package.
+        backend: "auto", the name of an entry of `BACKENDS`, or a `Backend` of your own.
+        device: "auto", "cpu", "cuda", "cuda:1", …
+        dtype: "auto", "float32", "bfloat16" or "float16".
+        max_length: most tokens to generate; the prompt does not count.
+        temperature: 0 is greedy.
+        seed: makes sampling repeatable.
+        **options: `top_p`, `top_k`, `stop`, and what the backend takes, such as `base_url`.
+
+    Raises:
+        OpenAutoGLMError: one of the 3xx errors, each with its fix.
+
+    Example:
+        >>> from openautoglm.testing import EchoBackend
+        >>> with AutoGLM(backend=EchoBackend()) as engine:
+        ...     print(engine.run("hello"))
+        hello
+    """
+
+    def __init__(  # noqa: PLR0913 - the product's front door: the names users know, all optional
+        self,
+        model_path: str | os.PathLike[str] | None = None,
+        *,
+        backend: str | Backend = "auto",
+        device: str = "auto",
+        dtype: str = "auto",
+        max_length: int = 512,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        **options: object,
+    ) -> None:
+        defaults = {"max_length": max_length, "temperature": temperature, "seed": seed}
+        sampling = {
+            name: options.pop(name) for name in ("top_p", "top_k", "stop") if name in options
+        }
+        for name in ("max_length", "temperature"):
+            if defaults[name] is None:
+                raise InvalidParameterError(f"`{name}` is None", fix=f"leave `{name}` out")
+        self._params = SamplingParams().override({**defaults, **sampling})
+        self._lock = threading.Lock()
+        self._executor: ThreadPoolExecutor | None = None
+        self._running: weakref.WeakSet[threading.Event] = weakref.WeakSet()
+        self._backend: Backend | None = None
+        self._choice, self._backend = _load(
+            model_path, backend, LoadSpec(device=device, dtype=dtype, options=options)
+        )
+        self._info = self._backend.describe()
+
+    @property
+    def model_info(self) -> ModelInfo:
+        """What was loaded; also after `close`."""
+        return self._info
+
+    @property
+    def choice(self) -> Choice:
+        """Which backend was chosen, and why not the others."""
+        return self._choice
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens of this model `text` takes, without a chat template."""
+        return self._open().count_tokens(text)
+
+    def run(
+        self,
+        prompt: PromptInput,
+        *,
+        schema: Schema | None = None,
+        source: str | None = None,
+        **overrides: Unpack[Overrides],
+    ) -> Generation:
+        """Generate the answer to one prompt.
+
+        Args:
+            prompt: a text, or chat messages `[{"role": "user", "content": "…"}]`.
+            schema: a JSON schema the answer must follow; its value is `parsed`.
+            source: the text that `x-extractive` values are copied from; the prompt by default.
+            **overrides: sampling parameters for this call alone.
+
+        Raises:
+            InvalidPromptError: empty, malformed, or longer than the context.
+            InvalidParameterError: a parameter that cannot be.
+            SchemaError: the schema cannot be followed.
+            OutputParseError: a server answered what does not match the schema.
+            BackendRequestError: a server failed.
+        """
+        backend = self._open()
+        request = self._request(prompt, self._with(overrides), schema=schema, source=source)
+        for piece in backend.stream(request):
+            if isinstance(piece, Generation):
+                return _complete(request, piece)
+        raise AssertionError("a stream ended without its generation")
+
+    def stream(
+        self,
+        prompt: PromptInput,
+        *,
+        schema: Schema | None = None,
+        source: str | None = None,
+        **overrides: Unpack[Overrides],
+    ) -> GenerationStream:
+        """Generate one answer and give it out piece by piece; arguments and errors as `run`.
+
+        Errors of the prompt and the parameters are raised here, the others while iterating.
+        """
+        backend = self._open()
+        request = self._request(prompt, self._with(overrides), schema=schema, source=source)
+        return GenerationStream(
+            backend.stream(request),
+            cancel=request.cancel,
+            model=self._info.model,
+            finish=lambda generation: _complete(request, generation),
+        )
+
+    def generate(
+        self, prompts: Iterable[PromptInput], params: SamplingParams | None = None
+    ) -> list[Generation]:
+        """Generate the answers to many prompts and return them in order."""
+        return list(self._batch(prompts, params or self._params))
+
+    def batch(
+        self,
+        prompts: Iterable[PromptInput],
+        *,
+        schema: Schema | Sequence[Schema | None] | None = None,
+        source: str | Sequence[str] | None = None,
+        on_error: Literal["raise", "keep"] = "raise",
+        progress: bool = False,
+        **overrides: Unpack[Overrides],
+    ) -> Iterator[Generation]:
+        """Generate the answers to many prompts, in order, reading the prompts as needed.
+
+        Args:
+            prompts: texts or chats; may be a generator, and may never end.
+            schema: one schema for all rows, or one for each.
+            source: as in `run`; one for all rows, or one for each.
+            on_error: "raise" raises at the first row that fails, after giving out those before
+                it; "keep" gives a `Generation` with its `error` in that row's place.
+            progress: show a bar on stderr.
+            **overrides: sampling parameters for this batch alone.
+        """
+        if on_error not in {"raise", "keep"}:
+            raise InvalidParameterError(
+                '`on_error` must be "raise" or "keep"', got=repr(on_error), fix='on_error="keep"'
+            )
+        answers = self._batch(
+            prompts,
+            self._with(overrides),
+            schema=schema,
+            source=source,
+            keep_errors=on_error == "keep",
+        )
+        if not progress:
+            return answers
+        from openautoglm.engine.progress import with_bar
+
+        return with_bar(answers, total=len(prompts) if isinstance(prompts, Sequence) else None)
+
+    async def arun(
+        self,
+        prompt: PromptInput,
+        *,
+        schema: Schema | None = None,
+        source: str | None = None,
+        **overrides: Unpack[Overrides],
+    ) -> Generation:
+        """`run` on a worker thread; cancelling the task ends the generation at its next token."""
+        stream = self.stream(prompt, schema=schema, source=source, **overrides)
+        await self._on_worker(lambda: sum(1 for _ in stream), stream.cancel)
+        return cast("Generation", stream.generation)
+
+    async def astream(
+        self,
+        prompt: PromptInput,
+        *,
+        schema: Schema | None = None,
+        source: str | None = None,
+        **overrides: Unpack[Overrides],
+    ) -> AsyncIterator[str]:
+        """`stream` on a worker thread, as an asynchronous iterator of the pieces."""
+        stream = self.stream(prompt, schema=schema, source=source, **overrides)
+        try:
+            while (
+                piece := await self._on_worker(lambda: next(stream, None), stream.cancel)
+            ) is not None:
+                yield piece
+        finally:
+            stream.cancel()
+
+    async def abatch(
+        self,
+        prompts: Iterable[PromptInput],
+        *,
+        schema: Schema | Sequence[Schema | None] | None = None,
+        source: str | Sequence[str] | None = None,
+        on_error: Literal["raise", "keep"] = "raise",
+        **overrides: Unpack[Overrides],
+    ) -> AsyncIterator[Generation]:
+        """`batch` on a worker thread, as an asynchronous iterator."""
+        cancel = threading.Event()
+        answers = self._batch(
+            prompts,
+            self._with(overrides),
+            schema=schema,
+            source=source,
+            keep_errors=on_error == "keep",
+            cancel=cancel,
+        )
+        try:
+            while (
+                answer := await self._on_worker(lambda: next(answers, None), cancel.set)
+            ) is not None:
+                yield answer
+        finally:
+            cancel.set()
+
+    def close(self) -> None:
+        """End what is running and give the memory back. Closing twice is fine."""
+        with self._lock:
+            backend, self._backend = self._backend, None
+            executor, self._executor = self._executor, None
+        for cancel in list(self._running):
+            cancel.set()
+        if executor is not None:
+            executor.shutdown(wait=True, cancel_futures=True)
+        if backend is not None:
+            backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        closed = "" if self._backend is not None else ", closed"
+        return f"AutoGLM({self._info.model!r}, backend={self._info.backend!r}{closed})"
+
+    def _open(self) -> Backend:
+        if self._backend is None:
+            raise EngineClosedError(
+                "the engine is closed",
+                got=self._info.model,
+                fix="make a new AutoGLM, or use it before its `with` block ends",
+            )
+        return self._backend
+
+    def _with(self, overrides: Mapping[str, object]) -> SamplingParams:
+        check_names(overrides, (*sampling_names(), "schema", "source"))
+        return self._params.override(overrides)
+
+    def _request(
+        self,
+        prompt: object,
+        params: SamplingParams,
+        *,
+        schema: Schema | None = None,
+        source: str | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Request:
+        cancel = cancel or threading.Event()
+        self._running.add(cancel)
+        request = Request(
+            prompt=read_prompt(prompt), params=params, schema=schema, source=source, cancel=cancel
+        )
+        if schema is None:
+            return request
+        from openautoglm.engine.structured import compile_schema
+
+        return replace(request, grammar=compile_schema(schema, request.source_text))
+
+    def _batch(
+        self,
+        prompts: Iterable[object],
+        params: SamplingParams,
+        *,
+        schema: Schema | Sequence[Schema | None] | None = None,
+        source: str | Sequence[str] | None = None,
+        keep_errors: bool = False,
+        cancel: threading.Event | None = None,
+    ) -> Iterator[Generation]:
+        backend = self._open()
+        _check_prompts(prompts)
+        cancel = cancel or threading.Event()
+
+        def build(row: int, prompt: object) -> Request:
+            return self._request(
+                prompt,
+                params,
+                schema=cast("Schema | None", _of_row("schema", schema, Mapping, row)),
+                source=cast("str | None", _of_row("source", source, str, row)),
+                cancel=cancel,
+            )
+
+        rows = Rows(build=build, complete=_complete, keep_errors=keep_errors)
+        return rows.run(backend, prompts)
+
+    async def _on_worker(self, work: Callable[[], T], cancel: Callable[[], None]) -> T:
+        import asyncio
+
+        self._open()
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(
+                    self._info.concurrency, thread_name_prefix="openautoglm"
+                )
+            executor = self._executor
+        try:
+            return await asyncio.get_running_loop().run_in_executor(executor, work)
+        except asyncio.CancelledError:
+            cancel()
+            raise
+
+
+def _load(
+    model_path: str | os.PathLike[str] | None, backend: str | Backend, spec: LoadSpec
+) -> tuple[Choice, Backend]:
+    """Choose and load; options are checked against what the chosen backend takes."""
+    model = _read_model(model_path)
+    if not isinstance(backend, str):
+        check_names(spec.options, sampling_names())
+        name = backend.describe().backend
+        return Choice(backend=name, model=model, reason="a Backend object was passed"), backend
+    settings = Settings.from_env(os.environ)
+    wanted = model if model is not None else settings.model
+    choice = choose(
+        model,
+        backend=backend,
+        default_model=settings.model,
+        is_folder=wanted is not None and Path(wanted).is_dir(),
+    )
+    entry = BACKENDS.get(choice.backend)
+    known = ("device", "dtype", *sampling_names(), *entry.options)
+    check_names(spec.options, known)
+    return choice, entry.load(replace(spec, model=choice.model))
+
+
+def _read_model(model_path: object) -> str | None:
+    if model_path is None:
+        return None
+    path = os.fspath(model_path) if isinstance(model_path, (str, os.PathLike)) else None
+    if not isinstance(path, str) or not path.strip():
+        raise InvalidParameterError(
+            "`model_path` must be a folder, a model name or a URL",
+            got=repr(model_path),
+            fix="leave it out for the model that comes with the package",
+        )
+    return path
+
+
+def _check_prompts(prompts: object) -> None:
+    if isinstance(prompts, (str, bytes, Mapping)) or not isinstance(prompts, Iterable):
+        raise InvalidParameterError(
+            "`prompts` must be an iterable of prompts",
+            got=type(prompts).__name__,
+            fix="pass a list, or call `run` for a single prompt",
+        )
+
+
+def _of_row(name: str, value: object, one: type, row: int) -> object:
+    """Return the value for a row: `value` itself, or its item when there is one for each."""
+    if value is None or isinstance(value, one):
+        return value
+    if not isinstance(value, Sequence):
+        raise InvalidParameterError(
+            f"`{name}` must be a {one.__name__}, or a list with one for each prompt",
+            got=type(value).__name__,
+        )
+    if row >= len(value):
+        raise InvalidParameterError(
+            f"`{name}` has fewer entries than there are prompts",
+            got=f"{len(value)} entries",
+            fix="pass one for all, or one for each prompt",
+        )
+    item = value[row]
+    if item is None or isinstance(item, one):
+        return item
+    raise InvalidParameterError(f"`{name}[{row}]` is not a {one.__name__}", got=repr(item))
+
+
+def _complete(request: Request, generation: Generation) -> Generation:
+    """Add `parsed` and `offsets` to an answer that followed a schema and is whole."""
+    if request.schema is None or generation.finish_reason != "stop":
+        return generation
+    from openautoglm.engine.structured import parse
+
+    parsed, offsets = parse(generation.text, request.schema, request.source_text)
+    return replace(generation, parsed=parsed, offsets=offsets)

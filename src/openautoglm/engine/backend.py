@@ -1,0 +1,206 @@
+"""What every backend is: the whole contract between `AutoGLM` and whatever generates.
+
+Owns `Backend`, what goes in (`Request`, `LoadSpec`), what comes out (`Generation`, `ModelInfo`) and
+the registry `BACKENDS`. Knows nothing of any backend.
+
+To write one, see `Backend`; to prove it, run `openautoglm.testing.backend_conformance`.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
+
+from openautoglm.engine.generation import Generation
+from openautoglm.engine.prompt import Prompt, last_user_text
+from openautoglm.engine.sampling import SamplingParams
+from openautoglm.errors import InvalidPromptError, OpenAutoGLMError
+from openautoglm.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from openautoglm.engine.structured import Grammar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One thing to generate. Everything in it was checked by `AutoGLM`.
+
+    Attributes:
+        prompt: a text, or the messages of a chat.
+        params: how to generate.
+        schema: the JSON schema the text must follow, or None.
+        grammar: the same schema compiled, for a backend that masks tokens.
+        source: the text that `x-extractive` values of the schema are copied from.
+        cancel: set by the caller, from any thread, to end the generation at the next token.
+    """
+
+    prompt: Prompt
+    params: SamplingParams = field(default_factory=SamplingParams)
+    schema: Mapping[str, object] | None = None
+    grammar: Grammar | None = None
+    source: str | None = None
+    cancel: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def source_text(self) -> str:
+        """The text to extract from: `source`, or else what the user asked last."""
+        return last_user_text(self.prompt) if self.source is None else self.source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """What a backend can say about its model; None is "not known".
+
+    Attributes:
+        backend: the backend's name.
+        model: the model's name or folder.
+        architecture: the class that runs it, e.g. `Qwen2ForCausalLM`.
+        context_length: most tokens of prompt and answer together.
+        vocabulary: number of tokens the model can emit.
+        parameters: number of weights.
+        weights_bytes: memory the weights take.
+        device: e.g. "cpu", "cuda:0", "remote".
+        dtype: e.g. "float32".
+        concurrency: how many calls of `stream` are worth running at once.
+    """
+
+    backend: str
+    model: str
+    architecture: str | None = None
+    context_length: int | None = None
+    vocabulary: int | None = None
+    parameters: int | None = None
+    weights_bytes: int | None = None
+    device: str | None = None
+    dtype: str | None = None
+    concurrency: int = 1
+
+
+class Backend(Protocol):
+    """Load a model and generate. Any object with these five methods is a backend.
+
+    Construction loads; it raises one of the 3xx errors when it cannot. Methods may be called from
+    any thread, `stream` also while another `stream` is half read.
+    """
+
+    def describe(self) -> ModelInfo:
+        """Say what was loaded; cheap, also after `close`."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens `text` takes, without any chat template or special token."""
+        ...
+
+    def stream(self, request: Request) -> Iterator[str | Generation]:
+        """Yield pieces of text as they come and then, last, the one `Generation`.
+
+        The pieces join to the generation's text. A piece is never taken back: what may still
+        become a stop string or half a character is held until it is settled. When
+        `request.cancel` is set the generation ends with "cancelled". `parsed` and `offsets` are
+        left to the caller.
+
+        Raises:
+            OpenAutoGLMError: the prompt does not fit, or the model cannot be reached.
+        """
+        ...
+
+    def batch(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
+        """Yield (position of the request, generation) for every request, in any order.
+
+        `requests` is read a window at a time and may never end. One that fails yields a
+        generation with "error" and does not disturb the others. A backend with nothing better to
+        do returns `one_by_one(self, requests)`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back memory, files and connections. Closing twice is fine."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSpec:
+    """What to load.
+
+    Attributes:
+        model: folder, name or URL as the user wrote it; None where the backend has its own.
+        device: "auto", "cpu", "cuda", "cuda:1", …
+        dtype: "auto", "float32", "bfloat16", "float16".
+        options: the backend's own options, names already checked.
+    """
+
+    model: str | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendEntry:
+    """How a backend is registered.
+
+    Attributes:
+        load: builds the backend, model loaded.
+        summary: what it is for, one line.
+        options: keywords of `AutoGLM` that are its own.
+        extra: the extra of this package it needs, or None.
+    """
+
+    load: Callable[[LoadSpec], Backend]
+    summary: str
+    options: tuple[str, ...] = ()
+    extra: str | None = None
+
+
+def one_by_one(backend: Backend, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
+    """Do a batch as one stream after another: `Backend.batch` for a backend without batching."""
+    for index, request in enumerate(requests):
+        yield index, finish(backend, request)
+
+
+def finish(backend: Backend, request: Request) -> Generation:
+    """Run one stream to its end; a failure becomes a generation with "error"."""
+    try:
+        for piece in backend.stream(request):
+            if isinstance(piece, Generation):
+                return piece
+    except OpenAutoGLMError as error:
+        return failed(error, model=backend.describe().model)
+    raise AssertionError("a stream ended without its generation")
+
+
+def room_for(prompt_tokens: int, *, max_length: int, context_length: int | None) -> int:
+    """Return how many tokens may be generated: `max_length`, or what the context has left.
+
+    Raises:
+        InvalidPromptError: the prompt alone fills the context.
+    """
+    if context_length is None:
+        return max_length
+    if prompt_tokens >= context_length:
+        raise InvalidPromptError(
+            "the prompt is longer than the model's context leaves room for",
+            got=f"{prompt_tokens} tokens, the context is {context_length} and one must be left",
+            fix="shorten the prompt, split it (step `text.segment`), or use a model with a longer "
+            "context",
+        )
+    return min(max_length, context_length - prompt_tokens)
+
+
+def failed(error: OpenAutoGLMError, *, model: str) -> Generation:
+    """Return the generation of a request that failed."""
+    return Generation(text="", finish_reason="error", error=error, model=model)
+
+
+def _add_builtins(registry: Registry[BackendEntry]) -> None:
+    from openautoglm.engine.backends.builtin import BUILTIN
+
+    for name, entry in BUILTIN.items():
+        registry.add(name, entry)
+
+
+BACKENDS: Registry[BackendEntry] = Registry("backend", builtins=_add_builtins)

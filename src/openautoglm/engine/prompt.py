@@ -1,0 +1,115 @@
+"""What may be asked of a model: a text, or the messages of a chat.
+
+Owns `Message` and `read_prompt`. Knows nothing of templates or tokenizers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+from openautoglm.errors import InvalidPromptError
+
+ROLES: Final = ("system", "user", "assistant")
+PromptInput: TypeAlias = str | Sequence[Mapping[str, object]]
+EXAMPLE = '[{"role": "user", "content": "…"}]'
+
+
+class Message(NamedTuple):
+    """One turn of a chat."""
+
+    role: str
+    content: str
+
+
+Prompt: TypeAlias = str | tuple[Message, ...]
+
+
+def read_prompt(value: object) -> Prompt:
+    """Check what a caller passed as a prompt and freeze it.
+
+    Raises:
+        InvalidPromptError: empty, or neither a text nor messages with a role and content each.
+
+    Example:
+        >>> read_prompt([{"role": "user", "content": "hi"}])
+        (Message(role='user', content='hi'),)
+    """
+    if isinstance(value, str):
+        _check_not_blank(value)
+        return _whole(value)
+    if isinstance(value, (bytes, bytearray, Mapping)) or not isinstance(value, Sequence):
+        raise InvalidPromptError(
+            "a prompt is a text or a list of messages",
+            got=f"{type(value).__name__}",
+            fix=f"pass a str, or {EXAMPLE}",
+        )
+    if not value:
+        raise InvalidPromptError("the chat has no messages", got="[]", fix=f"pass {EXAMPLE}")
+    messages = tuple(_read_message(i, item) for i, item in enumerate(value))
+    if not any(m.content.strip() for m in messages if m.role == "user"):
+        raise InvalidPromptError(
+            "the chat has no user message that says anything",
+            got=f"roles: {', '.join(m.role for m in messages)}",
+            fix='add {"role": "user", "content": "…"}',
+        )
+    return messages
+
+
+def last_user_text(prompt: Prompt) -> str:
+    """Return the text the user asked last: the prompt itself, or the last user message."""
+    if isinstance(prompt, str):
+        return prompt
+    return next(m.content for m in reversed(prompt) if m.role == "user")
+
+
+def as_messages(prompt: Prompt) -> tuple[Message, ...]:
+    """Return the prompt as a chat; a plain text is one user message."""
+    return (Message("user", prompt),) if isinstance(prompt, str) else prompt
+
+
+def _check_not_blank(text: str) -> None:
+    if not text.strip():
+        raise InvalidPromptError(
+            "the prompt is empty", got=repr(text[:20]), fix="pass a text that asks something"
+        )
+
+
+def _whole(text: str) -> str:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as cause:
+        raise InvalidPromptError(
+            "the prompt is not valid Unicode: it holds half of a surrogate pair",
+            got=f"{text[cause.start]!r} at character {cause.start}",
+            fix='decode the input as UTF-8 with errors="replace"',
+        ) from cause
+    return text
+
+
+def _read_message(index: int, item: object) -> Message:
+    where = f"message {index}"
+    if not isinstance(item, Mapping):
+        raise InvalidPromptError(
+            f"{where} is not a mapping", got=f"{type(item).__name__}", fix=f"pass {EXAMPLE}"
+        )
+    unknown = sorted(str(key) for key in item if key not in {"role", "content"})
+    missing = [key for key in ("role", "content") if key not in item]
+    if missing or unknown:
+        raise InvalidPromptError(
+            f"{where} must have the keys `role` and `content` and no other",
+            got=f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}",
+            fix=f"pass {EXAMPLE}",
+        )
+    role, content = item["role"], item["content"]
+    if not isinstance(role, str) or role not in ROLES:
+        raise InvalidPromptError(
+            f"{where} has an unknown role", got=repr(role), fix=f"use one of: {', '.join(ROLES)}"
+        )
+    if not isinstance(content, str):
+        raise InvalidPromptError(
+            f"the content of {where} is not a text",
+            got=f"{type(content).__name__}",
+            fix="pass a str; images and tool calls are not supported",
+        )
+    return Message(role, _whole(content))

@@ -1,0 +1,84 @@
+"""The rows of a batch: prompts in, generations out in the same order, one bad row on its own.
+
+Owns `Rows`. Knows nothing of models, schemas or progress bars.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from openautoglm.engine.backend import failed
+from openautoglm.errors import OpenAutoGLMError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from openautoglm.engine.backend import Backend, Request
+    from openautoglm.engine.generation import Generation
+
+
+@final
+class Rows:
+    """Carry a batch through a backend.
+
+    Args:
+        build: makes the request of a row from its number and its prompt.
+        complete: checks and parses what came back for a request.
+        keep_errors: a row that fails becomes a generation with "error"; otherwise its error is
+            raised when its turn comes, after all rows before it were given out.
+    """
+
+    def __init__(
+        self,
+        *,
+        build: Callable[[int, object], Request],
+        complete: Callable[[Request, Generation], Generation],
+        keep_errors: bool,
+    ) -> None:
+        self._build = build
+        self._complete = complete
+        self._keep_errors = keep_errors
+        self._waiting: dict[int, tuple[int, Request]] = {}  # position in the backend to row
+        self._ready: dict[int, Generation] = {}
+        self._next_row = 0
+
+    def run(self, backend: Backend, prompts: Iterable[object]) -> Iterator[Generation]:
+        """Yield the generation of every prompt, in order; `prompts` is read as it is needed."""
+        model = backend.describe().model
+        for position, generation in backend.batch(self._requests(prompts, model)):
+            row, request = self._waiting.pop(position)
+            self._ready[row] = self._checked(request, generation)
+            yield from self._in_order()
+        yield from self._in_order()
+
+    def _requests(self, prompts: Iterable[object], model: str) -> Iterator[Request]:
+        position = 0
+        for row, prompt in enumerate(prompts):
+            try:
+                request = self._build(row, prompt)
+            except OpenAutoGLMError as error:
+                self._ready[row] = failed(error, model=model)
+                if self._keep_errors:
+                    continue
+                return
+            self._waiting[position] = (row, request)
+            position += 1
+            yield request
+
+    def _checked(self, request: Request, generation: Generation) -> Generation:
+        try:
+            return self._complete(request, generation)
+        except OpenAutoGLMError as error:
+            return failed(error, model=generation.model)
+
+    def _in_order(self) -> Iterator[Generation]:
+        while self._next_row in self._ready:
+            generation = self._ready.pop(self._next_row)
+            if generation.error is not None and not self._keep_errors:
+                raise _in_row(generation.error, self._next_row) from generation.error
+            self._next_row += 1
+            yield generation
+
+
+def _in_row(error: OpenAutoGLMError, row: int) -> OpenAutoGLMError:
+    return type(error)(f"prompts[{row}]: {error.problem}", got=error.got, fix=error.fix)

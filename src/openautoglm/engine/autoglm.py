@@ -86,21 +86,16 @@ class AutoGLM:
         seed: int | None = None,
         **options: object,
     ) -> None:
-        defaults = {"max_length": max_length, "temperature": temperature, "seed": seed}
-        sampling = {
-            name: options.pop(name) for name in ("top_p", "top_k", "stop") if name in options
-        }
-        for name in ("max_length", "temperature"):
-            if defaults[name] is None:
-                raise InvalidParameterError(f"`{name}` is None", fix=f"leave `{name}` out")
-        self._params = SamplingParams().override({**defaults, **sampling})
+        more = ("top_p", "top_k", "stop")
+        sampling: dict[str, object] = {n: options.pop(n) for n in more if n in options}
+        base = SamplingParams(max_length=max_length, temperature=temperature, seed=seed)
+        self._params = base.override(sampling)
         self._lock = threading.Lock()
         self._executor: ThreadPoolExecutor | None = None
         self._running: weakref.WeakSet[threading.Event] = weakref.WeakSet()
         self._backend: Backend | None = None
-        self._choice, self._backend = _load(
-            model_path, backend, LoadSpec(device=device, dtype=dtype, options=options)
-        )
+        spec = LoadSpec(device=device, dtype=dtype, options=options)
+        self._choice, self._backend = _load(model_path, backend, spec)
         self._info = self._backend.describe()
 
     @property

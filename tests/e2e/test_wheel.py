@@ -1,0 +1,67 @@
+"""What is installed is the wheel, not the source tree."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MAX_WHEEL_BYTES = 20 * 2**20
+MAX_MODEL_BYTES = 16 * 10**6
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_the_wheel_carries_the_model_the_tasks_and_the_types_and_no_tests(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+    assert "openautoglm/py.typed" in sizes
+    assert "openautoglm/pipeline/tasks/extract.yaml" in sizes
+    assert "openautoglm/engine/weights/nano/model.safetensors" in sizes
+    assert "openautoglm/engine/weights/nano/MODEL_CARD.md" in sizes
+    assert not [name for name in sizes if name.startswith(("tests/", "models/"))]
+    model = sum(size for name, size in sizes.items() if "/weights/nano/" in name)
+    assert model <= MAX_MODEL_BYTES
+    assert wheel.stat().st_size <= MAX_WHEEL_BYTES
+
+
+def test_the_program_of_the_first_page_runs_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import openautoglm\n"
+        "from openautoglm import AutoGLM, PromptTemplate\n"
+        "assert 'site' in openautoglm.__file__, openautoglm.__file__\n"
+        "template = PromptTemplate(\n"
+        "    template='请根据以下内容生成摘要:{content}', input_variables=['content'])\n"
+        "with AutoGLM() as engine:\n"
+        "    print(engine.run(template.format(content='人工智能正在快速发展...')))\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, str(program)],
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "人工智能" in done.stdout

@@ -1,7 +1,7 @@
 """Run every block of one Markdown page in order, as a reader would type it.
 
-`python` blocks share one namespace, `pycon` blocks are doctests, in `console` blocks every `$ ` line
-is run by bash and what stands under it must come out (`...` matches anything). `yaml` blocks that
+`python` blocks share one namespace, `pycon` blocks are doctests, in `console` blocks every `$ `
+line is run by bash and what stands under it must come out (`...` matches anything). `yaml` blocks that
 name `components:` must load as pipelines, `json` and `toml` blocks must parse.
 
 Usage: python document_runner.py PAGE.md   (in the folder the commands should run in)
@@ -18,8 +18,12 @@ import textwrap
 import tomllib
 from pathlib import Path
 
-FENCE = re.compile(r"^(?P<indent> *)```(?P<kind>\w+)[^\n]*\n(?P<body>.*?)^(?P=indent)```", re.M | re.S)
+FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<kind>\w+)[^\n]*\n(?P<body>.*?)^(?P=indent)```",
+    re.MULTILINE | re.DOTALL,
+)
 COMMAND_TIMEOUT_S = 240
+SHOWN = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def main(page: Path) -> None:
@@ -79,9 +83,8 @@ def run_console(body: str) -> None:
         wanted = int(expects_failure[1]) if expects_failure else 0
         if done.returncode != wanted:
             raise SystemExit(f"`{command}` ended with {done.returncode}, not {wanted}")
-        if shown and not doctest.OutputChecker().check_output(
-            shown + "\n", done.stdout.strip("\n") + "\n", doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-        ):
+        same = doctest.OutputChecker().check_output
+        if shown and not same(f"{shown}\n", done.stdout.strip("\n") + "\n", SHOWN):
             raise SystemExit(f"`{command}` printed something else than the page shows:\n{shown}")
 
 

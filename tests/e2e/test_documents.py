@@ -17,9 +17,10 @@ import openautoglm
 
 ROOT = Path(__file__).parents[2]
 RUNNER = Path(__file__).with_name("document_runner.py")
-PAGES = sorted(
-    [ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
-)
+PAGES = [
+    *(ROOT / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
+]
 MODULES = sorted(  # __main__ would start the command
     module.name
     for module in pkgutil.walk_packages(openautoglm.__path__, "openautoglm.")

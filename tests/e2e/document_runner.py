@@ -1,8 +1,8 @@
 """Run every block of one Markdown page in order, as a reader would type it.
 
 `python` blocks share one namespace, `pycon` blocks are doctests, in `console` blocks every `$ `
-line is run by bash and what stands under it must come out (`...` matches anything). `yaml` blocks that
-name `components:` must load as pipelines, `json` and `toml` blocks must parse.
+line is run by bash and what stands under it must come out (`...` matches anything). `yaml` blocks
+that name `components:` must load as pipelines, `json` and `toml` blocks must parse.
 
 Usage: python document_runner.py PAGE.md   (in the folder the commands should run in)
 """

@@ -1,0 +1,33 @@
+"""Run every benchmark and keep its table and JSON in benchmarks/results/."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+NOT_BENCHMARKS = {"run_all.py", "timing.py"}
+
+
+def main() -> None:
+    """Run the scripts one after another; the first that fails ends the run."""
+    results = HERE / "results"
+    results.mkdir(exist_ok=True)
+    for script in sorted(HERE.glob("*.py")):
+        if script.name in NOT_BENCHMARKS:
+            continue
+        print(f"# {script.name}", flush=True)
+        target = results / f"{script.stem}.json"
+        done = subprocess.run(
+            [sys.executable, str(script), "--json", str(target)],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        (results / f"{script.stem}.md").write_text(done.stdout, encoding="utf-8")
+        print(done.stdout, flush=True)
+
+
+if __name__ == "__main__":
+    main()

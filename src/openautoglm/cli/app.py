@@ -1,0 +1,41 @@
+"""The tree of commands. Owns which command has which name; each command is a file of its own."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from openautoglm import __version__
+from openautoglm.cli.doctor import doctor
+from openautoglm.cli.ending import EXIT_HELP
+
+app = typer.Typer(
+    help="Run language-model work on your own models.",
+    epilog=EXIT_HELP,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: predictable in a pipe, and rich would double its time
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"openautoglm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+app.command()(doctor)

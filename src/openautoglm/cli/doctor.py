@@ -1,0 +1,129 @@
+"""`oag doctor`: what this machine has and which backends can run on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from openautoglm.cli.machine import Machine, Memory
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> int:
+    """Say what this machine has, which backends can run, and how to fix those that cannot.
+
+    Imports no model package: versions are read from the packages' metadata.
+    """
+    import json
+
+    from openautoglm.cli.ending import Exit
+    from openautoglm.cli.machine import look
+
+    machine = look()
+    backends = examine_backends(machine)
+    if as_json:
+        typer.echo(json.dumps(as_data(machine, backends), indent=2, ensure_ascii=False))
+    else:
+        for label, text in _lines(machine, backends):
+            typer.echo(f"{label:<12} {text}")
+    return Exit.OK if any(fix is None for fix in backends.values()) else Exit.MACHINE
+
+
+def examine_backends(machine: Machine) -> Mapping[str, str | None]:
+    """Return for each backend what it lacks and the fix, or None when it is available."""
+    from openautoglm.engine.backend import BACKENDS
+
+    return {name: _lacks(machine, BACKENDS.get(name).extra) for name in BACKENDS.names()}
+
+
+def _lacks(machine: Machine, extra: str | None) -> str | None:
+    missing = machine.missing(extra) if extra else ()
+    if not missing:
+        return None
+    return f'needs {", ".join(missing)}: pip install "openautoglm[{extra}]"'
+
+
+def as_data(machine: Machine, backends: Mapping[str, str | None]) -> Mapping[str, object]:
+    """Return the report as JSON values; memory in bytes."""
+    from dataclasses import asdict
+
+    from openautoglm import __version__
+
+    return {
+        "openautoglm": __version__,
+        **asdict(machine),
+        "platform": _platform_driver(),
+        "settings": _settings(),
+        "backends": {
+            name: {"available": lacks is None, "lacks": lacks} for name, lacks in backends.items()
+        },
+    }
+
+
+def _lines(machine: Machine, backends: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
+    from openautoglm import __version__
+
+    yield "openautoglm", __version__
+    yield "system", machine.system
+    yield "python", machine.python
+    processor = machine.processor
+    yield "processor", f"{processor.name}, {processor.usable} cores usable"
+    yield "", " ".join(processor.flags) or "flags not known on this system"
+    yield "memory", _memory(machine.memory)
+    yield "graphics", machine.graphics_note if not machine.graphics else ""
+    for card in machine.graphics:
+        yield "", f"{card.name}, {gib(card.memory)}, driver {card.driver}"
+    yield from _package_lines(machine)
+    yield "platform", _platform_driver()
+    for name, value in _settings().items():
+        yield "setting", f"{name} = {value}"
+    for name, lacks in backends.items():
+        yield "backend", f"{name}: {lacks or 'available'}"
+
+
+def _package_lines(machine: Machine) -> Iterator[tuple[str, str]]:
+    for package in machine.packages:
+        origin = f" [{package.extra}]" if package.extra else ""
+        missing = f'missing: pip install "openautoglm[{package.extra}]"'
+        yield "package", f"{package.name}{origin} {package.version or missing}"
+    torch = next((p.version for p in machine.packages if p.name == "torch"), None)
+    if machine.graphics and torch and torch.endswith("+cpu"):
+        yield "", "this torch cannot use the graphics card: install a CUDA build of it"
+
+
+def _memory(memory: Memory) -> str:
+    limit = f", limited to {gib(memory.limit)}" if memory.limit else ""
+    return f"{gib(memory.available)} available of {gib(memory.total)}{limit}"
+
+
+def gib(size: int | None) -> str:
+    """Write a number of bytes for people.
+
+    Example:
+        >>> gib(3 * 2**29), gib(None)
+        ('1.5 GiB', 'not known')
+    """
+    if size is None:
+        return "not known"
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
+
+
+def _platform_driver() -> str:
+    return "not known"
+
+
+def _settings() -> Mapping[str, str]:
+    import os
+
+    from openautoglm.settings import Settings
+
+    settings = Settings.from_env(os.environ)
+    return {
+        "OPENAUTOGLM_MODEL": settings.model or "(unset: nano)",
+        "OPENAUTOGLM_PROMPTS": str(settings.prompts_dir),
+    }

@@ -6,30 +6,29 @@ Knows nothing of how any backend generates.
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, TypedDict, TypeVar, Unpack, cast, final
 
-from openautoglm.engine.backend import BACKENDS, LoadSpec, Request
-from openautoglm.engine.choosing import Choice, choose
+from openautoglm.engine.backend import LoadSpec, Request
 from openautoglm.engine.generation import Generation
+from openautoglm.engine.loading import load
 from openautoglm.engine.prompt import PromptInput, read_prompt
-from openautoglm.engine.rows import Rows
+from openautoglm.engine.rows import Rows, check_prompts, of_row
 from openautoglm.engine.sampling import SamplingParams, check_names, sampling_names
 from openautoglm.engine.stream import GenerationStream
 from openautoglm.errors import EngineClosedError, InvalidParameterError
-from openautoglm.settings import Settings
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
     from types import TracebackType
 
     from openautoglm.engine.backend import Backend, ModelInfo
+    from openautoglm.engine.choosing import Choice
 
 T = TypeVar("T")
 Schema = Mapping[str, object]
@@ -95,7 +94,7 @@ class AutoGLM:
         self._running: weakref.WeakSet[threading.Event] = weakref.WeakSet()
         self._backend: Backend | None = None
         spec = LoadSpec(device=device, dtype=dtype, options=options)
-        self._choice, self._backend = _load(model_path, backend, spec)
+        self._choice, self._backend = load(model_path, backend, spec)
         self._info = self._backend.describe()
 
     @property
@@ -336,15 +335,15 @@ class AutoGLM:
         cancel: threading.Event | None = None,
     ) -> Iterator[Generation]:
         backend = self._open()
-        _check_prompts(prompts)
+        check_prompts(prompts)
         cancel = cancel or threading.Event()
 
         def build(row: int, prompt: object) -> Request:
             return self._request(
                 prompt,
                 params,
-                schema=cast("Schema | None", _of_row("schema", schema, Mapping, row)),
-                source=cast("str | None", _of_row("source", source, str, row)),
+                schema=cast("Schema | None", of_row("schema", schema, Mapping, row)),
+                source=cast("str | None", of_row("source", source, str, row)),
                 cancel=cancel,
             )
 
@@ -368,77 +367,11 @@ class AutoGLM:
             raise
 
 
-def _load(
-    model_path: str | os.PathLike[str] | None, backend: str | Backend, spec: LoadSpec
-) -> tuple[Choice, Backend]:
-    """Choose and load; options are checked against what the chosen backend takes."""
-    model = _read_model(model_path)
-    if not isinstance(backend, str):
-        check_names(spec.options, sampling_names())
-        name = backend.describe().backend
-        return Choice(backend=name, model=model, reason="a Backend object was passed"), backend
-    settings = Settings.from_env(os.environ)
-    wanted = model if model is not None else settings.model
-    choice = choose(
-        model,
-        backend=backend,
-        default_model=settings.model,
-        is_folder=wanted is not None and Path(wanted).is_dir(),
-    )
-    entry = BACKENDS.get(choice.backend)
-    known = ("device", "dtype", *sampling_names(), *entry.options)
-    check_names(spec.options, known)
-    return choice, entry.load(replace(spec, model=choice.model))
-
-
-def _read_model(model_path: object) -> str | None:
-    if model_path is None:
-        return None
-    path = os.fspath(model_path) if isinstance(model_path, (str, os.PathLike)) else None
-    if not isinstance(path, str) or not path.strip():
-        raise InvalidParameterError(
-            "`model_path` must be a folder, a model name or a URL",
-            got=repr(model_path),
-            fix="leave it out for the model that comes with the package",
-        )
-    return path
-
-
-def _check_prompts(prompts: object) -> None:
-    if isinstance(prompts, (str, bytes, Mapping)) or not isinstance(prompts, Iterable):
-        raise InvalidParameterError(
-            "`prompts` must be an iterable of prompts",
-            got=type(prompts).__name__,
-            fix="pass a list, or call `run` for a single prompt",
-        )
-
-
-def _of_row(name: str, value: object, one: type, row: int) -> object:
-    """Return the value for a row: `value` itself, or its item when there is one for each."""
-    if value is None or isinstance(value, one):
-        return value
-    if not isinstance(value, Sequence):
-        raise InvalidParameterError(
-            f"`{name}` must be a {one.__name__}, or a list with one for each prompt",
-            got=type(value).__name__,
-        )
-    if row >= len(value):
-        raise InvalidParameterError(
-            f"`{name}` has fewer entries than there are prompts",
-            got=f"{len(value)} entries",
-            fix="pass one for all, or one for each prompt",
-        )
-    item = value[row]
-    if item is None or isinstance(item, one):
-        return item
-    raise InvalidParameterError(f"`{name}[{row}]` is not a {one.__name__}", got=repr(item))
-
-
 def _complete(request: Request, generation: Generation) -> Generation:
     """Add `parsed` and `offsets` to an answer that followed a schema and is whole."""
     if request.schema is None or generation.finish_reason != "stop":
         return generation
     from openautoglm.engine.structured import parse
 
-    parsed, offsets = parse(generation.text, request.schema, request.source_text)
-    return replace(generation, parsed=parsed, offsets=offsets)
+    found = parse(generation.text, request.schema, request.source_text)
+    return replace(generation, parsed=found.value, offsets=found.offsets)

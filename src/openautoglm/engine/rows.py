@@ -5,13 +5,14 @@ Owns `Rows`. Knows nothing of models, schemas or progress bars.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, final
 
 from openautoglm.engine.backend import failed
-from openautoglm.errors import OpenAutoGLMError
+from openautoglm.errors import InvalidParameterError, OpenAutoGLMError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from openautoglm.engine.backend import Backend, Request
     from openautoglm.engine.generation import Generation
@@ -82,3 +83,34 @@ class Rows:
 
 def _in_row(error: OpenAutoGLMError, row: int) -> OpenAutoGLMError:
     return type(error)(f"prompts[{row}]: {error.problem}", got=error.got, fix=error.fix)
+
+
+def check_prompts(prompts: object) -> None:
+    """Refuse a single prompt where many are expected."""
+    if isinstance(prompts, (str, bytes, Mapping)) or not isinstance(prompts, Iterable):
+        raise InvalidParameterError(
+            "`prompts` must be an iterable of prompts",
+            got=type(prompts).__name__,
+            fix="pass a list, or call `run` for a single prompt",
+        )
+
+
+def of_row(name: str, value: object, one: type, row: int) -> object:
+    """Return the value for a row: `value` itself, or its item when there is one for each."""
+    if value is None or isinstance(value, one):
+        return value
+    if not isinstance(value, Sequence):
+        raise InvalidParameterError(
+            f"`{name}` must be a {one.__name__}, or a list with one for each prompt",
+            got=type(value).__name__,
+        )
+    if row >= len(value):
+        raise InvalidParameterError(
+            f"`{name}` has fewer entries than there are prompts",
+            got=f"{len(value)} entries",
+            fix="pass one for all, or one for each prompt",
+        )
+    item = value[row]
+    if item is None or isinstance(item, one):
+        return item
+    raise InvalidParameterError(f"`{name}[{row}]` is not a {one.__name__}", got=repr(item))

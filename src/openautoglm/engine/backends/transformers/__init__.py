@@ -1,0 +1,26 @@
+"""Run a Hugging Face model folder, or a name on the hub, with torch on this machine.
+
+Owns the `transformers` backend. Importing this package imports neither torch nor transformers; its
+modules do, and no other module of openautoglm may.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from openautoglm.settings import need
+
+if TYPE_CHECKING:
+    from openautoglm.engine.backend import Backend, LoadSpec
+
+
+def load(spec: LoadSpec, *, name: str = "transformers") -> Backend:
+    """Check the folder or fetch the name, then load it; errors as `AutoGLM`."""
+    from openautoglm.engine.backends.transformers.source import find_folder
+
+    folder = find_folder(spec)
+    need("torch", extra="local", why="running a model here")
+    need("transformers", extra="local", why="running a model here")
+    from openautoglm.engine.backends.transformers.loading import load_backend
+
+    return load_backend(folder, spec, name=name)

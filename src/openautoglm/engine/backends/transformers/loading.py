@@ -1,0 +1,230 @@
+"""From a checked folder to a model in memory: device, dtype, weights, tokenizer.
+
+Owns `load_backend`. `trust_remote_code` is never on.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.utils import logging
+
+from openautoglm.engine.backend import ModelInfo
+from openautoglm.engine.backends.transformers.backend import TransformersBackend
+from openautoglm.engine.backends.transformers.decoding import Network
+from openautoglm.engine.memory import check_fits, free_bytes
+from openautoglm.engine.model_folder import check_architecture
+from openautoglm.errors import (
+    BackendUnavailableError,
+    InvalidParameterError,
+    ModelFolderError,
+    WeightsCorruptError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from transformers import PreTrainedTokenizerBase
+
+    from openautoglm.engine.backend import LoadSpec
+    from openautoglm.engine.model_folder import ModelFolder
+
+DTYPES: Final = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+BATCH_SIZE: Final = 16
+
+
+def load_backend(folder: ModelFolder, spec: LoadSpec, *, name: str) -> TransformersBackend:
+    """Load a folder that `inspect` found whole.
+
+    Raises:
+        InvalidParameterError: an unknown device or dtype.
+        BackendUnavailableError: the device is not there.
+        UnknownArchitectureError: transformers has no such model.
+        ModelTooLargeError: the weights do not fit.
+        ModelFolderError: config, weights and tokenizer do not belong together.
+        WeightsCorruptError: weights that are not numbers.
+    """
+    batch_size = _batch_size(spec.options)
+    device = _device(spec.device)
+    dtype = _dtype(spec.dtype, folder.config, device)
+    check_architecture(folder, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    needed = folder.bytes_as(dtype.itemsize)
+    check_fits(
+        needed,
+        _free(device),
+        what=f"the model `{folder.path.name}` in {str(dtype).removeprefix('torch.')}",
+        fix='use dtype="bfloat16", a smaller model, or free some memory',
+    )
+    tokenizer = _tokenizer(folder)
+    model = _model(folder, dtype, device)
+    width = model.get_input_embeddings().weight.shape[0]
+    _check_vocabulary(tokenizer, width)
+    eos = _eos(folder, tokenizer)
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(eos, default=0)
+    info = ModelInfo(
+        backend=name,
+        model=spec.model or name,
+        architecture=type(model).__name__,
+        context_length=folder.context_length,
+        vocabulary=model.get_output_embeddings().weight.shape[0],
+        parameters=sum(p.numel() for p in model.parameters()),
+        weights_bytes=sum(p.numel() * p.element_size() for p in model.parameters()),
+        device=str(device),
+        dtype=str(dtype).removeprefix("torch."),
+    )
+    network = Network(model, eos=eos, pad=pad)
+    return TransformersBackend(network, tokenizer, info, batch_size=batch_size)
+
+
+def _batch_size(options: Mapping[str, object]) -> int:
+    value = options.get("batch_size", BATCH_SIZE)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidParameterError(
+            "`batch_size` must be a whole number, at least 1", got=repr(value), fix="batch_size=16"
+        )
+    return value
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError) as cause:
+        raise InvalidParameterError(
+            f"no device is called `{name}`", got=repr(name), fix='use "auto", "cpu" or "cuda"'
+        ) from cause
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise BackendUnavailableError(
+            f"the device `{name}` is not there",
+            got=f"{torch.cuda.device_count()} CUDA devices",
+            fix='use device="cpu"',
+        )
+    if device.type not in {"cpu", "cuda"}:
+        raise InvalidParameterError(
+            f"the device `{name}` is not supported", fix='use "auto", "cpu" or "cuda"'
+        )
+    return device
+
+
+def _dtype(name: str, config: Mapping[str, object], device: torch.device) -> torch.dtype:
+    """Return the dtype to compute in: "auto" is float32 on a CPU, elsewhere as stored."""
+    if name == "auto":
+        stored = str(config.get("dtype") or config.get("torch_dtype"))
+        return torch.float32 if device.type == "cpu" else DTYPES.get(stored, torch.float32)
+    if name not in DTYPES:
+        raise InvalidParameterError(
+            f"no dtype is called `{name}`", got=repr(name), fix=f"use auto, {', '.join(DTYPES)}"
+        )
+    return DTYPES[name]
+
+
+def _free(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return free_bytes()
+
+
+def _tokenizer(folder: ModelFolder) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(
+            folder.path, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as cause:  # a parser raises what it likes
+        raise ModelFolderError(
+            "the tokenizer in the model folder cannot be read",
+            got=_first_line(cause),
+            fix="copy tokenizer.json and tokenizer_config.json of the same model again",
+        ) from cause
+
+
+def _model(folder: ModelFolder, dtype: torch.dtype, device: torch.device) -> torch.nn.Module:
+    try:
+        with _quiet():
+            model, report = AutoModelForCausalLM.from_pretrained(
+                folder.path,
+                dtype=dtype,
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+    except Exception as cause:  # a model class raises what it likes
+        raise ModelFolderError(
+            "the weights cannot be loaded into the model of config.json",
+            got=_first_line(cause),
+            fix="check that config.json and the weights are of the same model",
+        ) from cause
+    missing = sorted(report["missing_keys"])
+    if missing or report["mismatched_keys"]:
+        raise ModelFolderError(
+            "the weights lack what the model of config.json needs",
+            got=f"{len(missing)} missing: {', '.join(missing[:3])}",
+            fix="check that config.json and the weights are of the same model",
+        )
+    _check_finite(model)
+    return model.eval().requires_grad_(False).to(device)
+
+
+def _check_finite(model: torch.nn.Module) -> None:
+    """Refuse weights that are NaN or infinite: what many flipped bits turn a float into."""
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            bad = int((~torch.isfinite(tensor)).sum())
+            raise WeightsCorruptError(
+                "a weights file holds numbers that are not finite",
+                got=f"{name}: {bad} of {tensor.numel()} are NaN or infinite",
+                fix="download or copy the weights again",
+            )
+
+
+def _check_vocabulary(tokenizer: PreTrainedTokenizerBase, width: int) -> None:
+    highest = max(tokenizer.get_vocab().values(), default=0)
+    if highest >= width:
+        raise ModelFolderError(
+            "the tokenizer has tokens the model has no embedding for",
+            got=f"token {highest}, {width} embeddings",
+            fix="use the tokenizer that belongs to the model",
+        )
+
+
+def _eos(folder: ModelFolder, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Return the tokens that end a text, of generation_config.json, config.json and tokenizer."""
+    file = folder.path / "generation_config.json"
+    settings = json.loads(file.read_bytes()) if file.is_file() else {}
+    found: set[int] = set()
+    for value in (
+        settings.get("eos_token_id"),
+        folder.config.get("eos_token_id"),
+        tokenizer.eos_token_id,
+    ):
+        values = value if isinstance(value, list) else [value]
+        found.update(v for v in values if isinstance(v, int))
+    return frozenset(found)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the library's own progress bar and reports off stderr while it loads."""
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"[:300]

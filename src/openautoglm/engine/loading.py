@@ -1,0 +1,56 @@
+"""From what a caller wrote to a backend with its model loaded.
+
+Owns `load`: the one place that asks the machine before `choose` decides.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openautoglm.engine.backend import BACKENDS
+from openautoglm.engine.choosing import Choice, choose
+from openautoglm.engine.sampling import check_names, sampling_names
+from openautoglm.errors import InvalidParameterError
+from openautoglm.settings import Settings
+
+if TYPE_CHECKING:
+    from openautoglm.engine.backend import Backend, LoadSpec
+
+
+def load(
+    model_path: str | os.PathLike[str] | None, backend: str | Backend, spec: LoadSpec
+) -> tuple[Choice, Backend]:
+    """Choose and load; options are checked against what the chosen backend takes."""
+    model = _read_model(model_path)
+    if not isinstance(backend, str):
+        check_names(spec.options, sampling_names())
+        name = backend.describe().backend
+        return Choice(backend=name, model=model, reason="a Backend object was passed"), backend
+    settings = Settings.from_env(os.environ)
+    wanted = model if model is not None else settings.model
+    choice = choose(
+        model,
+        backend=backend,
+        default_model=settings.model,
+        is_folder=wanted is not None and Path(wanted).is_dir(),
+    )
+    entry = BACKENDS.get(choice.backend)
+    known = ("device", "dtype", *sampling_names(), *entry.options)
+    check_names(spec.options, known)
+    return choice, entry.load(replace(spec, model=choice.model))
+
+
+def _read_model(model_path: object) -> str | None:
+    if model_path is None:
+        return None
+    path = os.fspath(model_path) if isinstance(model_path, (str, os.PathLike)) else None
+    if not isinstance(path, str) or not path.strip():
+        raise InvalidParameterError(
+            "`model_path` must be a folder, a model name or a URL",
+            got=repr(model_path),
+            fix="leave it out for the model that comes with the package",
+        )
+    return path

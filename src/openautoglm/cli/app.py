@@ -9,14 +9,17 @@ import typer
 from openautoglm import __version__
 from openautoglm.cli.doctor import doctor
 from openautoglm.cli.ending import EXIT_HELP
+from openautoglm.cli.models import models
+from openautoglm.cli.run import run
 
 app = typer.Typer(
     help="Run language-model work on your own models.",
     epilog=EXIT_HELP,
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,  # plain help: predictable in a pipe, and rich would double its time
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 
 
@@ -38,4 +41,6 @@ def options(
     """Take the options that stand before a command."""
 
 
+app.command()(run)
+app.add_typer(models, name="models")
 app.command()(doctor)

@@ -67,6 +67,7 @@ def as_data(machine: Machine, backends: Mapping[str, str | None]) -> Mapping[str
 
 def _lines(machine: Machine, backends: Mapping[str, str | None]) -> Iterator[tuple[str, str]]:
     from openautoglm import __version__
+    from openautoglm.cli.machine import gib
 
     yield "openautoglm", __version__
     yield "system", machine.system
@@ -97,24 +98,16 @@ def _package_lines(machine: Machine) -> Iterator[tuple[str, str]]:
 
 
 def _memory(memory: Memory) -> str:
+    from openautoglm.cli.machine import gib
+
     limit = f", limited to {gib(memory.limit)}" if memory.limit else ""
     return f"{gib(memory.available)} available of {gib(memory.total)}{limit}"
 
 
-def gib(size: int | None) -> str:
-    """Write a number of bytes for people.
-
-    Example:
-        >>> gib(3 * 2**29), gib(None)
-        ('1.5 GiB', 'not known')
-    """
-    if size is None:
-        return "not known"
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
-
-
 def _platform_driver() -> str:
-    return "not known"
+    from openautoglm.platform_io import explain
+
+    return explain().driver.name
 
 
 def _settings() -> Mapping[str, str]:

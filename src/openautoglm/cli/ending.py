@@ -41,12 +41,24 @@ EXIT_HELP: Final = (
 FATAL: Final = frozenset({"OAG503", "OAG504", "OAG602", "OAG603", "OAG604"})
 """What the machine cannot, besides the models of 3xx."""
 
-CALLERS: Final = frozenset({"OAG310", "OAG311", "OAG312"})
-"""The 3xx errors that the caller makes."""
+CALLERS: Final = frozenset({"OAG310", "OAG311", "OAG312", "OAG313"})
+"""The 3xx errors that are of the caller's making, or of one record's."""
+
+
+class ReaderGoneError(Exception):
+    """Whoever read our output needs no more of it, as `head` does."""
 
 
 class Terminated(BaseException):
     """Raised in the main thread when SIGTERM comes; like Ctrl-C it passes `except Exception`."""
+
+
+class CannotStart(BaseException):
+    """Carries the error that ends the command through code that catches every `Exception`."""
+
+    def __init__(self, error: OpenAutoGLMError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 def exit_code(error: OpenAutoGLMError) -> Exit:
@@ -110,7 +122,9 @@ def _flush() -> None:
 
 def _tell(error: BaseException) -> int:
     """Say how it ended; the process must be able to end without another error."""
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, CannotStart):
+        error = error.error
+    if isinstance(error, BrokenPipeError | ReaderGoneError):
         _abandon_stdout()
         return Exit.OK
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:

@@ -1,8 +1,8 @@
 """What this machine has: system, processor, memory, graphics cards, packages.
 
-Owns `Machine` and how each fact is found. Imports no heavy package: versions come from the packages'
-metadata. Knows nothing of backends or models. It does not guard against a container that lies
-about its limits.
+Owns `Machine` and how each fact is found. Imports no heavy package: versions come from metadata.
+Knows nothing of backends or models. It does not guard against a container that lies about its
+limits.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def look() -> Machine:
     graphics, note = look_for_graphics()
     return Machine(
         system=f"{platform.platform()} ({platform.machine()})",
-        python=f"{platform.python_implementation()} {platform.python_version()} at {sys.executable}",
+        python=f"{platform.python_version()} at {sys.executable}",
         processor=look_at_processor(),
         memory=look_at_memory(),
         graphics=graphics,
@@ -122,7 +122,7 @@ def look_at_processor() -> Processor:
 
 
 def parse_cpuinfo(text: str) -> tuple[str, tuple[str, ...]]:
-    """Return name and useful flags from the text of /proc/cpuinfo.
+    r"""Return name and useful flags from the text of /proc/cpuinfo.
 
     Example:
         >>> parse_cpuinfo("model name : A\\nflags : fpu avx2 avx")
@@ -146,7 +146,7 @@ def look_at_memory() -> Memory:
 
 
 def parse_meminfo(text: str) -> tuple[int | None, int | None]:
-    """Return total and available bytes from the text of /proc/meminfo.
+    r"""Return total and available bytes from the text of /proc/meminfo.
 
     Example:
         >>> parse_meminfo("MemTotal: 2 kB\\nMemAvailable: 1 kB")
@@ -156,6 +156,18 @@ def parse_meminfo(text: str) -> tuple[int | None, int | None]:
     found = (fields.get(key, "").split() for key in ("MemTotal", "MemAvailable"))
     total, available = (int(words[0]) * 1024 if words else None for words in found)
     return total, available
+
+
+def gib(size: int | None) -> str:
+    """Write a number of bytes for people.
+
+    Example:
+        >>> gib(3 * 2**29), gib(None)
+        ('1.5 GiB', 'not known')
+    """
+    if size is None:
+        return "not known"
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
 
 
 def look_for_graphics() -> tuple[tuple[Graphics, ...], str]:

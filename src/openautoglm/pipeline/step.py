@@ -71,7 +71,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     a value for each output it fills; an output left out ends that branch of the graph.
 
     Example:
-        >>> class Upper(Step):
+        >>> class Upper(Step, frozen=True):
         ...     outputs: ClassVar[Mapping[str, str]] = {"text": "the text in capitals"}
         ...     def run(self, *, text: str) -> Mapping[str, object]:
         ...         return {"text": text.upper()}
@@ -82,9 +82,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """
 
     outputs: ClassVar[Mapping[str, str]] = {}
-    exclusive: ClassVar[bool] = False
-    """True when a run fills exactly one of the outputs, so that what hangs on two of them are
-    branches of which one is taken. Only such branches may lead into one input again."""
+    exclusive: ClassVar[tuple[str, ...]] = ()
+    """Outputs of which a run fills exactly one, so that what hangs on them are branches of which
+    one is taken. Only such branches may lead into one input again."""
 
     def run(self, *args: Any, **kwargs: Any) -> Mapping[str, object]:  # noqa: ANN401 - any sockets
         """Do the work for one record."""
@@ -96,7 +96,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return {
             name: parameter.default is inspect.Parameter.empty
             for name, parameter in inspect.signature(cls.run).parameters.items()
-            if name not in {"self", "context"}
+            if name not in {"self", "context"} and parameter.kind is not parameter.VAR_KEYWORD
         }
 
 

@@ -1,0 +1,122 @@
+"""`model.generate`: prompts to answers, as many at a time as there are.
+
+Knows nothing of templates or of how answers are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast, final
+
+from openautoglm.engine.sampling import SamplingParams
+from openautoglm.errors import InvalidPromptError
+from openautoglm.pipeline.step import Step, StepContext
+from openautoglm.pipeline.steps.schema import check_schema
+from openautoglm.pipeline.steps.segment import Segment
+
+if TYPE_CHECKING:
+    from openautoglm.engine.generation import Generation
+
+Outputs: TypeAlias = Mapping[str, object]
+
+
+@final
+class Generate(Step, frozen=True):
+    """Answer a prompt, or each of a list of prompts.
+
+    Attributes:
+        schema: JSON schema the answer must follow. A text property with `x-extractive: true` is
+            copied from `source`.
+        max_length: most tokens to generate; like all below, the engine's own when left out.
+        temperature: 0 is greedy.
+        top_p: see `SamplingParams`, also the others.
+        top_k: likeliest tokens to sample from.
+        seed: makes sampling repeatable.
+        stop: generation ends before the first of these.
+    """
+
+    outputs: ClassVar[Mapping[str, str]] = {
+        "generation": "the `Generation`, or a list of them for a list of prompts",
+        "text": "its text, or a list of texts",
+    }
+
+    schema: dict[str, Any] | None = None
+    max_length: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        SamplingParams().override(self._overrides())
+        if self.schema is not None:
+            check_schema(self.schema)
+
+    def run(self, *, prompt: object, source: object = None, context: StepContext) -> Outputs:
+        """Answer one prompt, or a list of them.
+
+        Args:
+            prompt: a text, chat messages, or a list of either.
+            source: the text or `Segment` that copied values come from; default the prompt.
+            context: the engine.
+        """
+        (answer,) = self.run_batch([{"prompt": prompt, "source": source}], context=context)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def run_batch(
+        self, calls: Sequence[Mapping[str, object]], *, context: StepContext
+    ) -> Sequence[Outputs | Exception]:
+        """Answer the prompts of all calls with one call of the engine."""
+        lists = [_prompts(call["prompt"]) for call in calls]
+        prompts = [prompt for prompts in lists for prompt in prompts]
+        sources = [_text(c.get("source")) for c, ps in zip(calls, lists, strict=True) for _ in ps]
+        answers = iter(
+            context.engine.batch(
+                prompts,
+                schema=self.schema,
+                source=sources if any(source is not None for source in sources) else None,
+                on_error="keep",
+                **self._overrides(),
+            )
+        )
+        return [
+            _answer([next(answers) for _ in prompts], many=_is_many(call["prompt"]))
+            for call, prompts in zip(calls, lists, strict=True)
+        ]
+
+    def _overrides(self) -> dict[str, object]:
+        names = ("max_length", "temperature", "top_p", "top_k", "seed", "stop")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+
+def _is_many(prompt: object) -> bool:
+    """A chat is a list of mappings; a list of anything else is a list of prompts."""
+    return isinstance(prompt, (list, tuple)) and not (prompt and isinstance(prompt[0], Mapping))
+
+
+def _prompts(prompt: object) -> list[object]:
+    return list(cast("Sequence[object]", prompt)) if _is_many(prompt) else [prompt]
+
+
+def _text(source: object) -> str | None:
+    if isinstance(source, Segment):
+        return source.text
+    if source is None or isinstance(source, str):
+        return source
+    raise InvalidPromptError(
+        "`source` must be a text or a segment",
+        got=type(source).__name__,
+        fix="name `source` in `each` when it is a list",
+    )
+
+
+def _answer(generations: list[Generation], *, many: bool) -> Outputs | Exception:
+    for generation in generations:
+        if generation.error is not None:
+            return generation.error
+    if many:
+        return {"generation": generations, "text": [g.text for g in generations]}
+    return {"generation": generations[0], "text": generations[0].text}

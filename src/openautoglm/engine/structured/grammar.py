@@ -1,0 +1,106 @@
+"""A schema made ready to decode under.
+
+Owns `compile_schema` and `Grammar`. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from openautoglm.engine.structured.answer import Parsed, parse
+from openautoglm.engine.structured.checks import check_schema
+from openautoglm.engine.structured.constraint import TokenConstraint, TokenizerView, limits
+from openautoglm.engine.structured.extractive import check_extractive, copied_places
+from openautoglm.engine.structured.lark import LAYOUT, write_lark
+from openautoglm.engine.structured.narrow import narrow
+from openautoglm.errors import SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from openautoglm.engine.structured.nodes import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grammar:
+    """A schema, the source its values are copied from, and the text that llguidance reads.
+
+    Immutable; one serves any number of sequences and threads.
+    """
+
+    schema: Mapping[str, object]
+    source: str | None
+    text: str
+
+    def constraint(self, tokenizer: TokenizerView) -> TokenConstraint:
+        """Start one sequence.
+
+        Raises:
+            SchemaError: the schema is too complex for the decoder.
+            MissingExtraError: llguidance is not installed.
+        """
+        return TokenConstraint(tokenizer, self.text)
+
+    def parse(self, text: str) -> Parsed:
+        """Read an answer back; see `parse`."""
+        return parse(text, self.schema, self.source)
+
+
+def compile_schema(schema: Mapping[str, object], source: str | None = None) -> Grammar:
+    """Check a schema and turn it into a grammar.
+
+    Decoding under the grammar writes compact JSON, properties in the order of the schema. What is
+    narrower than the schema says is listed in `structured/narrow.py`; nothing is wider.
+
+    Args:
+        schema: a JSON schema; `x-extractive: true` on a string makes it a copy of a part of
+            `source`.
+        source: the text to copy from; needed only with `x-extractive`.
+
+    Raises:
+        SchemaError: the schema is invalid, impossible, or asks for what cannot be enforced; the
+            message names the JSON pointer.
+
+    Example:
+        >>> compile_schema({"type": "array", "uniqueItems": True})
+        Traceback (most recent call last):
+        openautoglm.errors.SchemaError: [OAG312] `/uniqueItems` cannot be enforced
+          got: uniqueItems: True
+          fix: remove it and drop duplicates afterwards, or make each value a boolean
+    """
+    frozen = check_schema(schema)
+    content: dict[str, Json] = json.loads(frozen)
+    check_extractive(content, source)
+    if source is not None and copied_places(content):
+        text = write_lark(content, source)
+        _try(text)
+    else:
+        text = _plain_grammar(frozen)
+    return Grammar(schema=content, source=source, text=text)
+
+
+@lru_cache(maxsize=64)
+def _plain_grammar(frozen: str) -> str:
+    schema = {**narrow(json.loads(frozen)), "x-guidance": LAYOUT}
+    text = json.dumps({"grammars": [{"json_schema": schema}]})
+    _try(text)
+    return text
+
+
+def _try(text: str) -> None:
+    """Let llguidance read a grammar, where it is installed."""
+    if find_spec("llguidance") is None:
+        return
+    from llguidance import LLMatcher
+
+    problem = LLMatcher.validate_grammar(text, limits=limits())
+    if problem and not problem.startswith("WARNING"):
+        raise SchemaError(
+            "the schema cannot be decoded",
+            got=problem.splitlines()[0][:300],
+            fix="simplify the part it names",
+        )

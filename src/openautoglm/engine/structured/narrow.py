@@ -1,0 +1,154 @@
+"""The schema that is decoded: never wider than the one given, often narrower.
+
+Owns `narrow`. Knows nothing of grammars.
+
+What is narrowed, so that decoding ends and says nothing unasked:
+
+- an object that names properties gets no others, unless `additionalProperties` asks for them
+  (not where schemas are intersected: there one side would forbid what the other names);
+- a schema without `type` gets the type its keywords are about;
+- a number gets bounds of 1e18 and is written without exponent;
+- dates are dates that exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from openautoglm.engine.structured.keywords import ENFORCED, EXTRACTIVE, LARGEST_NUMBER
+from openautoglm.engine.structured.nodes import IN_PLACE, Json, Node, Place, types_of, walk
+from openautoglm.engine.structured.patterns import REAL_DATE, portable
+
+_ANY_NAME: Final = "openautoglm:any"
+_ANY_REF: Final = f"#/$defs/{_ANY_NAME}"
+_ANY: Final[Node] = {
+    "anyOf": [
+        {"type": "null"},
+        {"type": "boolean"},
+        {"type": "number", "minimum": -LARGEST_NUMBER, "maximum": LARGEST_NUMBER},
+        {"type": "string"},
+        {"type": "array", "items": {"$ref": _ANY_REF}},
+        {"type": "object", "additionalProperties": {"$ref": _ANY_REF}},
+    ]
+}
+_APPLICATORS: Final = frozenset({"$ref", *IN_PLACE})
+
+
+def narrow(root: Json, place: Place | None = None) -> Mapping[str, Json]:
+    """Return the schema to decode for a place of `root`, references included.
+
+    Args:
+        root: the whole schema, checked.
+        place: the part wanted; default all of it.
+    """
+    is_open = _intersects(root)
+    content = root if place is None else place.schema
+    narrowed = _narrow(content, is_open=is_open)
+    if not isinstance(narrowed, Mapping):
+        return {"anyOf": [narrowed]}
+    definitions = _named(narrowed.get("$defs"))
+    if place is not None and any(_refers(p.schema) for p in walk(place)):
+        definitions = _named(_rebased(definitions))
+        narrowed = _named(_rebased(narrowed))
+        definitions = {**definitions, "root": _rebased(_narrow(root, is_open=is_open))}
+    if not is_open:
+        definitions = {**definitions, _ANY_NAME: _ANY}
+    return {**narrowed, "$defs": definitions}
+
+
+def _named(value: Json) -> Mapping[str, Json]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _refers(node: Json) -> bool:
+    return isinstance(node, Mapping) and "$ref" in node
+
+
+def _intersects(root: Json) -> bool:
+    """Say whether any part of a schema is an intersection of several."""
+    for _, node in walk(Place("", root)):
+        if not isinstance(node, Mapping):
+            continue
+        applied = _APPLICATORS & set(node)
+        all_of = node.get("allOf", ())
+        several = isinstance(all_of, list) and len(all_of) > 1
+        if several or (applied and len(ENFORCED & set(node)) > 1):
+            return True
+    return False
+
+
+def _narrow(node: Json, *, is_open: bool) -> Json:
+    if not isinstance(node, Mapping):
+        return {"$ref": _ANY_REF} if node is True and not is_open else node
+    kept = {key: value for key, value in node.items() if key in ENFORCED and key != EXTRACTIVE}
+    definitions = {key: node[key] for key in ("$defs", "definitions") if key in node}
+    if not kept and not is_open:
+        return {"$ref": _ANY_REF, **_below(definitions, is_open=is_open)}
+    if kept and not ({"type", "const", "enum"} | _APPLICATORS) & set(kept):
+        kept["type"] = list(types_of(node))
+    types = types_of(kept) if "type" in kept else ()
+    if "number" in types:
+        _bound(kept)
+    if not is_open:
+        _close(kept, types)
+    if "pattern" in kept:
+        kept["pattern"] = portable(str(kept["pattern"]))
+    if kept.get("format") in {"date", "date-time"}:
+        kept["allOf"] = [*_listed(kept.get("allOf")), {"pattern": REAL_DATE}]
+    return _below({**kept, **definitions}, is_open=is_open)
+
+
+def _bound(kept: dict[str, Json]) -> None:
+    for key, exclusive, bound in (
+        ("minimum", "exclusiveMinimum", -LARGEST_NUMBER),
+        ("maximum", "exclusiveMaximum", LARGEST_NUMBER),
+    ):
+        if key not in kept and exclusive not in kept:
+            kept[key] = bound
+
+
+def _close(kept: dict[str, Json], types: tuple[str, ...]) -> None:
+    if "object" in types:
+        named = "properties" in kept or "patternProperties" in kept
+        kept.setdefault("additionalProperties", not named)
+    if "array" in types:
+        kept.setdefault("items", True)
+
+
+def _listed(value: Json) -> list[Json]:
+    return list(value) if isinstance(value, list) else []
+
+
+def _below(node: dict[str, Json], *, is_open: bool) -> dict[str, Json]:
+    """Narrow the subschemas of a node that was narrowed itself."""
+    done = dict(node)
+    for key in ("items", "additionalProperties"):
+        if key in done:
+            done[key] = _narrow(done[key], is_open=is_open)
+    for key in ("prefixItems", *IN_PLACE):
+        if key in done:
+            done[key] = [_narrow(child, is_open=is_open) for child in _listed(done[key])]
+    for key in ("properties", "patternProperties", "$defs", "definitions"):
+        named = done.get(key)
+        if isinstance(named, Mapping):
+            spelled = portable if key == "patternProperties" else str
+            done[key] = {spelled(k): _narrow(v, is_open=is_open) for k, v in named.items()}
+    return done
+
+
+def _rebased(node: Json) -> Json:
+    """Point references at the copy of the root that a part carries in `$defs`."""
+    if isinstance(node, list):
+        return [_rebased(child) for child in node]
+    if not isinstance(node, Mapping):
+        return node
+    done = {}
+    for key, value in node.items():
+        if key in {"const", "enum"}:
+            done[key] = value
+        elif key == "$ref" and isinstance(value, str) and value != _ANY_REF:
+            done[key] = "#/$defs/root" + value[1:]
+        else:
+            done[key] = _rebased(value)
+    return done

@@ -1,0 +1,80 @@
+r"""Regular expressions of a schema, in a form that the decoder and Python read alike.
+
+Owns `check_pattern`, `portable` and the narrow forms of formats. Knows nothing of schemas.
+
+JSON Schema's patterns are ECMA-262: `\\d` and `\\w` are ASCII. Python's are Unicode, the decoder's
+cannot look around. `portable` spells the classes out, so that both agree.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from typing import Final
+
+from openautoglm.engine.structured.nodes import shown
+from openautoglm.errors import SchemaError
+
+_CLASSES: Final = {"d": "0-9", "w": "A-Za-z0-9_"}
+_YEAR: Final = "(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
+_LEAP: Final = "(?:[0-9][0-9](?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
+REAL_DATE: Final = (
+    f"^(?:{_YEAR}-(?:(?:0[13-9]|1[0-2])-[0-9][0-9]|02-(?:[01][0-9]|2[0-8]))|{_LEAP}-02-29)"
+)
+"""Dates that exist; the decoder alone lets every February have 29 days."""
+
+
+def check_pattern(pattern: str, pointer: str) -> None:
+    """Refuse a regular expression that Python and the decoder would not read alike.
+
+    Raises:
+        SchemaError: naming the pointer and the offence.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            re.compile(portable(pattern))
+    except (re.error, Warning, ValueError, OverflowError) as cause:
+        raise SchemaError(
+            f"{shown(pointer)} is not a regular expression that can be enforced",
+            got=f"{pattern!r}: {cause}",
+            fix="use literals, classes, groups, `|`, `*`, `+`, `?`, `{m,n}`, anchors at the ends",
+        ) from cause
+
+
+def portable(pattern: str) -> str:
+    r"""Spell out the classes on which dialects differ.
+
+    Raises:
+        ValueError: it holds what has no counterpart.
+
+    Example:
+        >>> portable(r"^\d+[\w-]\D$")
+        '^[0-9]+[A-Za-z0-9_-][^0-9]$'
+    """
+    written: list[str] = []
+    in_class = False
+    for part in re.findall(r"\\.|.", pattern, re.DOTALL):
+        if part.startswith("\\") and len(part) > 1:
+            written.append(_escape(part[1], in_class=in_class))
+            continue
+        if part == "[" and in_class:
+            part = r"\["  # noqa: PLW2901 - rust nests classes, nobody else does
+        elif part in "[]":
+            in_class = part == "["
+        written.append(part)
+    return "".join(written)
+
+
+def _escape(letter: str, *, in_class: bool) -> str:
+    low = letter.lower()
+    if low in _CLASSES:
+        if letter.isupper() and in_class:
+            raise ValueError(f"\\{letter} inside a class")
+        inner = _CLASSES[low]
+        return inner if in_class else f"[{'^' if letter.isupper() else ''}{inner}]"
+    if (low in "bzagkpx" and letter not in "ax") or letter.isdigit():
+        raise ValueError(f"\\{letter} has no counterpart in the decoder")
+    if letter == "/":
+        return "/"
+    return f"\\{letter}"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, final
+from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotations
+from typing import ClassVar, final
 
 from openautoglm.pipeline.step import Step
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 @final

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotations
 from typing import TYPE_CHECKING, ClassVar, final
 
 from openautoglm.pipeline.step import Step
 from openautoglm.pipeline.text.chunks import Segment, check_budget, iter_segments
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from openautoglm.pipeline.step import StepContext
 
 __all__ = ["Segment", "SegmentText"]

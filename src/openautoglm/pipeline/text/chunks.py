@@ -129,7 +129,7 @@ class _Packer:
         while count > 1 and self._count(self._held[0].start, self._held[count - 1].end) > self._max:
             if self._repeated:
                 self._forget_first()
-            count -= 1 if not self._repeated or count > len(self._held) else 0
+            count -= 1
         done, rest = self._held[:count], self._held[count:]
         tail = self._tail(done)
         self._held, self._repeated = tail + rest, len(tail)

@@ -163,13 +163,15 @@ def one_by_one(backend: Backend, requests: Iterable[Request]) -> Iterator[tuple[
 
 
 def finish(backend: Backend, request: Request) -> Generation:
-    """Run one stream to its end; a failure becomes a generation with "error"."""
+    """Run one stream to its end; a failure becomes a generation with "error" and what came."""
+    pieces: list[str] = []
     try:
         for piece in backend.stream(request):
             if isinstance(piece, Generation):
                 return piece
+            pieces.append(piece)
     except OpenAutoGLMError as error:
-        return failed(error, model=backend.describe().model)
+        return failed(error, model=backend.describe().model, text="".join(pieces))
     raise AssertionError("a stream ended without its generation")
 
 
@@ -191,9 +193,9 @@ def room_for(prompt_tokens: int, *, max_length: int, context_length: int | None)
     return min(max_length, context_length - prompt_tokens)
 
 
-def failed(error: OpenAutoGLMError, *, model: str) -> Generation:
-    """Return the generation of a request that failed."""
-    return Generation(text="", finish_reason="error", error=error, model=model)
+def failed(error: OpenAutoGLMError, *, model: str, text: str = "") -> Generation:
+    """Return the generation of a request that failed after `text` had come."""
+    return Generation(text=text, finish_reason="error", error=error, model=model)
 
 
 def _add_builtins(registry: Registry[BackendEntry]) -> None:

@@ -238,14 +238,15 @@ def decode(network: Network, rows: Sequence[Row]) -> Iterator[tuple[Row, str]]:
 
 def choose(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
     """Choose the next token of each row from its logits [rows, vocabulary]; masks them in place."""
-    for index, row in enumerate(rows):
-        if row.constraint is not None:
-            allowed = torch.from_numpy(row.constraint.mask()).to(logits.device)
-            logits[index].masked_fill_(~allowed, -torch.inf)
-    tokens: list[int] = logits.argmax(dim=-1).tolist()
-    for index, row in enumerate(rows):
-        if row.request.params.temperature > 0:
-            tokens[index] = sample(logits[index], row)
+    with torch.inference_mode():
+        for index, row in enumerate(rows):
+            if row.constraint is not None:
+                allowed = torch.from_numpy(row.constraint.mask()).to(logits.device)
+                logits[index].masked_fill_(~allowed, -torch.inf)
+        tokens: list[int] = logits.argmax(dim=-1).tolist()
+        for index, row in enumerate(rows):
+            if row.request.params.temperature > 0:
+                tokens[index] = sample(logits[index], row)
     return tokens
 
 

@@ -1,0 +1,58 @@
+"""One suite over all four backends."""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import pytest
+
+from openautoglm.engine.backend import BACKENDS, Backend, LoadSpec
+from openautoglm.testing import EchoBackend
+from openautoglm.testing.backend_conformance import CHECKS, MakeBackend
+from openautoglm.testing.openai_server import OpenAIServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+BY_NAME = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+
+
+@BY_NAME
+def test_echo(check: Callable[[MakeBackend], None]) -> None:
+    check(EchoBackend)
+
+
+@BY_NAME
+@pytest.mark.parametrize("family", ["qwen2", "llama", "glm"])
+def test_transformers(
+    check: Callable[[MakeBackend], None], family: str, tiny_model: Callable[..., Path]
+) -> None:
+    spec = LoadSpec(model=os.fspath(tiny_model(family)), options={"batch_size": 4})
+    check(lambda: BACKENDS.get("transformers").load(spec))
+
+
+@BY_NAME
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (files("openautoglm.engine") / "weights" / "nano" / "config.json").is_file(),
+    reason="this checkout has no nano weights",
+)
+def test_nano(check: Callable[[MakeBackend], None]) -> None:
+    check(lambda: BACKENDS.get("nano").load(LoadSpec()))
+
+
+@pytest.fixture
+def server() -> Iterator[OpenAIServer]:
+    with OpenAIServer() as running:
+        yield running
+
+
+@BY_NAME
+def test_openai(check: Callable[[MakeBackend], None], server: OpenAIServer) -> None:
+    def make() -> Backend:
+        return BACKENDS.get("openai").load(LoadSpec(model=server.url))
+
+    check(make)

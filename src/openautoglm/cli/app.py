@@ -10,6 +10,7 @@ from openautoglm import __version__
 from openautoglm.cli.doctor import doctor
 from openautoglm.cli.ending import EXIT_HELP
 from openautoglm.cli.models import models
+from openautoglm.cli.pipeline import pipeline
 from openautoglm.cli.run import run
 
 app = typer.Typer(
@@ -42,5 +43,6 @@ def options(
 
 
 app.command()(run)
+app.add_typer(pipeline, name="pipeline")
 app.add_typer(models, name="models")
 app.command()(doctor)

@@ -9,7 +9,7 @@ import glob
 import json
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
@@ -71,8 +71,8 @@ class Reading:
 
     def __post_init__(self) -> None:
         try:
-            b"".decode(self.encoding)
-        except LookupError as cause:
+            b" ".decode(self.encoding, "replace")  # the empty text needs no codec
+        except (LookupError, UnicodeError) as cause:
             raise InvalidParameterError(
                 f"no text encoding is called `{self.encoding}`",
                 fix="name one such as utf-8, gb18030, utf-16 or latin-1",
@@ -229,9 +229,10 @@ def _read_lines(name: str, reading: Reading) -> Iterator[Record]:
     source = display(name)
     try:
         with _open_stdin() if name == STDIN else Path(name).open("rb") as stream:
-            for number, line in enumerate(_lines(stream, source, reading), 1):
+            lines, as_read = _lines(stream, source, reading)
+            for number, line in enumerate(lines, 1):
                 if line.strip():
-                    yield _read_row(line, f"{source}:{number}", reading)
+                    yield _read_row(line, f"{source}:{number}", as_read)
     except OpenAutoGLMError as error:
         yield Record(source=source, error=error)
     except OSError as error:
@@ -241,12 +242,12 @@ def _read_lines(name: str, reading: Reading) -> Iterator[Record]:
         )
 
 
-def _lines(stream: IO[bytes], source: str, reading: Reading) -> Iterator[bytes]:
-    """Yield lines as UTF-8; an encoding of wide characters cannot be cut at the byte 0x0A."""
-    if b"\n".decode("latin-1").encode(reading.encoding) == b"\n":
-        yield from stream
-    else:
-        yield from decode(stream.read(), source, reading).encode().split(b"\n")
+def _lines(stream: IO[bytes], source: str, reading: Reading) -> tuple[Iterable[bytes], Reading]:
+    """Return lines and how to read them; wide characters cannot be cut at the byte 0x0A."""
+    if "\n".encode(reading.encoding) == b"\n":
+        return stream, reading
+    text = decode(stream.read(), source, reading)
+    return text.encode().split(b"\n"), replace(reading, encoding="utf-8")
 
 
 def _read_row(line: bytes, source: str, reading: Reading) -> Record:

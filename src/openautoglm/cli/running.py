@@ -240,7 +240,7 @@ def _write_all(
     for row in rows:
         tally.count(row.error)
         if row.error is not None:
-            progress.tell(f"{row.record.source}: {row.error}")
+            progress.tell(_failure(row.record.source, row.error))
         if options.output == "jsonl":
             sink.write(as_json_line(row.data(timings=options.timings)))
         elif row.result is not None and row.error is None:
@@ -255,6 +255,10 @@ def _write_all(
     if tally.failed:
         progress.tell(f"{tally.failed} of {tally.done} records failed")
     return tally
+
+
+def _failure(source: str, error: OpenAutoGLMError) -> str:
+    return str(error) if source in error.problem else f"{source}: {error}"
 
 
 def _timings_line(source: str, timings_s: Mapping[str, float]) -> str:

@@ -1,0 +1,1 @@
+"""Prompt templates and the store that keeps their versions in plain files."""

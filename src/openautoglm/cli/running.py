@@ -252,7 +252,7 @@ def _write_all(
             progress.tell("stopped at the first error, as asked")
             return tally
     sink.commit()
-    if tally.failed:
+    if tally.failed and tally.done > 1:
         progress.tell(f"{tally.failed} of {tally.done} records failed")
     return tally
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +15,17 @@ from openautoglm.cli import ending
 from openautoglm.cli.ending import CannotStart, Exit, ReaderGoneError, Terminated, exit_code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.unit.cli.conftest import Ended
-
-    Oag = Callable[..., Ended]
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[3]
 SPEC = tomllib.loads((ROOT / "spec/errors.toml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(autouse=True)
+def _sigterm() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize("code", sorted(SPEC))
@@ -80,25 +84,26 @@ def test_a_closed_standard_error_is_no_reason_to_fail(monkeypatch: pytest.Monkey
     assert ending.run_to_end(["nope"]) == 2
 
 
-def test_help_shows_every_command_and_the_exit_codes(oag: Oag) -> None:
-    ended = oag("--help")
-    assert ended.code == 0
+def test_help_shows_every_command_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ending.run_to_end(["--help"]) == 0
+    told = capsys.readouterr().out
     for word in ("run", "prompt", "pipeline", "models", "doctor", "Exit codes", "130"):
-        assert word in ended.out
+        assert word in told
 
 
 @pytest.mark.parametrize("command", ["run", "prompt", "pipeline", "models", "doctor"])
-def test_every_command_has_help(oag: Oag, command: str) -> None:
-    ended = oag(command, "--help")
-    assert ended.code == 0
-    assert ended.out.startswith(f"Usage: oag {command}")
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ending.run_to_end([command, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"Usage: oag {command}")
 
 
-def test_the_version_is_printed(oag: Oag) -> None:
-    assert oag("--version").out == f"openautoglm {__version__}\n"
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ending.run_to_end(["--version"]) == 0
+    assert capsys.readouterr().out == f"openautoglm {__version__}\n"
 
 
-def test_a_wrong_command_is_wrong_usage(oag: Oag) -> None:
-    ended = oag("rum")
-    assert (ended.code, ended.out) == (2, "")
-    assert "No such command 'rum'" in ended.err
+def test_a_wrong_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ending.run_to_end(["rum"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "No such command 'rum'" in told.err

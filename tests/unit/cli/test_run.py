@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import signal
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
+from openautoglm.cli.ending import run_to_end
+from openautoglm.testing import echo_backend
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from tests.unit.cli.conftest import Ended
-
-    Oag = Callable[..., Ended]
 
 ECHO = """
 name: echo
@@ -37,6 +39,34 @@ connections:
   - {sender: generate.generation, receiver: parse.generation}
 outputs: {fields: parse.value}
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Oag: TypeAlias = "Callable[..., Ended]"
+
+
+@pytest.fixture
+def oag(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Ended]]:
+    """Return a function that runs a command line; `--backend echo` is there."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*args: str) -> Ended:
+        capsys.readouterr()
+        code = run_to_end(args)
+        told = capsys.readouterr()
+        return Ended(code=code, out=told.out, err=told.err)
+
+    with echo_backend():
+        yield run
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture
@@ -119,7 +149,7 @@ def test_structured_outputs_read_well(oag: Oag, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(EXTRACT)
     ended = oag("run", str(tmp_path / "x.yaml"), "--text", "Ana", "--backend", "echo")
     assert ended.code == 0
-    assert set(rows(ended)[0]["outputs"]["fields"]) == {"name"}  # type: ignore[index,call-overload] # a row is JSON
+    assert set(rows(ended)[0]["outputs"]["fields"]) == {"name"}  # type: ignore[index] # a row is JSON
 
 
 def test_timings_name_every_step(oag: Oag, echo: str) -> None:
@@ -198,7 +228,8 @@ def test_wrong_usage_ends_with_2_and_writes_nothing(
     assert "Traceback" not in ended.err
 
 
-def test_an_unknown_task_is_refused_with_the_nearest(oag: Oag, echo: str) -> None:
+@pytest.mark.usefixtures("echo")
+def test_an_unknown_task_is_refused_with_the_nearest(oag: Oag) -> None:
     ended = oag("run", "summarise", "a.txt", "--backend", "echo")
     assert ended.code == 2
     assert "did you mean `summarize`?" in ended.err

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from openautoglm.engine.structured.answer import Parsed, parse
 from openautoglm.engine.structured.checks import check_schema
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from openautoglm.engine.structured.nodes import Json
+
+
+SAMPLE_CHARACTERS: Final = 1000
+"""How much of a long source is compiled when a schema is checked; the rest when decoding starts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +81,7 @@ def compile_schema(schema: Mapping[str, object], source: str | None = None) -> G
     check_extractive(content, source)
     if source is not None and copied_places(content):
         text = write_lark(content, source)
-        _try(text)
+        _try(_sample(content, source) or text)
     else:
         text = _plain_grammar(frozen)
     return Grammar(schema=content, source=source, text=text)
@@ -89,6 +93,16 @@ def _plain_grammar(frozen: str) -> str:
     text = json.dumps({"grammars": [{"json_schema": schema}]})
     _try(text)
     return text
+
+
+def _sample(schema: Json, source: str) -> str | None:
+    """Return the grammar for the start of a long source: as good to find faults of the schema."""
+    if len(source) <= SAMPLE_CHARACTERS:
+        return None
+    try:
+        return write_lark(schema, source[:SAMPLE_CHARACTERS])
+    except SchemaError:  # the start is blank, or shorter than a value must be
+        return None
 
 
 def _try(text: str) -> None:

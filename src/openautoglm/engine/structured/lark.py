@@ -27,10 +27,13 @@ LAYOUT: Final[Mapping[str, object]] = {
 _BASE: Final = r"""
 %llguidance {}
 CHAR: /(?s:[^\\]|\\[^u]|\\u[0-9a-f]{4})/
-BLANK: /[\p{White_Space}]/ | /\\[nrtf]/ | "\\u000b" | /\\u001[c-f]/
-SOLID: /(?s:.+)/ & ~(BLANK /(?s:.*)/) & ~(CHAR* BLANK)
+SOLID: /[^\\\x20\x85\xa0\u{1680}\u{2000}-\u{200a}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}]/
+ | /\\["\\b]/ | /\\u00(0[0-7ef]|1[0-9ab])/
+WORDS: SOLID (CHAR* SOLID)?
 FILLED: /(?s:.+)/
 """
+# SOLID is a character, as JSON writes it, that is no white space to Python. WORDS is positive on
+# purpose: with a complement the decoder explores the whole source before the first token.
 
 
 def write_lark(root: Json, source: str) -> str:
@@ -143,7 +146,7 @@ class _Writer:
                 got=f"{len(self._source)} characters: {self._source[:60]!r}",
                 fix='pass a source with text, or allow null: `"type": ["string", "null"]`',
             )
-        pattern = f"{self._copy(unit)} & {'SOLID' if unit == 'word' else 'FILLED'}"
+        pattern = f"{self._copy(unit)} & {'WORDS' if unit == 'word' else 'FILLED'}"
         if least > 1 or most is not None:
             pattern += f" & CHAR{{{least},{'' if most is None else most}}}"
         self._lines[f"VALUE_{name}".upper()] = f'"\\"" ({pattern}) "\\""'

@@ -73,13 +73,13 @@ class Execution:
         chars = 0
         for state in states:
             for item in _items(stage, state):
-                items.append(item)
                 if len(items) >= self._window:
                     yield from self._finish(stage, items, whole)
                     items, whole, chars = [], [], 0
+                items.append(item)
             whole.append(state)
             chars += state.chars
-            if chars > MAX_WAITING_CHARS:
+            if not items or len(items) >= self._window or chars > MAX_WAITING_CHARS:
                 yield from self._finish(stage, items, whole)
                 items, whole, chars = [], [], 0
         yield from self._finish(stage, items, whole)

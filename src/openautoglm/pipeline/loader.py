@@ -143,6 +143,7 @@ class _Loader:
                     f"this step has no parameter `{key}`",
                     got=f"parameters: {', '.join(known) or 'none'}",
                     fix=suggest(key, known) or "remove it",
+                    key=True,
                 )
         try:
             return msgspec.convert({k: node.plain() for k, node in params.items()}, type=step)
@@ -201,6 +202,7 @@ class _Loader:
                     f"{where} has no key `{key}`",
                     got=f"keys: {', '.join(known)}",
                     fix=suggest(key, known) or "remove it",
+                    key=True,
                 )
         for key in must:
             if key not in found:
@@ -241,9 +243,13 @@ class _Loader:
             fix="put a number in quotes to make it a text" if "text" in expected else None,
         )
 
-    def _locate(self, path: Path) -> str:
+    def _locate(self, path: Path, *, key: bool = False) -> str:
+        """Name the place of a value; of its key when that is meant or the value has many lines."""
         node = self._root.at(path)
-        return f"{self._name}:{node.line}:{node.column}"
+        line, column = node.line, node.column
+        if path and (key or isinstance(node.value, (dict, list))):
+            line, column = self._root.at(path[:-1]).keys.get(str(path[-1]), (line, column))
+        return f"{self._name}:{line}:{column}"
 
     def _refuse(
         self,
@@ -253,8 +259,10 @@ class _Loader:
         got: object = None,
         fix: str | None = None,
         cause: Exception | None = None,
+        key: bool = False,
     ) -> NoReturn:
-        raise PipelineSyntaxError(f"{self._locate(path)}: {problem}", got=got, fix=fix) from cause
+        place = self._locate(path, key=key)
+        raise PipelineSyntaxError(f"{place}: {problem}", got=got, fix=fix) from cause
 
 
 def _path(text: str) -> Path:

@@ -16,7 +16,7 @@ import yaml
 from openautoglm.errors import PipelineSyntaxError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from openautoglm.pipeline.spec import Path
 
@@ -36,13 +36,23 @@ Value: TypeAlias = "bool | int | float | str | list[Node] | dict[str, Node] | No
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A value and where it stands, line and column counted from 1."""
+    """A value and where it stands.
+
+    Attributes:
+        value: what was read.
+        line: counted from 1.
+        column: counted from 1.
+        keys: of a mapping, (line, column) of each key.
+        size: values in it, itself included.
+        height: levels below it.
+    """
 
     value: Value
     line: int
     column: int
-    size: int = field(init=False, compare=False)  # values in it, itself included
-    height: int = field(init=False, compare=False)  # levels below it
+    keys: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    size: int = field(init=False, compare=False)
+    height: int = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         inner = self.inner()
@@ -68,12 +78,11 @@ class Node:
         node = self
         for part in path:
             inner = node.value
-            if isinstance(inner, dict) and part in inner:
-                node = inner[part]
-            elif isinstance(inner, list) and isinstance(part, int) and part < len(inner):
-                node = inner[part]
-            else:
+            in_mapping = isinstance(inner, dict) and part in inner
+            in_list = isinstance(inner, list) and isinstance(part, int) and part < len(inner)
+            if not in_mapping and not in_list:
                 break
+            node = cast("dict[str | int, Node]", inner)[part]
         return node
 
 
@@ -131,34 +140,36 @@ class _Reader:
         if anchor is not None:
             self._anchors[anchor] = None
         line, column = _place(event)
-        node = Node(value=self._value(event, depth), line=line, column=column)
+        keys: dict[str, tuple[int, int]] = {}
+        value = self._value(event, depth, keys)
+        node = Node(value=value, line=line, column=column, keys=keys)
         if anchor is not None:
             self._anchors[anchor] = node
         return node
 
-    def _value(self, event: yaml.Event, depth: int) -> Value:
+    def _value(self, event: yaml.Event, depth: int, keys: dict[str, tuple[int, int]]) -> Value:
         tag = getattr(event, "tag", None)
         if tag is not None and tag != "!":
             self._refuse(event, f"the tag `{tag}` is not read", fix="remove the tag")
         if isinstance(event, yaml.MappingStartEvent):
-            return self._mapping(depth)
+            return self._mapping(depth, keys)
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(depth)
         return self._scalar(cast("yaml.ScalarEvent", event))
 
-    def _mapping(self, depth: int) -> dict[str, Node]:
+    def _mapping(self, depth: int, keys: dict[str, tuple[int, int]]) -> dict[str, Node]:
         found: dict[str, Node] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
                 self._refuse(event, "a key must be a text", fix="write `key: value`")
             if event.value in found:
-                first = found[event.value].line
                 self._refuse(
                     event,
                     f"the key `{event.value}` is there twice",
-                    got=f"its first value is in line {first}",
+                    got=f"it is also in line {keys[event.value][0]}",
                     fix="remove or rename one",
                 )
+            keys[event.value] = _place(event)
             found[event.value] = self._node(next(self._events), depth + 1)
         return found
 

@@ -7,12 +7,13 @@ of graphs, YAML or execution order.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from openautoglm.engine.generation import Generation
     from openautoglm.platform_io import PlatformIO

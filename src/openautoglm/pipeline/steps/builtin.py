@@ -10,6 +10,7 @@ from openautoglm.pipeline.steps.merge import Merge
 from openautoglm.pipeline.steps.needs_cleaning import NeedsCleaning
 from openautoglm.pipeline.steps.parse import Parse
 from openautoglm.pipeline.steps.render import Render
+from openautoglm.pipeline.steps.segment import SegmentText
 
 if TYPE_CHECKING:
     from openautoglm.pipeline.step import Step
@@ -21,4 +22,5 @@ BUILTIN: Final[dict[str, type[Step]]] = {
     "prompt.render": Render,
     "text.clean": Clean,
     "text.needs_cleaning": NeedsCleaning,
+    "text.segment": SegmentText,
 }

@@ -5,16 +5,19 @@ Knows nothing of models. What a template may hold is for `openautoglm.prompts` t
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import ClassVar, final
+from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotations
+from functools import lru_cache
+from typing import TYPE_CHECKING, ClassVar, final
 
 from openautoglm.errors import InvalidParameterError, TemplateValueError
-from openautoglm.pipeline.step import Step, StepContext
+from openautoglm.pipeline.step import Step
 from openautoglm.pipeline.steps.segment import Segment
+from openautoglm.prompts.syntax import parse
+from openautoglm.prompts.template import PromptTemplate
 
-
-VARIABLE = re.compile(r"(?<!\{)\{([A-Za-z_]\w*)\}(?!\})")
+if TYPE_CHECKING:
+    from openautoglm.pipeline.step import StepContext
+    from openautoglm.prompts.template import ChatMessage
 
 
 @final
@@ -27,6 +30,10 @@ class Render(Step, frozen=True):
         template: a text with `{variables}`.
         messages: chat messages, each with `role` and `content`, whose contents hold variables.
         prompt: a prompt of the store: `name`, `name@version` or `name@alias`.
+
+    Example:
+        >>> Render(template="Summarise: {text}").variable_inputs()
+        ('text',)
     """
 
     outputs: ClassVar[Mapping[str, str]] = {"prompt": "the text or the chat messages"}
@@ -36,30 +43,53 @@ class Render(Step, frozen=True):
     prompt: str | None = None
 
     def __post_init__(self) -> None:
-        given = [name for name in ("template", "messages", "prompt") if getattr(self, name)]
+        names = ("template", "messages", "prompt")
+        given = [name for name in names if getattr(self, name) is not None]
         if len(given) != 1:
             raise InvalidParameterError(
                 "set exactly one of `template`, `messages` and `prompt`",
                 got=", ".join(given) or "none of them",
+                fix="remove the others" if given else "add `template: …`",
             )
+        self._written()
 
     def variable_inputs(self) -> tuple[str, ...] | None:
         """Return the template's variables; None for a stored prompt."""
-        if self.prompt is not None:
-            return None
-        texts = (
-            [self.template]
-            if self.template
-            else [m.get("content", "") for m in self.messages or ()]
-        )
-        names = [name for text in texts for name in VARIABLE.findall(text or "")]
-        return tuple(dict.fromkeys(names))
+        template = self._written()
+        return None if template is None else template.input_variables
 
     def run(self, *, context: StepContext, **values: object) -> Mapping[str, object]:
-        """Fill the template; a `Segment` stands for its text."""
-        del context
-        plain = {name: _plain(name, value) for name, value in values.items()}
-        return {"prompt": (self.template or "").format(**plain)}
+        """Fill the template; a `Segment` stands for its text.
+
+        Raises:
+            TemplateValueError: a value is missing, not expected, None or a list.
+            PromptNotFoundError: the store holds no such prompt.
+        """
+        template = self._written()
+        if template is None:
+            template = context.prompts.get(str(self.prompt))
+        return {"prompt": template.format(**{n: _plain(n, v) for n, v in values.items()})}
+
+    def _written(self) -> PromptTemplate[str] | PromptTemplate[list[ChatMessage]] | None:
+        if self.template is not None:
+            return _text_template(self.template)
+        if self.messages is not None:
+            return _chat_template(tuple(tuple(message.items()) for message in self.messages))
+        return None
+
+
+@lru_cache(maxsize=256)
+def _text_template(text: str) -> PromptTemplate[str]:
+    return PromptTemplate(text, parse(text).names())
+
+
+@lru_cache(maxsize=256)
+def _chat_template(
+    messages: tuple[tuple[tuple[str, str], ...], ...],
+) -> PromptTemplate[list[ChatMessage]]:
+    chat = [dict(message) for message in messages]
+    names = [name for m in chat for name in parse(m.get("content", "")).names()]
+    return PromptTemplate(chat, tuple(dict.fromkeys(names)))
 
 
 def _plain(name: str, value: object) -> object:

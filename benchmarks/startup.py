@@ -1,29 +1,21 @@
-"""How long `oag --help` and the imports take, beside peers that are installed here.
-
-Every program is run once a round, in turn, so that a slow moment of the machine hits all of them
-alike; the table shows medians of wall-clock time, and the excess over a bare interpreter.
-
-Usage: python benchmarks/startup.py [--rounds N] [--json PATH]
-"""
+"""How long `oag --help` and the imports take, beside peers that are installed here."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
-import statistics
 import subprocess
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
+from timing import medians_s, report
+
+ROUNDS = 11
 BIN = Path(sys.executable).parent
 BARE = "python -c pass"
 PROGRAMS = {
     BARE: [sys.executable, "-c", "pass"],
     "import openautoglm": [sys.executable, "-c", "import openautoglm"],
-    "import AutoGLM, PromptTemplate": [
+    "from openautoglm import AutoGLM, PromptTemplate": [
         *(sys.executable, "-c"),
         "from openautoglm import AutoGLM, PromptTemplate",
     ],
@@ -34,11 +26,10 @@ PROGRAMS = {
     "import typer": [sys.executable, "-c", "import typer"],
     "import rich.console": [sys.executable, "-c", "import rich.console"],
     "peer: hf --help": [str(BIN / "hf"), "--help"],
-    "peer: openai --help": [str(BIN / "openai"), "--help"],
     "peer: import openai": [sys.executable, "-c", "import openai"],
     "peer: import torch": [sys.executable, "-c", "import torch"],
     "peer: import transformers": [sys.executable, "-c", "import transformers"],
-    "peer: transformers.AutoModelForCausalLM": [
+    "peer: from transformers import AutoModelForCausalLM": [
         *(sys.executable, "-c"),
         "from transformers import AutoModelForCausalLM",
     ],
@@ -46,53 +37,35 @@ PROGRAMS = {
 
 
 def main() -> None:
-    """Measure, print the table, and write it as JSON when asked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--json", type=Path, metavar="PATH")
-    options = parser.parse_args()
-    medians = {name: statistics.median(t) for name, t in measure(options.rounds).items()}
-    bare_s = medians[BARE]
-    print(f"{machine()}, median of {options.rounds} interleaved rounds")
-    print(f"{'program':<42} {'total ms':>9} {'over bare ms':>13}")
-    for name, median_s in medians.items():
-        print(f"{name:<42} {median_s * 1e3:>9.0f} {(median_s - bare_s) * 1e3:>13.0f}")
-    if options.json is not None:
-        report = {"machine": machine(), "rounds": options.rounds, "median_s": medians}
-        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    """Run every program once a round, in turn, and report the medians."""
+    programs = {name: command for name, command in PROGRAMS.items() if works(command)}
+    cases = {name: partial(start, command) for name, command in programs.items()}
+    medians = medians_s(cases, rounds=ROUNDS)
+    rows = [
+        {
+            "program": name,
+            "ms": round(median_s * 1e3),
+            "ms over a bare interpreter": round((median_s - medians[BARE]) * 1e3),
+        }
+        for name, median_s in medians.items()
+    ]
+    absent = ", ".join(name for name in PROGRAMS if name not in programs)
+    notes = f"Processes, wall clock, median of {ROUNDS} interleaved rounds, files in the cache."
+    report("Start-up time", rows, notes=f"{notes} Not here: {absent}." if absent else notes)
 
 
-def measure(rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of every run of every program that runs here."""
-    programs = {name: command for name, command in PROGRAMS.items() if works(name, command)}
-    times: dict[str, list[float]] = {name: [] for name in programs}
-    for _ in range(rounds):
-        for name, command in programs.items():
-            started_s = time.perf_counter()
-            subprocess.run(command, capture_output=True, check=True)
-            times[name].append(time.perf_counter() - started_s)
-    return times
-
-
-def works(name: str, command: list[str]) -> bool:
-    """Run a program once, to warm its files up; one that is not installed is left out."""
+def works(command: list[str]) -> bool:
+    """Return whether a program is installed and runs."""
     try:
-        subprocess.run(command, capture_output=True, check=True)
+        start(command)
     except (OSError, subprocess.CalledProcessError):
-        print(f"left out, not installed: {name}", file=sys.stderr)
         return False
     return True
 
 
-def machine() -> str:
-    """Name the machine: processor, cores, system, Python."""
-    try:
-        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        models = [line.partition(":")[2] for line in cpuinfo.splitlines() if "model name" in line]
-    except OSError:
-        models = []
-    processor = models[0].strip() if models else platform.processor()
-    return f"{processor}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+def start(command: list[str]) -> None:
+    """Run a program to its end."""
+    subprocess.run(command, capture_output=True, check=True)
 
 
 if __name__ == "__main__":

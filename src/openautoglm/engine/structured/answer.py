@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -131,7 +132,12 @@ def _validator(schema: Node, source: str | None) -> Validator:
         if isinstance(value, str) and not re.search(portable(str(rule)), value):
             yield ValidationError(f"{value!r} does not match {rule!r}")
 
-    ours = {EXTRACTIVE: copied, "pattern": matches}
+    def divides(_: Validator, rule: Json, value: Json, __: Node) -> Iterator[ValidationError]:
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if is_number and Decimal(str(value)) % Decimal(str(rule)):
+            yield ValidationError(f"{value!r} is not a multiple of {rule!r}")
+
+    ours = {EXTRACTIVE: copied, "pattern": matches, "multipleOf": divides}
     kind: type[Validator] = extend(Draft202012Validator, ours)  # type: ignore[no-untyped-call] # its stubs
     return kind(schema, format_checker=FormatChecker(formats=CHECKED_FORMATS))
 

@@ -116,7 +116,10 @@ class TokenConstraint:
         Raises:
             InvalidParameterError: the mask does not allow it; the constraint is as it was before.
         """
-        if self._matcher.validate_tokens([token_id]) != 1:
+        if token_id in self._view.eos_token_ids and self._matcher.is_stopped():
+            return
+        known = 0 <= token_id < self._view.vocabulary_size
+        if not known or self._matcher.validate_tokens([token_id]) != 1:
             raise InvalidParameterError(
                 "the token is not allowed here",
                 got=f"token {token_id}",

@@ -60,11 +60,11 @@ def copied_places(root: Json) -> frozenset[str]:
 def _leads(root: Json, place: Place) -> tuple[str, ...]:
     """Return the pointers a value of a place may be made of."""
     apart = (place.at("$defs") + "/", place.at("definitions") + "/")
-    below = [child.pointer for child in children(place)]
+    made_of = [c.pointer for c in children(place) if not c.pointer.startswith(apart)]
     node = place.schema
     if isinstance(node, Mapping) and "$ref" in node:
-        below.append(resolve(root, place).pointer)
-    return tuple(pointer for pointer in below if not pointer.startswith(apart))
+        made_of.append(resolve(root, place).pointer)
+    return tuple(made_of)
 
 
 def kind_of(node: Node) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
+from openautoglm.engine.structured.extractive import unit_of
+from openautoglm.engine.structured.units import Unit, pieces
+
 if TYPE_CHECKING:
     from openautoglm.engine.generation import Json
 
@@ -75,9 +78,18 @@ def _object(schema: Mapping[str, object], root: Mapping[str, object], source: st
 
 def _string(schema: Mapping[str, object], source: str) -> str:
     length = cast("int", schema.get("minLength", 0))
-    if schema.get("x-extractive"):
-        return source[: max(length, 1)]
-    return "a" * length
+    rule = schema.get("x-extractive")
+    return _copied(source, unit_of(rule), length) if rule else "a" * length
+
+
+def _copied(source: str, unit: Unit, length: int) -> str:
+    """Return the first whole pieces of the source that are `length` characters or more."""
+    copied = ""
+    for piece in pieces(source.lstrip(), unit):
+        copied += piece
+        if len(copied.rstrip()) >= max(length, 1):
+            break
+    return copied.rstrip()
 
 
 def _number(schema: Mapping[str, object]) -> Json:

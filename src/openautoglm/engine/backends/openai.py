@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 TIMEOUT_S: Final = 60.0
 MAX_RETRIES: Final = 4
 CONCURRENCY: Final = 8
+MAX_NUMBER: Final = 1_000_000
 NO_KEY: Final = "none"  # servers on one's own machine ask for none, the package insists on one
 DENSE: Final = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
 LETTERS_PER_TOKEN: Final = 3
@@ -304,7 +305,7 @@ def _read_options(spec: LoadSpec) -> _Options:
         )
     return _Options(
         base_url=cast("str | None", base_url),
-        api_key=cast("str | None", api_key) or NO_KEY,
+        api_key=api_key if isinstance(api_key, str) else NO_KEY,
         model=cast("str | None", model),
         timeout_s=_number(given, "timeout_s", TIMEOUT_S, low=0.001),
         max_retries=int(_number(given, "max_retries", MAX_RETRIES, low=0)),
@@ -314,10 +315,14 @@ def _read_options(spec: LoadSpec) -> _Options:
 
 def _number(given: Mapping[str, object], name: str, default: float, *, low: float) -> float:
     value = given.get(name, default)
-    is_whole = isinstance(default, float) or isinstance(value, int)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not is_whole:
-        raise InvalidParameterError(f"`{name}` must be a number", got=repr(value))
-    if not low <= value <= 1_000_000:  # noqa: PLR2004 - also refuses NaN and infinity
+    is_whole = name != "timeout_s"
+    kinds = int if is_whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        kind = "a whole number" if is_whole else "a number"
+        raise InvalidParameterError(
+            f"`{name}` must be {kind}", got=repr(value), fix=f"{name}={default:g}"
+        )
+    if not low <= value <= MAX_NUMBER:  # NaN and infinity are refused too
         raise InvalidParameterError(
             f"`{name}` must be at least {low:g}", got=value, fix=f"{name}={default:g}"
         )

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openautoglm.engine.sampling import SamplingParams
+from openautoglm.errors import InvalidParameterError
+
+WRONG = [
+    {"max_length": 0},
+    {"max_length": -1},
+    {"max_length": True},
+    {"max_length": 1.5},
+    {"max_length": "8"},
+    {"temperature": -0.1},
+    {"temperature": math.nan},
+    {"temperature": math.inf},
+    {"temperature": True},
+    {"temperature": "hot"},
+    {"top_p": 0},
+    {"top_p": 1.01},
+    {"top_p": math.nan},
+    {"top_k": -1},
+    {"top_k": 2.0},
+    {"seed": -1},
+    {"seed": 2**63},
+    {"seed": 1.0},
+    {"stop": ""},
+    {"stop": ["a", ""]},
+    {"stop": [1]},
+    {"stop": 7},
+]
+
+
+@pytest.mark.parametrize("changes", WRONG, ids=str)
+def test_a_value_that_cannot_be_is_refused_with_its_name_and_a_fix(
+    changes: dict[str, object],
+) -> None:
+    with pytest.raises(InvalidParameterError) as caught:
+        SamplingParams().override(changes)
+    (name,) = changes
+    assert f"`{name}`" in caught.value.problem
+    assert caught.value.fix
+
+
+def test_one_stop_string_is_a_list_of_one() -> None:
+    assert SamplingParams(stop="###").stop == ("###",)
+
+
+def test_an_override_of_none_keeps_the_value() -> None:
+    params = SamplingParams(max_length=9, seed=3)
+    assert params.override({"max_length": None, "seed": None, "top_k": 4}) == SamplingParams(
+        max_length=9, seed=3, top_k=4
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("max_tokens", "max_length"),
+        ("max_new_tokens", "max_length"),
+        ("temperatur", "temperature"),
+        ("stop_strings", "stop"),
+        ("topp", "top_p"),
+    ],
+)
+def test_an_unknown_name_says_which_one_was_meant(name: str, meant: str) -> None:
+    with pytest.raises(InvalidParameterError) as caught:
+        SamplingParams().override({name: 1})
+    assert caught.value.fix == f"did you mean `{meant}`?"
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["max_length", "temperature", "top_p", "top_k", "seed", "stop"]),
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text()),
+    )
+)
+def test_whatever_is_passed_is_taken_or_refused_and_nothing_else(
+    changes: dict[str, object],
+) -> None:
+    try:
+        params = SamplingParams().override(changes)
+    except InvalidParameterError:
+        return
+    assert params.max_length >= 1
+    assert 0 <= params.temperature < math.inf
+    assert 0 < params.top_p <= 1
+    assert params.top_k >= 0
+    assert all(params.stop)

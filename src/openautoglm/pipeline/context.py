@@ -6,7 +6,7 @@ Owns `RunContext`, the `StepContext` that the executor lends. Knows nothing of g
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from openautoglm.errors import PipelineGraphError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from openautoglm.pipeline.step import Engine
     from openautoglm.platform_io import PlatformIO
     from openautoglm.prompts.store import PromptStore
+    from openautoglm.prompts.template import PromptTemplate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class RunContext:
     given_prompts: PromptStore | None = None
     given_platform_io: PlatformIO | None = None
     source: str = ""
+    templates: dict[str, PromptTemplate] = field(default_factory=dict)  # those read so far
 
     @property
     def engine(self) -> Engine:
@@ -41,14 +43,16 @@ class RunContext:
             )
         return self.given_engine
 
-    @property
-    def prompts(self) -> PromptStore:
-        """The prompt store passed, or else the one of the settings."""
-        if self.given_prompts is not None:
-            return self.given_prompts
-        from openautoglm.prompts.store import PromptStore
+    def stored_template(self, selector: str) -> PromptTemplate:
+        """Return a prompt of the store passed, or else of the one of the settings; read once.
 
-        return PromptStore(Settings.from_env(os.environ).prompts_dir)
+        Raises:
+            PromptNotFoundError: no such prompt, version or alias.
+            PromptStoreError: its file cannot be read.
+        """
+        if selector not in self.templates:
+            self.templates[selector] = self._prompts().get(selector)
+        return self.templates[selector]
 
     @property
     def platform_io(self) -> PlatformIO:
@@ -58,6 +62,13 @@ class RunContext:
         from openautoglm.platform_io import detect
 
         return detect()
+
+    def _prompts(self) -> PromptStore:
+        if self.given_prompts is not None:
+            return self.given_prompts
+        from openautoglm.prompts.store import PromptStore
+
+        return PromptStore(Settings.from_env(os.environ).prompts_dir)
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens of the model `text` takes; errors as `engine`."""

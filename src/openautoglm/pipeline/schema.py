@@ -35,6 +35,7 @@ def pipeline_schema(*, owner: str | None = None) -> dict[str, object]:
     params, definitions = msgspec.json.schema_components(
         list(steps.values()), ref_template="#/$defs/{name}"
     )
+    definitions = msgspec.json.decode(msgspec.json.encode(definitions))  # defaults may be tuples
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Open-AutoGLM pipeline",
@@ -89,3 +90,12 @@ _INPUT: Final = {
     "required": ["to"],
     "additionalProperties": False,
 }
+
+
+if __name__ == "__main__":
+    import json
+    import sys
+
+    from openautoglm.registry import CORE_OWNER
+
+    sys.stdout.write(json.dumps(pipeline_schema(owner=CORE_OWNER), indent=2) + "\n")

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
     from openautoglm.engine.generation import Generation
     from openautoglm.platform_io import PlatformIO
-    from openautoglm.prompts.store import PromptStore
+    from openautoglm.prompts.template import PromptTemplate
 
 
 class Engine(Protocol):
     """What steps need of a model. `AutoGLM` is one; so is a fake with these three methods."""
 
-    def run(self, prompt: Any, **options: Any) -> Generation:  # noqa: ANN401 - the engine checks
+    def run(self, *args: Any, **options: Any) -> Generation:  # noqa: ANN401 - the engine checks
         """Answer one prompt."""
         ...
 
-    def batch(self, prompts: Any, **options: Any) -> Iterable[Generation]:  # noqa: ANN401 - as above
+    def batch(self, *args: Any, **options: Any) -> Iterable[Generation]:  # noqa: ANN401 - as above
         """Answer many, in order; one that fails is a generation with "error"."""
         ...
 
@@ -44,9 +44,11 @@ class StepContext(Protocol):
         """The model; raises `PipelineGraphError` when the pipeline was started without one."""
         ...
 
-    @property
-    def prompts(self) -> PromptStore:
-        """The prompt store; the one of the settings when none was given."""
+    def stored_template(self, selector: str) -> PromptTemplate:
+        """Return `name`, `name@version` or `name@alias` of the prompt store.
+
+        It is read once: all records of a stream get the same, also when an alias is moved.
+        """
         ...
 
     @property

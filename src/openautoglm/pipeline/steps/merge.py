@@ -164,5 +164,6 @@ def _groups(
             groups.append([text])
             used = tokens
     if len(groups) > 1 and len(groups[-1]) == 1:
-        groups[-2] += groups.pop()
+        alone = groups.pop()
+        groups[-1] += alone
     return groups

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotations
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, cast, final
 
 from openautoglm.errors import InvalidParameterError, TemplateValueError
 from openautoglm.pipeline.step import Step
@@ -17,7 +17,6 @@ from openautoglm.prompts.template import PromptTemplate
 
 if TYPE_CHECKING:
     from openautoglm.pipeline.step import StepContext
-    from openautoglm.prompts.template import ChatMessage
 
 
 @final
@@ -65,12 +64,10 @@ class Render(Step, frozen=True):
             TemplateValueError: a value is missing, not expected, None or a list.
             PromptNotFoundError: the store holds no such prompt.
         """
-        template = self._written()
-        if template is None:
-            template = context.prompts.get(str(self.prompt))
+        template = self._written() or context.stored_template(str(self.prompt))
         return {"prompt": template.format(**{n: _plain(n, v) for n, v in values.items()})}
 
-    def _written(self) -> PromptTemplate[str] | PromptTemplate[list[ChatMessage]] | None:
+    def _written(self) -> PromptTemplate | None:
         if self.template is not None:
             return _text_template(self.template)
         if self.messages is not None:
@@ -79,17 +76,17 @@ class Render(Step, frozen=True):
 
 
 @lru_cache(maxsize=256)
-def _text_template(text: str) -> PromptTemplate[str]:
-    return PromptTemplate(text, parse(text).names())
+def _text_template(text: str) -> PromptTemplate:
+    return cast("PromptTemplate", PromptTemplate(text, parse(text).names()))
 
 
 @lru_cache(maxsize=256)
 def _chat_template(
     messages: tuple[tuple[tuple[str, str], ...], ...],
-) -> PromptTemplate[list[ChatMessage]]:
+) -> PromptTemplate:
     chat = [dict(message) for message in messages]
     names = [name for m in chat for name in parse(m.get("content", "")).names()]
-    return PromptTemplate(chat, tuple(dict.fromkeys(names)))
+    return cast("PromptTemplate", PromptTemplate(chat, tuple(dict.fromkeys(names))))
 
 
 def _plain(name: str, value: object) -> object:

@@ -23,11 +23,11 @@ from openautoglm.prompts.syntax import Parsed, escape, parse, undeclared, unused
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
-    P = TypeVar("P", bound=Prompt, default=Prompt)
+    P_co = TypeVar("P_co", covariant=True, bound=Prompt, default=Prompt)
 else:
     from typing import TypeVar
 
-    P = TypeVar("P")
+    P_co = TypeVar("P_co", covariant=True)
 
 __all__ = ["ChatMessage", "Prompt", "PromptTemplate", "Role", "escape"]
 
@@ -38,7 +38,7 @@ _VARIABLE_KINDS = {Kind.UNDECLARED, Kind.UNUSED}
 
 
 @final
-class PromptTemplate(Generic[P]):
+class PromptTemplate(Generic[P_co]):
     """Hold a text, or chat messages, with `{name}` wherever a value goes.
 
     Immutable. Two templates with the same text and variables are equal. `{{` and `}}` are the
@@ -102,18 +102,18 @@ class PromptTemplate(Generic[P]):
         self._count = len(variables)
 
     @property
-    def template(self) -> P:
+    def template(self) -> P_co:
         """Return the template as it was given: the text, or a fresh list of messages."""
         if self._text is not None:
-            return cast("P", self._text)
-        return cast("P", [ChatMessage(role=r, content=c) for r, c in self._messages])
+            return cast("P_co", self._text)
+        return cast("P_co", [ChatMessage(role=r, content=c) for r, c in self._messages])
 
     @property
     def input_variables(self) -> tuple[str, ...]:
         """Return the names declared, in the order they were given."""
         return self._variables
 
-    def format(self, /, **values: object) -> P:
+    def format(self, /, **values: object) -> P_co:
         """Fill in every variable.
 
         A value that is not text is turned into text by `str`. Braces in a value are text.
@@ -135,16 +135,16 @@ class PromptTemplate(Generic[P]):
         except KeyError:
             raise self._mismatch(values) from None
         if self._text is not None:
-            return filled[0]  # type: ignore[return-value] # P is str where there is one text
+            return filled[0]  # type: ignore[return-value] # P_co is str where there is one text
         roles = (role for role, _ in self._messages)
-        return [ChatMessage(role=r, content=c) for r, c in zip(roles, filled, strict=True)]  # type: ignore[return-value] # P is a list of messages here
+        return [ChatMessage(role=r, content=c) for r, c in zip(roles, filled, strict=True)]  # type: ignore[return-value] # P_co is a list of messages here
 
     def format_messages(self, /, **values: object) -> list[ChatMessage]:
         """Fill in every variable and return messages; one text becomes one user message."""
         filled = cast("Prompt", self.format(**values))
         return [ChatMessage(role="user", content=filled)] if isinstance(filled, str) else filled
 
-    def partial(self, /, **values: object) -> PromptTemplate[P]:
+    def partial(self, /, **values: object) -> PromptTemplate[P_co]:
         """Return a template with some variables filled in.
 
         Raises:
@@ -165,7 +165,7 @@ class PromptTemplate(Generic[P]):
             if self._text is not None
             else [{"role": role, "content": text} for role, text in filled]
         )
-        return cast("PromptTemplate[P]", PromptTemplate(cast("str", template), rest))
+        return cast("PromptTemplate[P_co]", PromptTemplate(cast("str", template), rest))
 
     def _mismatch(self, values: Mapping[str, object]) -> TemplateValueError:
         missing = [name for name in self._variables if name not in values]

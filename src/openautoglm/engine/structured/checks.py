@@ -87,11 +87,14 @@ def _check_depth(schema: Json) -> None:
 
 
 def _check_meta(schema: Json) -> None:
-    from jsonschema import Draft202012Validator
+    from jsonschema import Draft202012Validator, FormatChecker
     from jsonschema.exceptions import SchemaError as MetaError
 
     try:
-        Draft202012Validator.check_schema(schema)  # type: ignore[arg-type] # that it is one is being checked
+        Draft202012Validator.check_schema(
+            schema,  # type: ignore[arg-type] # that it is one is being checked
+            format_checker=FormatChecker(formats=()),  # patterns are checked by `keywords`
+        )
     except MetaError as cause:
         pointer = Place("", None).at(*(str(part) for part in cause.absolute_path))
         raise SchemaError(

@@ -9,13 +9,13 @@ cannot look around. `portable` spells the classes out, so that both agree.
 from __future__ import annotations
 
 import re
-import warnings
 from typing import Final
 
 from openautoglm.engine.structured.nodes import shown
 from openautoglm.errors import SchemaError
 
 _CLASSES: Final = {"d": "0-9", "w": "A-Za-z0-9_"}
+_SET_OPERATORS: Final = ("--", "&&", "~~", "||")  # of rust, and reserved by Python
 _YEAR: Final = "(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
 _LEAP: Final = "(?:[0-9][0-9](?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
 REAL_DATE: Final = (
@@ -31,10 +31,8 @@ def check_pattern(pattern: str, pointer: str) -> None:
         SchemaError: naming the pointer and the offence.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            re.compile(portable(pattern))
-    except (re.error, Warning, ValueError, OverflowError) as cause:
+        re.compile(portable(pattern))
+    except (re.error, ValueError, OverflowError) as cause:
         raise SchemaError(
             f"{shown(pointer)} is not a regular expression that can be enforced",
             got=f"{pattern!r}: {cause}",
@@ -54,7 +52,9 @@ def portable(pattern: str) -> str:
     """
     written: list[str] = []
     in_class = False
-    for part in re.findall(r"\\.|.", pattern, re.DOTALL):
+    for part in re.findall(r"\\.|--|&&|~~|\|\||.", pattern, re.DOTALL):
+        if in_class and part in _SET_OPERATORS:
+            raise ValueError(f"{part} inside a class")
         if part.startswith("\\") and len(part) > 1:
             written.append(_escape(part[1], in_class=in_class))
             continue

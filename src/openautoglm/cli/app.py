@@ -11,7 +11,12 @@ from openautoglm.cli.doctor import doctor
 from openautoglm.cli.ending import EXIT_HELP
 from openautoglm.cli.models import models
 from openautoglm.cli.pipeline import pipeline
+from openautoglm.cli.prompt import prompt
 from openautoglm.cli.run import run
+
+COMMANDS = ("run", "prompt", "pipeline", "models", "doctor")
+NO_HELP = {"help": False}
+"""Without a default typer imports pydantic to coerce its own `--help`: a quarter of a second."""
 
 app = typer.Typer(
     help="Run language-model work on your own models.",
@@ -20,7 +25,10 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,  # plain help: predictable in a pipe, and rich would double its time
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["--help", "-h"]},
+    context_settings={
+        "help_option_names": ["--help", "-h"],
+        "default_map": {**NO_HELP, **dict.fromkeys(COMMANDS, NO_HELP)},
+    },
 )
 
 
@@ -43,6 +51,7 @@ def options(
 
 
 app.command()(run)
+app.add_typer(prompt, name="prompt")
 app.add_typer(pipeline, name="pipeline")
 app.add_typer(models, name="models")
 app.command()(doctor)

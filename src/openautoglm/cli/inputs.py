@@ -108,6 +108,18 @@ def read_records(inputs: Iterable[str], reading: Reading) -> Iterator[Record]:
             yield _read_text(name, reading)
 
 
+def read_text(name: str, reading: Reading) -> str:
+    """Return the whole text of a file or of standard input.
+
+    Raises:
+        InputNotFoundError: no such file.
+        PlatformError: the device failed.
+        InputDecodeError: it is no text.
+    """
+    data = _open_stdin().read() if name == STDIN else detect().read_file(name)
+    return decode(data, display(name), reading)
+
+
 def text_record(text: str) -> Record:
     """Return the record of a text given on the command line.
 
@@ -219,8 +231,7 @@ def display(name: str) -> str:
 def _read_text(name: str, reading: Reading) -> Record:
     source = display(name)
     try:
-        data = _open_stdin().read() if name == STDIN else detect().read_file(name)
-        return Record(source=source, text=decode(data, source, reading))
+        return Record(source=source, text=read_text(name, reading))
     except OpenAutoGLMError as error:
         return Record(source=source, error=error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -258,7 +259,10 @@ def test_records_that_cannot_be_read_need_no_model(oag: Oag, echo: str) -> None:
 
 
 def test_a_server_that_answers_nothing_ends_with_3(oag: Oag, echo: str) -> None:
-    args = ("--model", "http://127.0.0.1:9/v1", "--option", "model=x", "--option", "max_retries=0")
+    with socket.socket() as free:  # a port that was free a moment ago, and refuses
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    args = ("--model", url, "--option", "model=x", "--option", "max_retries=0")
     ended = oag("run", echo, "a.txt", *args, "--option", "api_key=none")
     assert ended.code == 3, ended.err
     assert "[OAG" in ended.err

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from openautoglm.errors import InputNotFoundError, OutputWriteError, PlatformError
 from openautoglm.platform_io import PlatformIO, detect, explain, replacing
+from openautoglm.prompts.template import PromptTemplate
 
 
 def the_platforms_own_driver_is_chosen_and_no_other_imported(io: PlatformIO, _: Path) -> None:
@@ -71,6 +72,11 @@ def the_environment_is_the_one_the_host_passed(io: PlatformIO, _: Path) -> None:
     assert io.get_env("OAG_UNSET", "default") == "default"
 
 
+def a_template_renders_as_elsewhere(_: PlatformIO, __: Path) -> None:
+    template = PromptTemplate("请根据以下内容生成摘要:{content}", ["content"])
+    assert template.format(content="{正文}🎈") == "请根据以下内容生成摘要:{正文}🎈"
+
+
 def the_host_finds_this_file(io: PlatformIO, folder: Path) -> None:
     io.write_file(folder / "from-inside.txt", f"written on {sys.platform}".encode())
 
@@ -82,6 +88,7 @@ CHECKS = (
     a_failed_write_leaves_nothing_beside_the_old_content,
     refusals_name_the_path_and_the_fix,
     the_environment_is_the_one_the_host_passed,
+    a_template_renders_as_elsewhere,
     the_host_finds_this_file,
 )
 

@@ -48,7 +48,7 @@ def test_every_check_passes_on_emscripten(results: Mapping[str, str], folder: st
     here = {name: result for name, result in results.items() if name.endswith(f" in {folder}")}
     failed = [f"{name}\n{result}" for name, result in here.items() if result != "passed"]
     assert not failed, "\n".join(failed)
-    assert len(here) == 7
+    assert len(here) == 8
 
 
 @pytest.mark.slow

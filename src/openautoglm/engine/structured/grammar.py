@@ -17,6 +17,7 @@ from openautoglm.engine.structured.constraint import TokenConstraint, TokenizerV
 from openautoglm.engine.structured.extractive import check_extractive, copied_places
 from openautoglm.engine.structured.lark import LAYOUT, write_lark
 from openautoglm.engine.structured.narrow import narrow
+from openautoglm.engine.structured.nodes import IN_PLACE, KEYWORDS_OF, Place, shown, walk
 from openautoglm.errors import SchemaError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from openautoglm.engine.structured.nodes import Json
 
 
+_HARD: Final = frozenset({*KEYWORDS_OF["string"], *KEYWORDS_OF["number"]} - {"x-extractive"})
 SAMPLE_CHARACTERS: Final = 1000
 """How much of a long source is compiled when a schema is checked; the rest when decoding starts."""
 
@@ -79,6 +81,7 @@ def compile_schema(schema: Mapping[str, object], source: str | None = None) -> G
     frozen = check_schema(schema)
     content: dict[str, Json] = json.loads(frozen)
     check_extractive(content, source)
+    _try_leaves(frozen)
     if source is not None and copied_places(content):
         text = write_lark(content, source)
         _try(_sample(content, source) or text)
@@ -105,7 +108,18 @@ def _sample(schema: Json, source: str) -> str | None:
         return None
 
 
-def _try(text: str) -> None:
+@lru_cache(maxsize=64)
+def _try_leaves(frozen: str) -> None:
+    """Let llguidance read every bounded string and number alone, so that a fault has its place."""
+    root: Json = json.loads(frozen)
+    for place in walk(Place("", root)):
+        node = place.schema
+        if isinstance(node, dict) and _HARD & set(node) and not {"$ref", *IN_PLACE} & set(node):
+            schema = {**narrow(root, place), "x-guidance": LAYOUT}
+            _try(json.dumps({"grammars": [{"json_schema": schema}]}), place.pointer)
+
+
+def _try(text: str, pointer: str = "") -> None:
     """Let llguidance read a grammar, where it is installed."""
     if find_spec("llguidance") is None:
         return
@@ -114,7 +128,7 @@ def _try(text: str) -> None:
     problem = LLMatcher.validate_grammar(text, limits=limits())
     if problem and not problem.startswith("WARNING"):
         raise SchemaError(
-            "the schema cannot be decoded",
+            f"{shown(pointer)} cannot be decoded" if pointer else "the schema cannot be decoded",
             got=problem.splitlines()[0][:300],
             fix="simplify the part it names",
         )

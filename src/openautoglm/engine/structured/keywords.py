@@ -139,6 +139,13 @@ def _check_values(place: Place, node: Node) -> None:
         check_pattern(str(node["pattern"]), place.at("pattern"))
     for pattern in _mapping(node.get("patternProperties")):
         check_pattern(pattern, place.at("patternProperties", pattern))
+    for name in _mapping(node.get("properties")):
+        if _odd(name):
+            raise SchemaError(
+                f"{shown(place.at('properties', name))} has a name that cannot be decoded",
+                got=_odd(name),
+                fix="rename the property",
+            )
     _check_constants(place, node)
     _check_counts(place, node)
     _check_bounds(place, node)

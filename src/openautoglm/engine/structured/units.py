@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from functools import lru_cache
 from itertools import accumulate
 from typing import Final, Literal, TypeAlias
 
@@ -60,10 +61,16 @@ def find(value: str, source: str, unit: Unit) -> int | None:
     at = source.find(value)
     if unit == "character" or at < 0:
         return at if at >= 0 else None
-    ends = {0, *accumulate(len(piece) for piece in pieces(source, unit))}
+    ends = _word_ends(source)
     while at >= 0 and not (at in ends and at + len(value) in ends):
         at = source.find(value, at + 1)
     return at if at >= 0 else None
+
+
+@lru_cache(maxsize=8)
+def _word_ends(source: str) -> frozenset[int]:
+    """Return where a word of a source may start or end; kept, as one answer asks many times."""
+    return frozenset((0, *accumulate(len(piece) for piece in pieces(source, "word"))))
 
 
 def fits(cut: tuple[str, ...], unit: Unit, shortest: int, longest: int | None) -> bool:

@@ -32,6 +32,7 @@ UNENFORCED: list[tuple[Schema, str]] = [
     ({"type": "string", "pattern": r"\bx"}, "/pattern"),
     ({"type": "string", "pattern": r"[\D]"}, "/pattern"),
     ({"type": "string", "pattern": "[a--b]"}, "/pattern"),
+    ({"properties": {"a\x01": {}}}, "/properties/a\x01"),
     ({"const": 2**60}, "/const"),
     ({"enum": ["\x01"]}, "/enum"),
     ({"const": 1e300}, "/const"),
@@ -69,6 +70,7 @@ IMPOSSIBLE: list[tuple[Schema, str]] = [
         },
         "without end",
     ),
+    ({"properties": {"a": {"type": "string", "pattern": "^a$", "minLength": 3}}}, "/properties/a"),
     ({"type": "integer", "minimum": 1.2, "maximum": 1.8}, "decoded"),
 ]
 INVALID: list[tuple[object, str]] = [

@@ -76,7 +76,7 @@ class Parse(Step, frozen=True):
             case "json":
                 value = _json(answer) if answer.parsed is None else answer.parsed
                 if self.schema is not None:
-                    check_value(value, json.dumps(self.schema))
+                    check_value(value, self.schema)
                 return value
 
 

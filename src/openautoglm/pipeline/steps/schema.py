@@ -5,8 +5,7 @@ The one module about `jsonschema`. Knows nothing of pipelines.
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from openautoglm.errors import OutputParseError, SchemaError
 
@@ -14,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jsonschema.protocols import Validator
+
+MOST_KEPT: Final = 64
+_VALIDATORS: Final[dict[int, tuple[Mapping[str, object], Validator]]] = {}
 
 
 def check_schema(schema: Mapping[str, object]) -> None:
@@ -30,9 +32,9 @@ def check_schema(schema: Mapping[str, object]) -> None:
         ) from cause
 
 
-def check_value(value: object, schema_json: str) -> None:
-    """Raise `OutputParseError` when `value` does not follow a schema, given as JSON text."""
-    error = next(_validator(schema_json).iter_errors(cast("Any", value)), None)
+def check_value(value: object, schema: Mapping[str, object]) -> None:
+    """Raise `OutputParseError` when `value` does not follow a schema that `check_schema` passed."""
+    error = next(_validator(schema).iter_errors(cast("Any", value)), None)
     if error is not None:
         raise OutputParseError(
             f"the answer does not follow the schema at `{error.json_path}`: {error.message}",
@@ -41,10 +43,15 @@ def check_value(value: object, schema_json: str) -> None:
         )
 
 
-@lru_cache(maxsize=64)
-def _validator(schema_json: str) -> Validator:
-    import json
-
+def _validator(schema: Mapping[str, object]) -> Validator:
+    """Return the validator of this very mapping; making one takes longer than using it."""
+    kept = _VALIDATORS.get(id(schema))
+    if kept is not None:
+        return kept[1]
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(json.loads(schema_json))
+    if len(_VALIDATORS) >= MOST_KEPT:
+        _VALIDATORS.clear()
+    validator = Draft202012Validator(schema)
+    _VALIDATORS[id(schema)] = (schema, validator)  # holding the schema keeps its id its own
+    return validator

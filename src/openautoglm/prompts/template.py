@@ -34,6 +34,7 @@ __all__ = ["ChatMessage", "Prompt", "PromptTemplate", "Role", "escape"]
 _GOT = len("  got: ")  # where an excerpt starts in a printed error
 Pieces: TypeAlias = tuple[list[str], tuple[tuple[int, str], ...]]
 
+_COMMON = frozenset({str, int, float, bool})  # never refused; asked first because it is fast
 _VARIABLE_KINDS = {Kind.UNDECLARED, Kind.UNUSED}
 
 
@@ -124,20 +125,17 @@ class PromptTemplate(Generic[P_co]):
         if len(values) != self._count:
             raise self._mismatch(values)
         # Each variable is used: with as many values as variables, a wrong name is a missing one.
-        filled = []
         try:
-            for cut, slots in self._pieces:
-                pieces = cut[:]
-                for index, name in slots:
-                    value = values[name]
-                    pieces[index] = value if type(value) is str else _as_text(name, value)
-                filled.append("".join(pieces))
+            if self._text is None:
+                return self._filled_messages(values)  # type: ignore[return-value] # P_co is messages
+            cut, slots = self._pieces[0]  # `_filled`, inlined: the call is a tenth of the time
+            pieces = cut[:]
+            for index, name in slots:
+                value = values[name]
+                pieces[index] = value if type(value) is str else _as_text(name, value)
         except KeyError:
             raise self._mismatch(values) from None
-        if self._text is not None:
-            return filled[0]  # type: ignore[return-value] # P_co is str where there is one text
-        roles = (role for role, _ in self._messages)
-        return [ChatMessage(role=r, content=c) for r, c in zip(roles, filled, strict=True)]  # type: ignore[return-value] # P_co is a list of messages here
+        return "".join(pieces)  # type: ignore[return-value] # P_co is str where there is one text
 
     def format_messages(self, /, **values: object) -> list[ChatMessage]:
         """Fill in every variable and return messages; one text becomes one user message."""
@@ -166,6 +164,12 @@ class PromptTemplate(Generic[P_co]):
             else [{"role": role, "content": text} for role, text in filled]
         )
         return cast("PromptTemplate[P_co]", PromptTemplate(cast("str", template), rest))
+
+    def _filled_messages(self, values: Mapping[str, object]) -> list[ChatMessage]:
+        return [
+            ChatMessage(role=role, content=_filled(pieces, values))
+            for (role, _), pieces in zip(self._messages, self._pieces, strict=True)
+        ]
 
     def _mismatch(self, values: Mapping[str, object]) -> TemplateValueError:
         missing = [name for name in self._variables if name not in values]
@@ -253,6 +257,14 @@ def _cut(text: str, parsed: Parsed) -> Pieces:
     return [*pieces, _unescaped(text[index:])], tuple(slots)
 
 
+def _filled(pieces: Pieces, values: Mapping[str, object]) -> str:
+    cut, slots = pieces
+    filled = cut[:]
+    for index, name in slots:
+        filled[index] = _as_text(name, values[name])
+    return "".join(filled)
+
+
 def _unescaped(text: str) -> str:
     return text.replace("{{", "{").replace("}}", "}")
 
@@ -286,8 +298,19 @@ def _error(text: str, problem: Problem, number: int | None, more: int) -> OpenAu
 
 
 def _as_text(name: str, value: object) -> str:
-    if type(value) is str:
-        return value
+    if type(value) not in _COMMON:
+        _refuse_no_text(name, value)
+    try:
+        return str(value)
+    except Exception as cause:
+        raise TemplateValueError(
+            f"the value of `{name}` cannot be turned into text",
+            got=f"{type(value).__name__}, {type(cause).__name__}",
+            fix="pass text",
+        ) from cause
+
+
+def _refuse_no_text(name: str, value: object) -> None:
     if value is None:
         raise TemplateValueError(
             f"the value of `{name}` is None", fix='pass "" if nothing is what you mean'
@@ -298,14 +321,6 @@ def _as_text(name: str, value: object) -> str:
             got=type(value).__name__,
             fix='decode it first: value.decode("utf-8")',
         )
-    try:
-        return str(value)
-    except Exception as cause:
-        raise TemplateValueError(
-            f"the value of `{name}` cannot be turned into text",
-            got=f"{type(value).__name__}, {type(cause).__name__}",
-            fix="pass text",
-        ) from cause
 
 
 def _refilled(text: str, fills: Mapping[str, str]) -> str:

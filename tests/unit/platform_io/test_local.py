@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from openautoglm.errors import InputNotFoundError, OutputWriteError, PlatformError
+from openautoglm.platform_io import replacing
 from openautoglm.platform_io.local import LocalIO
 
 if TYPE_CHECKING:
@@ -173,6 +174,13 @@ def test_a_file_in_place_of_a_folder_is_named(tmp_path: Path) -> None:
         LocalIO().read_file(tmp_path / "a" / "b")
     with pytest.raises(OutputWriteError, match="does not exist"):
         LocalIO().write_file(tmp_path / "a" / "b", b"y")
+
+
+def test_a_rename_that_fails_leaves_nothing_beside_the_target(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match="taken"):
+        replacing._replace(tmp_path / "taken", b"new", None, replacing.Abilities())
+    assert names(tmp_path) == ["taken"]
 
 
 def test_a_name_too_long_is_refused_and_nothing_is_left(tmp_path: Path) -> None:

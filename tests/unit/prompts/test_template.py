@@ -182,9 +182,10 @@ def test_a_value_that_is_not_text_becomes_what_str_makes_of_it() -> None:
     assert template.format(a=1, b=2.5, c=[1, "x"], d=Colour.RED) == "1|2.5|[1, 'x']|Colour.RED"
 
 
-def test_a_value_without_a_text_names_its_variable() -> None:
+@pytest.mark.parametrize("value", [Broken(), 10**5000])
+def test_a_value_without_a_text_names_its_variable(value: object) -> None:
     with pytest.raises(TemplateValueError, match=r"`a` cannot be turned into text"):
-        PromptTemplate("{a}", ["a"]).format(a=Broken())
+        PromptTemplate("{a}", ["a"]).format(a=value)
 
 
 def test_a_variable_may_be_called_like_a_parameter() -> None:

@@ -205,12 +205,12 @@ def test_a_disk_that_fills_up_keeps_whole_rows(hang: str, tmp_path: Path) -> Non
 
 @posix_only
 @pytest.mark.parametrize(
-    ("redirection", "told"),
-    [("<&-", "standard input is closed"), (">&-", "standard output is closed")],
+    ("redirection", "code", "told"),
+    [("<&-", 2, "standard input is closed"), (">&-", 3, "standard output is closed")],
 )
-def test_a_closed_stream_is_said(hang: str, redirection: str, told: str) -> None:
-    code, _, err = finish(["bash", "-c", f'"$0" "$@" {redirection}', *ECHO, "run", hang, "-"])
-    assert code in {2, 3}
+def test_a_closed_stream_is_said(hang: str, redirection: str, code: int, told: str) -> None:
+    ended, _, err = finish(["bash", "-c", f'"$0" "$@" {redirection}', *ECHO, "run", hang, "-"])
+    assert ended == code
     assert told in err
     assert "Traceback" not in err
 
@@ -221,6 +221,45 @@ def test_a_closed_standard_error_hides_nothing_else(hang: str) -> None:
     code, out, _ = finish(command)
     assert code == 0
     assert json.loads(out)["outputs"] == {"text": "x"}
+
+
+@posix_only
+def test_a_terminal_on_stderr_shows_a_bar_and_the_results_stay_clean(
+    hang: str, tmp_path: Path
+) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    (tmp_path / "bad.txt").write_bytes(b"\xff")
+    command = [*ECHO, "run", hang, "--text", "x", str(tmp_path / "bad.txt")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs) as process:
+        os.close(theirs)
+        shown = _read_terminal(ours)
+        assert process.stdout is not None
+        lines = process.stdout.read().splitlines()
+        assert process.wait(timeout=60) == 1
+    assert [json.loads(line)["source"] for line in lines] == [str(tmp_path / "bad.txt"), "--text"]
+    assert "records" in shown
+    assert "[OAG502]" in shown
+
+
+def _read_terminal(file: int) -> str:
+    data = b""
+    try:
+        while more := os.read(file, 4096):
+            data += more
+    except OSError:  # Linux: the other end was closed
+        pass
+    os.close(file)
+    return data.decode()
+
+
+def test_output_is_utf_8_whatever_the_locale_says(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("摘要:{content}", encoding="utf-8")
+    env = {**os.environ, "PYTHONIOENCODING": "ascii", "OPENAUTOGLM_PROMPTS": str(tmp_path / "p")}
+    for args in (["save", "s", "--file", str(tmp_path / "a.txt")], ["show", "s"]):
+        done = subprocess.run([*OAG, "prompt", *args], env=env, capture_output=True, check=True)
+    assert done.stdout == "摘要:{content}\n".encode()
 
 
 def test_an_input_that_is_no_utf_8_is_named_with_its_offset(hang: str, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from openautoglm import __version__
 from openautoglm.cli.doctor import doctor
-from openautoglm.cli.ending import EXIT_HELP
+from openautoglm.cli.exits import EXIT_HELP
 from openautoglm.cli.models import models
 from openautoglm.cli.pipeline import pipeline
 from openautoglm.cli.prompt import prompt

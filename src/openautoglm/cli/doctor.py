@@ -21,7 +21,8 @@ def doctor(
     """
     import json
 
-    from openautoglm.cli.ending import Exit
+    from openautoglm.cli.backends import examine_backends
+    from openautoglm.cli.exits import Exit
     from openautoglm.cli.machine import look
 
     machine = look()
@@ -32,20 +33,6 @@ def doctor(
         for label, text in _lines(machine, backends):
             typer.echo(f"{label:<12} {text}")
     return Exit.OK if any(fix is None for fix in backends.values()) else Exit.MACHINE
-
-
-def examine_backends(machine: Machine) -> Mapping[str, str | None]:
-    """Return for each backend what it lacks and the fix, or None when it is available."""
-    from openautoglm.engine.backend import BACKENDS
-
-    return {name: _lacks(machine, BACKENDS.get(name).extra) for name in BACKENDS.names()}
-
-
-def _lacks(machine: Machine, extra: str | None) -> str | None:
-    missing = machine.missing(extra) if extra else ()
-    if not missing:
-        return None
-    return f'needs {", ".join(missing)}: pip install "openautoglm[{extra}]"'
 
 
 def as_data(machine: Machine, backends: Mapping[str, str | None]) -> Mapping[str, object]:

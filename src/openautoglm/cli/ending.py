@@ -1,18 +1,19 @@
 """How a command ends: its exit code, and what the person reads on stderr.
 
-Owns `Exit`, the exit codes, and `run_to_end`. Knows nothing of what any command does.
+Owns `run_to_end`. Knows nothing of what any command does.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import signal
 import sys
-from enum import IntEnum
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
+from openautoglm.cli.exits import CannotStart, Exit, ReaderGoneError, Terminated, exit_code, say
 from openautoglm.errors import OpenAutoGLMError, OutputWriteError
 
 if TYPE_CHECKING:
@@ -22,61 +23,11 @@ if TYPE_CHECKING:
     from typer.exceptions import TyperException
 
 
-class Exit(IntEnum):
-    """Exit codes; docs/cli.md holds the same table."""
-
-    OK = 0
-    RECORDS_FAILED = 1
-    USAGE = 2
-    MACHINE = 3
-    BUG = 70
-    INTERRUPTED = 130
-    TERMINATED = 143
-
-
-EXIT_HELP: Final = (
-    "Exit codes: 0 all well; 1 some records failed; 2 wrong usage or bad input, nothing was done; "
-    "3 the model or the machine cannot; 70 a bug in oag; 130 interrupted; 143 terminated."
-)
-FATAL: Final = frozenset({"OAG503", "OAG504", "OAG602", "OAG603", "OAG604"})
-"""What the machine cannot, besides the models of 3xx."""
-
-CALLERS: Final = frozenset({"OAG310", "OAG311", "OAG312", "OAG313"})
-"""The 3xx errors that are of the caller's making, or of one record's."""
-
-
-class ReaderGoneError(Exception):
-    """Whoever read our output needs no more of it, as `head` does."""
-
-
-class Terminated(BaseException):
-    """Raised in the main thread when SIGTERM comes; like Ctrl-C it passes `except Exception`."""
-
-
-class CannotStart(BaseException):
-    """Carries the error that ends the command through code that catches every `Exception`."""
-
-    def __init__(self, error: OpenAutoGLMError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-def exit_code(error: OpenAutoGLMError) -> Exit:
-    """Return the code of a command that an error ended.
-
-    Example:
-        >>> exit_code(OutputWriteError("disk full"))
-        <Exit.MACHINE: 3>
-    """
-    if error.code in FATAL or (error.code.startswith("OAG3") and error.code not in CALLERS):
-        return Exit.MACHINE
-    return Exit.USAGE
-
-
 def run_to_end(args: Sequence[str]) -> int:
     """Run a command line and return its exit code; whatever ended it is told on stderr."""
     with contextlib.suppress(ValueError):  # not the main thread: nobody sends us a signal there
         signal.signal(signal.SIGTERM, _raise_terminated)
+    _speak_utf_8()
     try:
         code = _call(args)
         _flush()
@@ -113,6 +64,14 @@ def _show_usage(error: TyperException) -> None:
             say(error.format_message())
         else:
             show()
+
+
+def _speak_utf_8() -> None:
+    """Write UTF-8 wherever no terminal says otherwise, and let no character end a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            encoding = stream.encoding if stream.isatty() else "utf-8"
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def _flush() -> None:
@@ -155,12 +114,6 @@ def _tell_unexpected(error: BaseException) -> int:
     _print_traceback(error)
     say("this is a bug in oag: please report it with the lines above and your command")
     return Exit.BUG
-
-
-def say(text: str) -> None:
-    """Print to stderr; a closed or full stderr is no reason to fail."""
-    with contextlib.suppress(OSError, AttributeError, ValueError):
-        print(text, file=sys.stderr, flush=True)  # noqa: T201 - a command talks here
 
 
 def _print_traceback(error: BaseException) -> None:

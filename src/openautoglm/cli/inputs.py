@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from openautoglm.cli.ending import say
+from openautoglm.cli.exits import say
 from openautoglm.errors import (
     InputDecodeError,
     InputNotFoundError,

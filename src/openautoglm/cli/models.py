@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from openautoglm.engine.choosing import Choice
     from openautoglm.engine.model_folder import ModelFolder
 
-NANO = Path(__file__).parents[1] / "engine" / "weights" / "nano"
 WIDTH = 13
 
 models = typer.Typer(help="Look at models without loading them.", no_args_is_help=True)
@@ -38,6 +37,7 @@ def info(
     """
     import os
 
+    from openautoglm.cli.backends import NANO
     from openautoglm.engine.choosing import choose
     from openautoglm.settings import Settings
 
@@ -124,7 +124,7 @@ def has_chat_template(folder: Path) -> bool:
 
 
 def _choice_lines(choice: Choice) -> Iterator[tuple[str, str]]:
-    from openautoglm.cli.doctor import examine_backends
+    from openautoglm.cli.backends import examine_backends
     from openautoglm.cli.machine import look
 
     lacks = examine_backends(look())

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Final, Protocol, Self, final
 
 import msgspec
 
-from openautoglm.cli.ending import ReaderGoneError, say
+from openautoglm.cli.exits import ReaderGoneError, say
 from openautoglm.errors import OutputWriteError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Protocol, Self, final
 
-from openautoglm.cli.ending import say
+from openautoglm.cli.exits import say
 
 if TYPE_CHECKING:
     from types import TracebackType

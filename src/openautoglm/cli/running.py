@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
-from openautoglm.cli.ending import CannotStart, Exit, exit_code
+from openautoglm.cli.exits import CannotStart, Exit, exit_code
 from openautoglm.cli.inputs import Reading, Record, find_inputs, read_records, text_record
 from openautoglm.cli.outputs import as_json_line, as_text, open_sink
 from openautoglm.cli.parameters import apply_settings, read_options, with_sampling

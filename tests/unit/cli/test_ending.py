@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import signal
 import tomllib
 from pathlib import Path
@@ -12,7 +13,14 @@ import pytest
 
 from openautoglm import __version__, errors
 from openautoglm.cli import ending
-from openautoglm.cli.ending import CannotStart, Exit, ReaderGoneError, Terminated, exit_code
+from openautoglm.cli.exits import (
+    EXIT_HELP,
+    CannotStart,
+    Exit,
+    ReaderGoneError,
+    Terminated,
+    exit_code,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +40,13 @@ def _sigterm() -> Iterator[None]:
 def test_an_error_of_ours_is_the_callers_or_the_machines(code: str) -> None:
     error = getattr(errors, SPEC[code]["name"])("problem")
     assert exit_code(error) in {Exit.USAGE, Exit.MACHINE}
+
+
+def test_the_page_and_the_help_list_every_exit_code() -> None:
+    page = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+    table = page.partition("## Exit codes")[2]
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)] == list(Exit)
+    assert [int(code) for code in re.findall(r"\d+", EXIT_HELP)] == list(Exit)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from openautoglm.cli.doctor import as_data, examine_backends
+from openautoglm.cli.backends import examine_backends
+from openautoglm.cli.doctor import as_data
 from openautoglm.cli.ending import run_to_end
 from openautoglm.cli.machine import (
     Machine,
@@ -129,7 +130,7 @@ def test_doctor_prints_a_line_for_every_package_and_backend(
 ) -> None:
     assert run_to_end(["doctor"]) == 0
     told = capsys.readouterr().out
-    for word in ("msgspec", "torch [local]", "nano: available", "platform     local"):
+    for word in ("msgspec", "torch [local]", "openai: available", "platform     local"):
         assert word in told
 
 

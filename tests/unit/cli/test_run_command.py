@@ -274,3 +274,40 @@ def test_a_traceback_is_shown_only_when_asked_for(
     assert "Traceback" not in oag("run", echo, "nope.txt").err
     monkeypatch.setenv("OPENAUTOGLM_DEBUG", "1")
     assert "Traceback" in oag("run", echo, "nope.txt").err
+
+
+def test_the_text_goes_to_the_input_called_text_or_to_the_only_one_that_must_be(
+    oag: Oag, echo: str
+) -> None:
+    file = Path(echo)
+    file.write_text(ECHO.replace("text: {to", "message: {to"))
+    assert rows(oag("run", echo, "a.txt", "--backend", "echo"))[0]["error"] is None
+    more = "text: {to: generate.prompt}"
+    file.write_text(ECHO.replace(more, "a: {to: generate.prompt}\n  b: {to: generate.source}"))
+    ended = oag("run", echo, "a.txt", "--backend", "echo")
+    assert ended.code == 2
+    assert "has no input `text`" in ended.err
+
+
+def test_fields_of_a_row_and_settings_fill_the_other_inputs(oag: Oag, tmp_path: Path) -> None:
+    (tmp_path / "reply.yaml").write_text(
+        """
+name: reply
+inputs:
+  text: {to: ask.text}
+  tone: {to: ask.tone, default: plain}
+components:
+  ask: {type: prompt.render, params: {template: "{tone}: {text}"}}
+  generate: {type: model.generate}
+connections:
+  - {sender: ask.prompt, receiver: generate.prompt}
+outputs: {answer: generate.text}
+"""
+    )
+    rows_file = tmp_path / "rows.jsonl"
+    rows_file.write_text('{"text": "a", "tone": "kind"}\n{"text": "b"}\n')
+    args = ("run", str(tmp_path / "reply.yaml"), str(rows_file), "--backend", "echo")
+    answers = [row["outputs"] for row in rows(oag(*args))]
+    assert answers == [{"answer": "kind: a"}, {"answer": "plain: b"}]
+    answers = [row["outputs"] for row in rows(oag(*args, "--set", "tone=curt"))]
+    assert answers == [{"answer": "kind: a"}, {"answer": "curt: b"}]

@@ -182,7 +182,7 @@ def test_a_value_that_is_not_text_becomes_what_str_makes_of_it() -> None:
     assert template.format(a=1, b=2.5, c=[1, "x"], d=Colour.RED) == "1|2.5|[1, 'x']|Colour.RED"
 
 
-@pytest.mark.parametrize("value", [Broken(), 10**5000])
+@pytest.mark.parametrize("value", [Broken(), 10**5000], ids=["broken", "huge"])
 def test_a_value_without_a_text_names_its_variable(value: object) -> None:
     with pytest.raises(TemplateValueError, match=r"`a` cannot be turned into text"):
         PromptTemplate("{a}", ["a"]).format(a=value)

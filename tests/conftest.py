@@ -104,6 +104,7 @@ def _save(folder: Path, family: str, weights: str) -> None:
         eos_token_id=2,
         tie_word_embeddings=False,
     )
+    torch.set_num_threads(1)  # tiny models gain nothing from more, and a busy machine loses a lot
     with torch.random.fork_rng():
         torch.manual_seed(7)
         model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)

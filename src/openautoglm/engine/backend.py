@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
@@ -199,9 +200,8 @@ def failed(error: OpenAutoGLMError, *, model: str, text: str = "") -> Generation
 
 
 def _add_builtins(registry: Registry[BackendEntry]) -> None:
-    from openautoglm.engine.backends.builtin import BUILTIN
-
-    for name, entry in BUILTIN.items():
+    # by name: the backends depend on this module, so it cannot import them
+    for name, entry in import_module("openautoglm.engine.backends.builtin").BUILTIN.items():
         registry.add(name, entry)
 
 

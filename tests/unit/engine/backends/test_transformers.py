@@ -4,12 +4,14 @@ import gc
 import json
 import shutil
 import weakref
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Self, cast, final
 
 import pytest
 
-from openautoglm import AutoGLM
+from openautoglm import AutoGLM, SamplingParams
+from openautoglm.engine.backend import Request
 from openautoglm.engine.memory import check_fits
 from openautoglm.errors import (
     BackendUnavailableError,
@@ -19,6 +21,7 @@ from openautoglm.errors import (
     ModelFolderError,
     ModelNotFoundError,
     ModelTooLargeError,
+    SchemaError,
     UnknownArchitectureError,
     UnsafeWeightsError,
     WeightsCorruptError,
@@ -27,9 +30,12 @@ from openautoglm.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from openautoglm.engine.backends.transformers.backend import TransformersBackend
+    from openautoglm.engine.structured import Grammar
 
 PROMPTS = ["the quick", "请根据以下内容", "a", "emoji 👋🏽 and accents " * 2, "dog " * 9, "fox"]
 
@@ -290,3 +296,40 @@ def test_a_fixed_seed_leaves_torchs_own_state_alone(engine: AutoGLM) -> None:
     engine.run("dog", temperature=1.0, seed=3)
     assert torch.equal(before, torch.get_rng_state())
     assert not torch.is_inference_mode_enabled()
+
+
+@final
+class GivesUp:
+    """A grammar that fails at its third token."""
+
+    def constraint(self, _view: object) -> Self:
+        return self
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._accepted = 0
+
+    def mask(self) -> NDArray[np.bool_]:
+        import numpy as np
+
+        if self._accepted == 2:
+            raise SchemaError("too hard")
+        return np.ones(self._width, dtype=np.bool_)
+
+    def accept(self, _token: int) -> None:
+        self._accepted += 1
+
+    is_done = False
+
+
+def test_a_grammar_that_gives_up_fails_its_own_row_alone(engine: AutoGLM) -> None:
+    backend = cast("TransformersBackend", engine._backend)
+    params = SamplingParams(max_length=6)
+    hard = Request(prompt="dog", params=params, grammar=cast("Grammar", GivesUp(328)))
+    easy = Request(prompt="dog", params=params)
+    answers = dict(backend.batch([easy, hard, easy]))
+    assert [answers[i].finish_reason for i in range(3)] == ["length", "error", "length"]
+    assert isinstance(answers[1].error, SchemaError)
+    assert answers[0].text == answers[2].text == engine.run("dog", max_length=6).text
+    with pytest.raises(SchemaError):
+        list(backend.stream(replace(hard, grammar=cast("Grammar", GivesUp(328)))))

@@ -23,4 +23,5 @@ def load(spec: LoadSpec, *, name: str = "transformers") -> Backend:
     need("transformers", extra="local", why="running a model here")
     from openautoglm.engine.backends.transformers.loading import load_backend
 
-    return load_backend(folder, spec, name=name)
+    label = name if spec.model is None or name != "transformers" else spec.model
+    return load_backend(folder, spec, name=name, label=label)

@@ -73,6 +73,8 @@ class TransformersBackend:
         for _, piece in decode(self._network, [row]):
             if piece:
                 yield piece
+        if row.error is not None:
+            raise row.error
         yield row.generation(self._info.model)
 
     def batch(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
@@ -98,9 +100,15 @@ class TransformersBackend:
             torch.cuda.empty_cache()
 
     def _finish(self, group: Sequence[Row]) -> Iterator[Row]:
-        for row, _ in decode(self._network, group):
-            if row.reason is not None:
-                yield row
+        try:
+            for row, _ in decode(self._network, group):
+                if row.reason is not None:
+                    yield row
+        except OpenAutoGLMError as error:  # memory ran out, say: the rows that are not done fail
+            for row in group:
+                if row.reason is None:
+                    row.fail(error)
+                    yield row
 
     def _groups(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
         """Cut rows sorted by length into batches that stay within both limits."""

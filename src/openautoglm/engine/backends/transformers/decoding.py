@@ -14,10 +14,18 @@ import torch
 from transformers import DynamicCache
 
 from openautoglm.engine.generation import FinishReason, Generation, Timings
-from openautoglm.errors import EngineClosedError, ModelTooLargeError, WeightsCorruptError
+from openautoglm.errors import (
+    EngineClosedError,
+    ModelTooLargeError,
+    OpenAutoGLMError,
+    WeightsCorruptError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from openautoglm.engine.backend import Request
     from openautoglm.engine.structured import TokenConstraint
@@ -51,6 +59,7 @@ class Row:
         self.prompt = prompt
         self.constraint = constraint
         self.reason: FinishReason | None = None
+        self.error: OpenAutoGLMError | None = None
         self._room = room
         self._text = text
         self._pieces: list[str] = []
@@ -92,6 +101,19 @@ class Row:
         self._pieces.append(piece)
         return piece
 
+    def allowed(self) -> NDArray[np.bool_] | None:
+        """Return which tokens may come next, None for all; a grammar that gives up ends the row."""
+        try:
+            return None if self.constraint is None else self.constraint.mask()
+        except OpenAutoGLMError as error:
+            self.fail(error)
+            return None
+
+    def fail(self, error: OpenAutoGLMError) -> None:
+        """End here because of an error."""
+        self.error = error
+        self._end("error")
+
     def cancel(self) -> str:
         """End here; return the text that was held back."""
         return self._end("cancelled")
@@ -109,6 +131,7 @@ class Row:
                 total_s=self._ended_s - self._started_s,
             ),
             model=model,
+            error=self.error,
         )
 
     def _end(self, reason: FinishReason, piece: str = "") -> str:
@@ -225,7 +248,7 @@ def decode(network: Network, rows: Sequence[Row]) -> Iterator[tuple[Row, str]]:
     while True:
         tokens = choose(logits, active)
         for row, token in zip(active, tokens, strict=True):
-            yield row, row.take(token, network.eos)
+            yield row, row.take(token, network.eos) if row.reason is None else ""
             if row.reason is None and row.request.cancel.is_set():
                 yield row, row.cancel()
         stay = [index for index, row in enumerate(active) if row.reason is None]
@@ -240,9 +263,10 @@ def choose(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
     """Choose the next token of each row from its logits [rows, vocabulary]; masks them in place."""
     with torch.inference_mode():
         for index, row in enumerate(rows):
-            if row.constraint is not None:
-                allowed = torch.from_numpy(row.constraint.mask()).to(logits.device)
-                logits[index].masked_fill_(~allowed, -torch.inf)
+            allowed = row.allowed()
+            if allowed is not None:
+                mask = torch.from_numpy(allowed).to(logits.device)
+                logits[index].masked_fill_(~mask, -torch.inf)
         tokens: list[int] = logits.argmax(dim=-1).tolist()
         for index, row in enumerate(rows):
             if row.request.params.temperature > 0:

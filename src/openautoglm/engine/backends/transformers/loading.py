@@ -42,8 +42,10 @@ DTYPES: Final = {
 BATCH_SIZE: Final = 16
 
 
-def load_backend(folder: ModelFolder, spec: LoadSpec, *, name: str) -> TransformersBackend:
-    """Load a folder that `inspect` found whole.
+def load_backend(
+    folder: ModelFolder, spec: LoadSpec, *, name: str, label: str
+) -> TransformersBackend:
+    """Load a folder that `inspect` found whole, as backend `name` with a model called `label`.
 
     Raises:
         InvalidParameterError: an unknown device or dtype.
@@ -61,7 +63,7 @@ def load_backend(folder: ModelFolder, spec: LoadSpec, *, name: str) -> Transform
     check_fits(
         needed,
         _free(device),
-        what=f"the model `{folder.path.name}` in {str(dtype).removeprefix('torch.')}",
+        what=f"the model `{label}` in {str(dtype).removeprefix('torch.')}",
         fix='use dtype="bfloat16", a smaller model, or free some memory',
     )
     tokenizer = _tokenizer(folder)
@@ -72,7 +74,7 @@ def load_backend(folder: ModelFolder, spec: LoadSpec, *, name: str) -> Transform
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(eos, default=0)
     info = ModelInfo(
         backend=name,
-        model=spec.model or name,
+        model=label,
         architecture=type(model).__name__,
         context_length=folder.context_length,
         vocabulary=model.get_output_embeddings().weight.shape[0],

@@ -125,7 +125,7 @@ def parse_cpuinfo(text: str) -> tuple[str, tuple[str, ...]]:
     r"""Return name and useful flags from the text of /proc/cpuinfo.
 
     Example:
-        >>> parse_cpuinfo("model name : A\\nflags : fpu avx2 avx")
+        >>> parse_cpuinfo("model name : A\nflags : fpu avx2 avx")
         ('A', ('avx', 'avx2'))
     """
     fields = _fields(text, ":")
@@ -149,7 +149,7 @@ def parse_meminfo(text: str) -> tuple[int | None, int | None]:
     r"""Return total and available bytes from the text of /proc/meminfo.
 
     Example:
-        >>> parse_meminfo("MemTotal: 2 kB\\nMemAvailable: 1 kB")
+        >>> parse_meminfo("MemTotal: 2 kB\nMemAvailable: 1 kB")
         (2048, 1024)
     """
     fields = _fields(text, ":")

@@ -191,7 +191,7 @@ def as_json_line(row: Mapping[str, Json]) -> str:
 
     Example:
         >>> as_json_line({"source": "a.txt"})
-        '{"source":"a.txt"}\\n'
+        '{"source":"a.txt"}\n'
     """
     try:
         return msgspec.json.encode(row, enc_hook=str).decode() + "\n"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, TypeAlias, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openautoglm.engine.generation import Generation
@@ -18,6 +18,7 @@ from openautoglm.pipeline.result import Record
 from openautoglm.pipeline.spec import Component, Offsets
 from openautoglm.pipeline.step import Step, StepContext
 from openautoglm.pipeline.steps.generate import Generate
+from openautoglm.platform_io.memory import MemoryIO
 
 if TYPE_CHECKING:
     from openautoglm.pipeline.result import PipelineResult
@@ -183,12 +184,14 @@ def results(found: Iterator[PipelineResult]) -> list[object]:
     return [r.outputs.get("result") if r.error is None else r.error for r in found]
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(alphabet="abc 1", max_size=8), max_size=40), st.integers(1, 9))
 def test_results_come_in_order_whatever_the_window(texts: list[str], window: int) -> None:
     found = each_word().stream(texts, engine=EchoEngine(), window=window)
     assert results(found) == ["+".join(text.upper().split()) for text in texts]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["a", "bad", "1", ""]), max_size=20), st.integers(1, 5))
 def test_a_record_that_fails_leaves_the_others_alone(texts: list[str], window: int) -> None:
     found = list(ask().stream(texts, engine=EchoEngine(), on_error="return", window=window))
@@ -429,6 +432,19 @@ def test_steps_are_told_the_name_of_the_record_and_count_tokens() -> None:
     first = Record(inputs={"text": "a b"}, source="x.txt")
     found = pipeline.stream([first, {"text": "c"}, "d e f"], engine=EchoEngine())
     assert results(found) == ["x.txt:2", "record 1:1", "record 2:3"]
+
+
+def test_steps_may_use_the_platform_that_was_passed_or_this_machines() -> None:
+    class Reads(Step, frozen=True):
+        outputs: ClassVar[Mapping[str, str]] = {"home": ""}
+
+        def run(self, *, text: str, context: StepContext) -> Mapping[str, object]:
+            return {"home": context.platform_io.get_env(text)}
+
+    pipeline = line(("reads", Reads(), "text", "home"))
+    given = MemoryIO(env={"NAME": "here"})
+    assert pipeline.run(text="NAME", platform_io=given).outputs["result"] == "here"
+    assert pipeline.run(text="OPENAUTOGLM_NO_SUCH_NAME").outputs["result"] == ""
 
 
 def test_offsets_come_with_the_text_they_count_in() -> None:

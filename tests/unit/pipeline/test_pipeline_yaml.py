@@ -7,7 +7,7 @@ from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotatio
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from openautoglm.errors import InputNotFoundError, PipelineGraphError, PipelineSyntaxError
@@ -76,6 +76,18 @@ def changed(old: str, new: str) -> str:
     return GOOD.replace(old, new)
 
 
+def ask(template: str) -> str:
+    return f"""\
+name: ask
+inputs: {{x: {{to: a.x}}}}
+components:
+  a:
+    type: prompt.render
+    params: {{template: "{template}"}}
+outputs: {{result: a.prompt}}
+"""
+
+
 REFUSED: list[tuple[str, str, str, str]] = [
     ("", ":1:1: a pipeline is a mapping", "nothing", "write the sections"),
     ("hello", ":1:1: a pipeline is a mapping", "the text 'hello'", "must end in .yaml"),
@@ -105,6 +117,9 @@ REFUSED: list[tuple[str, str, str, str]] = [
         "",
         "",
     ),
+    (changed("{to: a.text}", "{to: 7}"), "`inputs.text.to` must be a text or a list", "7", ""),
+    (ask("{x} {"), ":6:5: line 1, column 5: ", "^", "{{"),
+    (ask("{x.y}"), ":6:5: line 1, column 1: ", "^", ""),
     (changed("type: yaml.repeat", "kind: x"), "`a` has no key `kind`", "", ""),
     (changed("{to: a.text}", "a.text"), ":3:9: `inputs.text` must be a mapping", "the text", ""),
     (changed("{to: a.text}", "{to: [a.text, 1]}"), ":3:23: `inputs.text.to.1` must", "", ""),
@@ -219,6 +234,7 @@ def read(text: str) -> object:
         return error
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size=30).map("".join)))
 @example("0.yaml\n")
 @example("\ud800")
@@ -227,6 +243,7 @@ def test_any_text_is_a_pipeline_or_refused_with_an_error_of_ours(text: str) -> N
     assert isinstance(read(text + "\n"), (Pipeline, PipelineSyntaxError, PipelineGraphError))
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_good_file_with_a_piece_replaced_is_a_pipeline_or_refused(data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(GOOD)))
@@ -253,6 +270,7 @@ repeats = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(names, repeats, min_size=1, max_size=4), texts, texts, texts, values)
 def test_what_is_dumped_loads_as_an_equal_pipeline(
     steps: dict[str, Step], name: str, description: str, version: str, default: object

@@ -31,6 +31,7 @@ class Merge(Step, frozen=True):
         separator: for "join" and "resummarize".
         template: for "resummarize", a prompt with the variable `{text}`.
         max_tokens: for "resummarize", most tokens of texts that are joined for one prompt.
+        max_length: for "resummarize", most tokens to generate; the engine's own when left out.
     """
 
     outputs: ClassVar[Mapping[str, str]] = {
@@ -42,6 +43,7 @@ class Merge(Step, frozen=True):
     separator: str = "\n"
     template: str | None = None
     max_tokens: int = 512
+    max_length: int | None = None
 
     def __post_init__(self) -> None:
         if (self.strategy == "resummarize") != (self.template is not None):
@@ -58,8 +60,11 @@ class Merge(Step, frozen=True):
                     got=", ".join(variables or ()) or "no variables",
                     fix="write {text} where the joined texts go",
                 )
-        if self.max_tokens < 1:
-            raise InvalidParameterError("`max_tokens` must be at least 1", got=self.max_tokens)
+        for name in ("max_tokens", "max_length"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise InvalidParameterError(
+                    f"`{name}` must be at least 1", got=value, fix=f"{name}: 512"
+                )
 
     def run(
         self,
@@ -107,7 +112,8 @@ class Merge(Step, frozen=True):
             groups = _groups(texts, self.max_tokens, context.count_tokens)
             joined = [self.separator.join(group) for group in groups]
             prompts = [prompt.run(text=text, context=context)["prompt"] for text in joined]
-            texts = [answer.text.strip() for answer in context.engine.batch(prompts)]
+            answers = context.engine.batch(prompts, max_length=self.max_length)
+            texts = [answer.text.strip() for answer in answers]
         return texts[0]
 
 

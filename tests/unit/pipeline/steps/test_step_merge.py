@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openautoglm import AutoGLM
@@ -25,6 +25,7 @@ EVERY.append(Merge(strategy="resummarize", template="{text}"))
 
 
 @pytest.mark.parametrize("step", EVERY, ids=lambda step: step.strategy)
+@settings(deadline=None)
 @given(value=st.one_of(st.none(), st.text(), st.dictionaries(st.text(), st.integers())))
 def test_a_single_value_stays_as_it_is(step: Merge, value: object) -> None:
     found = step.run(values=[value], offsets=[{"/a": (1, 2)}], context=NONE)
@@ -72,6 +73,7 @@ def test_join_puts_the_separator_between() -> None:
     assert step.run(values=["a", "b"], context=NONE)["value"] == "a / b"
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text(st.sampled_from("abc"), min_size=1, max_size=9), min_size=2, max_size=40),
     st.integers(1, 30),

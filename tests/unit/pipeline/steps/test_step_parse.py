@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openautoglm.engine.generation import Generation
@@ -26,6 +26,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(json_values, st.sampled_from(["{}", " {}\n", "```json\n{}\n```", "```\n{}```"]))
 def test_json_is_read_also_from_a_code_fence(value: object, around: str) -> None:
     text = around.replace("{}", json.dumps(value))
@@ -73,6 +74,7 @@ def test_a_text_loses_the_space_around_it() -> None:
     assert Parse(kind="text").run(generation="  a b \n")["value"] == "a b"
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.integers(0, 50), st.integers(0, 50))
 def test_offsets_are_moved_to_the_whole_text(start: int, a: int, b: int) -> None:
     answer = Generation(text="{}", finish_reason="stop", offsets={"/x": (a, a + b)})

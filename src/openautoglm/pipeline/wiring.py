@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from openautoglm.pipeline.step import Step
 
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+MAX_COMPONENTS: Final = 200  # stages pull from one another, a stack frame each
 RESERVED: Final = ("engine", "prompts", "platform_io", "source")  # keywords of `Pipeline.run`
 
 Condition: TypeAlias = Mapping[str, frozenset[str]]  # exclusive component → outputs it took
@@ -105,6 +106,12 @@ def _check_names(spec: PipelineSpec) -> None:
                 got="it is a keyword of `Pipeline.run` itself",
                 fix="choose another name",
             )
+    if len(spec.components) > MAX_COMPONENTS:
+        raise PipelineGraphError(
+            f"{spec.locate(('components',))}: more than {MAX_COMPONENTS} components",
+            got=len(spec.components),
+            fix="split the pipeline, or do more in one step",
+        )
     if not spec.components:
         raise PipelineGraphError(
             f"{spec.locate(())}: the pipeline has no components", fix="add one under `components`"

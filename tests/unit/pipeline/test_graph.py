@@ -179,6 +179,20 @@ def test_the_circle_is_shown() -> None:
     assert caught.value.got in {"a → b → a", "b → a → b"}
 
 
+def chain(length: int) -> Pipeline:
+    return build(
+        {"a": Pass(), **{f"c{n}": Pass() for n in range(1, length)}},
+        *((f"c{n - 1}.out" if n > 1 else "a.out", f"c{n}.value") for n in range(1, length)),
+        outputs={"result": f"c{length - 1}.out"},
+    )
+
+
+def test_the_longest_pipeline_runs_and_a_longer_one_is_refused() -> None:
+    assert chain(200).run(x="hello").outputs == {"result": "hello"}
+    with pytest.raises(PipelineGraphError, match="more than 200 components"):
+        chain(201)
+
+
 def test_an_unknown_task_is_refused_with_the_one_that_was_meant() -> None:
     with pytest.raises(UnknownNameError, match="did you mean `extract`"):
         Pipeline.load("extrct")

@@ -69,7 +69,6 @@ FAULTS: Mapping[Fault, str] = {
     "rate_limited": "HTTP 429",
     "server_error": "HTTP 500",
     "bad_key": "HTTP 401",
-    "hang": "did not answer within 0.2 s",
     "cut": "connection to the server failed",
     "no_end": "broke off",
     "bad_json": "not what the protocol says",
@@ -82,12 +81,21 @@ FAULTS: Mapping[Fault, str] = {
 def test_a_server_that_fails_ends_in_one_error_with_a_fix(fault: Fault) -> None:
     with (
         OpenAIServer(faults=[fault]) as server,
-        AutoGLM(server.url, max_retries=0, timeout_s=0.2) as engine,
+        AutoGLM(server.url, max_retries=0) as engine,
     ):
         with pytest.raises(BackendRequestError, match=FAULTS[fault]) as caught:
             engine.run("hello")
         assert caught.value.fix
         assert engine.run("again").text == "again"
+
+
+def test_a_server_that_says_nothing_is_given_up_on() -> None:
+    with (
+        OpenAIServer(faults=["hang"]) as server,
+        AutoGLM(server.url, model="m", max_retries=0, timeout_s=0.1) as engine,
+        pytest.raises(BackendRequestError, match=r"did not answer within 0\.1 s"),
+    ):
+        engine.run("hello")
 
 
 @pytest.mark.parametrize("fault", ["cut", "no_end"])

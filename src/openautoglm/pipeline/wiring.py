@@ -60,6 +60,7 @@ def resolve(spec: PipelineSpec) -> tuple[Node, ...]:
     Raises:
         PipelineGraphError: the first thing that is wrong; names the place and the fix.
     """
+    _check_count(spec)
     _check_names(spec)
     wires = _wires(spec)
     _check_outputs(spec)
@@ -106,15 +107,19 @@ def _check_names(spec: PipelineSpec) -> None:
                 got="it is a keyword of `Pipeline.run` itself",
                 fix="choose another name",
             )
-    if len(spec.components) > MAX_COMPONENTS:
-        raise PipelineGraphError(
-            f"{spec.locate(('components',))}: more than {MAX_COMPONENTS} components",
-            got=len(spec.components),
-            fix="split the pipeline, or do more in one step",
-        )
+
+
+def _check_count(spec: PipelineSpec) -> None:
+    place = spec.locate(("components",))
     if not spec.components:
         raise PipelineGraphError(
-            f"{spec.locate(())}: the pipeline has no components", fix="add one under `components`"
+            f"{place}: the pipeline has no components", fix="add one under `components`"
+        )
+    if len(spec.components) > MAX_COMPONENTS:
+        raise PipelineGraphError(
+            f"{place}: more than {MAX_COMPONENTS} components",
+            got=len(spec.components),
+            fix="split the pipeline, or do more in one step",
         )
 
 

@@ -109,6 +109,7 @@ class AutoGLM:
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens of this model `text` takes, without a chat template."""
+        _check_kind("text", text, str, fix="pass a str")
         return self._open().count_tokens(text)
 
     def run(
@@ -166,7 +167,9 @@ class AutoGLM:
         self, prompts: Iterable[PromptInput], params: SamplingParams | None = None
     ) -> list[Generation]:
         """Generate the answers to many prompts and return them in order."""
-        return list(self._batch(prompts, params or self._params))
+        params = self._params if params is None else params
+        _check_kind("params", params, SamplingParams, fix="pass SamplingParams(max_length=…)")
+        return list(self._batch(prompts, params))
 
     def batch(
         self,
@@ -313,6 +316,8 @@ class AutoGLM:
         source: str | None = None,
         cancel: threading.Event | None = None,
     ) -> Request:
+        if source is not None:
+            _check_kind("source", source, str, fix="pass the text to copy from")
         cancel = cancel or threading.Event()
         self._running.add(cancel)
         request = Request(
@@ -365,6 +370,13 @@ class AutoGLM:
         except asyncio.CancelledError:
             cancel()
             raise
+
+
+def _check_kind(name: str, value: object, kind: type, *, fix: str) -> None:
+    if not isinstance(value, kind):
+        raise InvalidParameterError(
+            f"`{name}` must be a {kind.__name__}", got=f"{type(value).__name__}", fix=fix
+        )
 
 
 def _complete(request: Request, generation: Generation) -> Generation:

@@ -26,6 +26,12 @@ def load(
     """Choose and load; options are checked against what the chosen backend takes."""
     model = _read_model(model_path)
     if not isinstance(backend, str):
+        if not callable(getattr(backend, "describe", None)):
+            raise InvalidParameterError(
+                "`backend` must be a name or a Backend",
+                got=type(backend).__name__,
+                fix=f"use one of: auto, {', '.join(BACKENDS.names())}",
+            )
         check_names(spec.options, sampling_names())
         name = backend.describe().backend
         return Choice(backend=name, model=model, reason="a Backend object was passed"), backend

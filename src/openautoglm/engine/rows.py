@@ -103,6 +103,7 @@ def of_row(name: str, value: object, one: type, row: int) -> object:
         raise InvalidParameterError(
             f"`{name}` must be a {one.__name__}, or a list with one for each prompt",
             got=type(value).__name__,
+            fix=f"{name}=… for all rows, or {name}=[…, …]",
         )
     if row >= len(value):
         raise InvalidParameterError(
@@ -113,4 +114,6 @@ def of_row(name: str, value: object, one: type, row: int) -> object:
     item = value[row]
     if item is None or isinstance(item, one):
         return item
-    raise InvalidParameterError(f"`{name}[{row}]` is not a {one.__name__}", got=repr(item))
+    raise InvalidParameterError(
+        f"`{name}[{row}]` is not a {one.__name__}", got=repr(item), fix="check it"
+    )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from itertools import islice, repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,7 +21,7 @@ from openautoglm.errors import (
 from openautoglm.testing import EchoBackend, echo_backend
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
     from pathlib import Path
 
     from openautoglm.engine.backend import Backend, ModelInfo, Request
@@ -336,3 +336,19 @@ def test_a_missing_package_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(__import__("sys").modules, "openai", None)
     with pytest.raises(MissingExtraError, match=r"openautoglm\[openai\]"):
         AutoGLM("http://127.0.0.1:9/v1")
+
+
+def test_arguments_of_a_wrong_type_are_refused_by_name(engine: AutoGLM) -> None:
+    wrong: Any = 7
+    calls: dict[str, Callable[[], object]] = {
+        "source": lambda: engine.run("a", source=wrong),
+        "text": lambda: engine.count_tokens(wrong),
+        "params": lambda: engine.generate(["a"], wrong),
+        "schema": lambda: list(engine.batch(["a"], schema=wrong)),
+        "on_error": lambda: engine.batch(["a"], on_error=wrong),
+        "backend": lambda: AutoGLM(backend=wrong),
+    }
+    for name, call in calls.items():
+        with pytest.raises(InvalidParameterError, match=f"`{name}` must be") as caught:
+            call()
+        assert caught.value.fix

@@ -36,7 +36,7 @@ def main(page: Path) -> None:
         print(f"-- {page.name}:{line} {block['kind']}", flush=True)
         match block["kind"]:
             case "python":
-                code = compile("\n" * (line - 1) + body, str(page), "exec")
+                code = compile("\n" * (line - 1) + body, str(page), "exec", dont_inherit=True)
                 exec(code, namespace)  # noqa: S102 - the page's own code is what is tested
             case "pycon":
                 run_doctest(body, namespace, page, line)

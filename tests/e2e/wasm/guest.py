@@ -6,7 +6,7 @@ which is imported only when chosen, is named here. So must an application do.
 
 from __future__ import annotations
 
-import checks
+import checks  # type: ignore[import-not-found] # componentize-py puts it beside this file
 import wit_world  # type: ignore[import-not-found] # componentize-py makes it from check.wit
 
 import openautoglm.platform_io.wasi  # noqa: F401 - kept by being imported
@@ -17,4 +17,5 @@ class WitWorld(wit_world.WitWorld):  # type: ignore[misc] # as above
 
     def report(self, folder: str) -> str:
         """Run checks.py in a folder the host preopened."""
-        return checks.report("wasi", folders=[folder])
+        report: str = checks.report("wasi", folders=[folder])
+        return report

@@ -41,26 +41,27 @@ def _utf8_read_as_one_byte(text: str) -> str:
     from ftfy import fix_encoding
     from ftfy.badness import is_bad
 
-    if not is_bad(text):
-        return text
-    return "\n".join(
-        fix_encoding(line) if not line.isascii() and is_bad(line) else line
-        for line in text.split("\n")
-    )
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        if not line.isascii():
+            body = line.lstrip(" \t")  # ftfy looks at how a text begins
+            if is_bad(body):
+                lines[number] = line[: len(line) - len(body)] + fix_encoding(body)
+    return "\n".join(lines)
 
 
 def _utf8_read_as_gbk(run: re.Match[str]) -> str:
     """Repair only what cannot be chance: rare characters that spell common ones as UTF-8."""
-    found = run[0]
+    found = run[0].rstrip(LOST)
     try:
-        raw = found.rstrip(LOST).encode("gb18030")
+        raw = found.encode("gb18030")
     except UnicodeEncodeError:  # a lone surrogate
-        return found
-    if raw[0] not in _FIRST_BYTES or _is_gb2312(found.rstrip(LOST)):
-        return found
+        return run[0]
+    if not raw or raw[0] not in _FIRST_BYTES or _is_gb2312(found):
+        return run[0]
     meant = _decode_but_for_the_end(raw)
     if len(meant) < 2 or not _is_gb2312(meant.rstrip(LOST)):  # noqa: PLR2004 - one may be chance
-        return found
+        return run[0]
     return meant
 
 

@@ -26,25 +26,17 @@ _SPACE = re.compile(r"\s*+")
 _WIDE = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff01-\uff60\U00020000-\U0003ffff]")
 _LOOK_BACK = 64  # characters that decide about a full stop; longer words than that are none
 
-_ABBREVIATION = re.compile(
-    r"(?:^|[^\w.])(?:"
-    # titles and names
-    r"Mr|Mrs|Ms|Mx|Dr|Prof|Sr|Jr|St|Mt|Ft|Gen|Col|Capt|Lt|Sgt|Maj|Cmdr|Rev|Hon|Gov|Sen|Rep|Pres"
-    r"|Messrs|Mme|Mlle"
-    # in running text
-    r"|vs|cf|viz|al|ca|approx|incl|excl|resp|esp|aka|misc|dept|est|assn|bros"
-    r")\.$"
-)
-_DOTTED = re.compile(r"(?:^|[^\w.])(?:[A-Za-z]\.)++$")  # e.g., U.S., p.m., the J. of J. Smith
+_TITLES = "Mr Mrs Ms Mx Dr Prof Sr Jr St Mt Ft Gen Col Capt Lt Sgt Maj Rev Hon Gov Sen Rep Messrs"
+_IN_RUNNING_TEXT = "vs cf viz al ca approx incl excl resp esp aka misc dept est assn bros"
+_ABBREVIATIONS = frozenset(f"{_TITLES} {_IN_RUNNING_TEXT}".split())
+_NUMBERED = "no nos fig figs eq eqs sec art tab ref app ch vol vols p pp"
+_BEFORE_NUMBER = frozenset(_NUMBERED.split())
+_DOTTED = re.compile(r"(?:[A-Za-z]\.)++")  # e.g., U.S., p.m., the J. of J. Smith
+_LIST_NUMBER = re.compile(r"[ \t]*+[(（\[]?+(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,5})\.")
 _STARTER = re.compile(
     r"\s++(?:The|This|That|These|Those|There|It|He|She|They|We|You|His|Her|Their|Its|Our|But|And|If"
     r"|In|On|At|When|While|However|After|Before|As|For|What|Who|Why|How)\b"
 )
-_BEFORE_NUMBER = re.compile(
-    r"(?:^|[^\w.])"
-    r"(?:[Nn]os?|[Ff]igs?|[Ee]qs?|[Ss]ec|[Aa]rt|[Tt]ab|[Rr]ef|[Aa]pp|[Cc]h|[Vv]ols?|pp?)\.$"
-)
-_LIST_NUMBER = re.compile(r"(?:^|\n)[ \t]*+[(（\[]?+(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,5})\.$")
 
 
 def iter_sentences(text: str) -> Iterator[tuple[int, int]]:
@@ -103,18 +95,27 @@ def _is_full_stop(stop: re.Match[str], start: int) -> bool:
     """Say whether a single dot ends a sentence and not an abbreviation or a list's number."""
     text, after = stop.string, stop.start() + 1
     before = text[max(start, after - _LOOK_BACK) : after]
-    following = text[after : after + 1]
-    if _LIST_NUMBER.search(before):
+    if _LIST_NUMBER.fullmatch(before, before.rfind("\n") + 1):
         return False
+    following = text[after : after + 1]
     if following and _WIDE.match(following):
         return not before[-2:-1].isdigit()
-    if _BEFORE_NUMBER.search(before):
+    word = _last_word(before)
+    if word[:-1].lower() in _BEFORE_NUMBER:
         return not text[after : after + 2].strip().isdigit()
     if not following or following == "\n":
         return True
-    if _DOTTED.search(before):
+    if _DOTTED.fullmatch(word):
         return _STARTER.match(text, after) is not None
-    return not _ABBREVIATION.search(before)
+    return word[:-1] not in _ABBREVIATIONS
+
+
+def _last_word(before: str) -> str:
+    """Return the letters and dots that `before` ends with."""
+    start = len(before)
+    while start and (before[start - 1] == "." or "a" <= before[start - 1].lower() <= "z"):
+        start -= 1
+    return before[start:]
 
 
 def _wraps(text: str, at: int) -> bool:

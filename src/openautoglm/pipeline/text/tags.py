@@ -83,6 +83,7 @@ def iter_markup(text: str) -> Iterator[Markup]:
         at = piece.end
         if found["cdata"] and (close := ends.of("cdata", at)):
             yield Markup(close.start(), close.end(), "", closes=True)
+            at = close.end()
 
 
 def _judge(found: re.Match[str], ends: _Ends) -> Markup | None:

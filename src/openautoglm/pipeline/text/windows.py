@@ -61,13 +61,15 @@ def _slices(blocks: Iterable[str]) -> Iterator[str]:
 def _safe_end(buffer: str, start: int) -> int:
     """Return where the window from `start` ends, 0 when that takes more text."""
     limit = start + LONGEST
+    since = start
     end = buffer.find("\n", start + WINDOW, limit) + 1
     while end:
-        closer = _open_at(buffer, start, end)
+        closer = _open_at(buffer, since, end)
         if closer is None:
             return end
         close = closer.search(buffer, end, limit)
-        end = buffer.find("\n", close.start(), limit) + 1 if close else 0
+        since = close.start() if close else limit
+        end = buffer.find("\n", since, limit) + 1
     if len(buffer) < limit:
         return 0
     last = max(buffer.rfind("\n", start, limit), buffer.rfind(" ", limit - WINDOW, limit))
@@ -75,7 +77,7 @@ def _safe_end(buffer: str, start: int) -> int:
 
 
 def _open_at(buffer: str, start: int, end: int) -> re.Pattern[str] | None:
-    """Return what would close the comment, script or tag that is open at `end`."""
+    """Return what would close the comment, script or tag that is open at `end`, None if none is."""
     for opener, closer in _CLOSERS:
         opened = buffer.rfind(opener, start, end)
         if opened >= 0 and not closer.search(buffer, opened, end - 1):

@@ -93,7 +93,11 @@ def _folder_lines(model: ModelFolder) -> Iterator[tuple[str, str]]:
     yield "chat template", "yes" if has_chat_template(model.path) else "no"
     for file in model.weights:
         yield "file", f"{file.name}, {gib(file.stat().st_size)}"
-    yield "checksums", f"{model.checksums} of {len(model.weights)} files have one, and it is right"
+    yield (
+        "checksums",
+        f"{model.checksums} of {len(model.weights)} files have one"
+        + (", and it is right" if model.checksums else ""),
+    )
     yield "memory", _memory(model)
 
 

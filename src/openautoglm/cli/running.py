@@ -5,6 +5,8 @@ Owns `RunOptions`, `LazyEngine` and `run_task`. Knows nothing of how options are
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import sys
 from collections import deque
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from openautoglm.pipeline.graph import Pipeline
 from openautoglm.pipeline.result import PipelineResult
 from openautoglm.pipeline.result import Record as PipelineRecord
 from openautoglm.pipeline.spec import REQUIRED
+from openautoglm.pipeline.steps.render import Render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from openautoglm.engine.autoglm import AutoGLM
     from openautoglm.engine.generation import Generation, Json
     from openautoglm.pipeline.spec import PipelineSpec
+    from openautoglm.pipeline.step import Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +110,7 @@ class Tally:
 
 @final
 class LazyEngine:
-    """A model that is loaded when a step first asks for it, once; used in a `with`.
+    """A model that is loaded when it is first asked for, once; used in a `with`.
 
     That it cannot be loaded ends the command, not a record: steps' errors are caught, so it is
     raised as `CannotStart`, which is no `Exception`.
@@ -118,15 +122,15 @@ class LazyEngine:
 
     def run(self, prompt: object, **options: object) -> Generation:
         """See `AutoGLM.run`."""
-        return self._loaded().run(prompt, **options)  # type: ignore[arg-type] # it checks itself
+        return self.load().run(prompt, **options)  # type: ignore[arg-type] # it checks itself
 
     def batch(self, prompts: Iterable[object], **options: object) -> Iterable[Generation]:
         """See `AutoGLM.batch`."""
-        return self._loaded().batch(prompts, **options)  # type: ignore[arg-type] # it checks itself
+        return self.load().batch(prompts, **options)  # type: ignore[arg-type] # it checks itself
 
     def count_tokens(self, text: str) -> int:
         """See `AutoGLM.count_tokens`."""
-        return self._loaded().count_tokens(text)
+        return self.load().count_tokens(text)
 
     def __enter__(self) -> LazyEngine:
         return self
@@ -135,7 +139,12 @@ class LazyEngine:
         if self._engine is not None:
             self._engine.close()
 
-    def _loaded(self) -> AutoGLM:
+    def load(self) -> AutoGLM:
+        """Load the model if that was not done yet.
+
+        Raises:
+            CannotStart: it cannot be loaded.
+        """
         if self._engine is None:
             try:
                 self._engine = self._load()
@@ -161,33 +170,35 @@ def run_task(options: RunOptions) -> Exit:
         raise InvalidParameterError(
             "nothing to work on", fix="name files, `-` for standard input, or --text '…'"
         )
-    text_input = find_text_input(pipeline.spec)
-
-    def records() -> Iterator[Record]:
-        yield from read_records(inputs, options.reading)
-        yield from texts
-
+    records = itertools.chain(read_records(inputs, options.reading), texts)
     many = any(map(options.reading.has_lines, inputs))
     total = None if many else len(inputs) + len(texts)
     on_terminal = options.out is None and sys.stdout is not None and sys.stdout.isatty()
+    inputs_of = filling(pipeline.spec, shared)
     with (
         open_sink(options.out, append=options.append) as sink,
         show_progress(total=total, results_on_terminal=on_terminal) as progress,
         LazyEngine(lambda: _load_engine(options, options_by_name)) as engine,
     ):
-        results = work_through(
-            pipeline,
-            records(),
-            lambda record: {
-                **shared,
-                **{name: record.row[name] for name in pipeline.spec.inputs if name in record.row},
-                text_input: record.text,
-            },
-            engine=engine,
-            window=options.window,
-        )
-        tally = _write_all(results, sink, progress, options, headed=total != 1)
+        rows = work_through(pipeline, records, inputs_of, engine=engine, window=options.window)
+        tally = _write_all(rows, sink, progress, options, headed=total != 1)
     return tally.exit
+
+
+def filling(
+    spec: PipelineSpec, shared: Mapping[str, Json]
+) -> Callable[[Record], Mapping[str, object]]:
+    """Return how the inputs of a pipeline are filled from a record; errors as `find_text_input`.
+
+    The text wins over a field of the row, and that over what all records share.
+    """
+    text_input = find_text_input(spec)
+
+    def inputs_of(record: Record) -> Mapping[str, object]:
+        own = {name: record.row[name] for name in spec.inputs if name in record.row}
+        return {**shared, **own, text_input: record.text}
+
+    return inputs_of
 
 
 def find_text_input(spec: PipelineSpec) -> str:
@@ -218,11 +229,14 @@ def work_through(
 ) -> Iterator[Row]:
     """Yield a row for each record in order; those that could not be read stay in their places."""
     waiting: deque[Record] = deque()  # read, and not yet given out
+    needs_model = any(may_need_model(c.step) for c in pipeline.spec.components.values())
 
     def readable() -> Iterator[PipelineRecord]:
         for record in records:
             waiting.append(record)
             if record.error is None:
+                if needs_model:
+                    engine.load()
                 yield PipelineRecord(inputs=inputs_of(record), source=record.source)
 
     for result in pipeline.stream(readable(), engine=engine, on_error="return", window=window):
@@ -231,6 +245,14 @@ def work_through(
         yield Row(record=waiting.popleft(), result=result)
     for record in waiting:
         yield Row(record=record)
+
+
+def may_need_model(step: Step) -> bool:
+    """Return whether a step can reach the model.
+
+    Then it is loaded before the first record, so that no step's seconds hold its loading.
+    """
+    return "context" in inspect.signature(step.run).parameters and not isinstance(step, Render)
 
 
 def _write_all(

@@ -311,3 +311,17 @@ outputs: {answer: generate.text}
     assert answers == [{"answer": "kind: a"}, {"answer": "plain: b"}]
     answers = [row["outputs"] for row in rows(oag(*args, "--set", "tone=curt"))]
     assert answers == [{"answer": "kind: a"}, {"answer": "curt: b"}]
+
+
+def test_a_pipeline_whose_steps_use_no_model_loads_none(oag: Oag, tmp_path: Path) -> None:
+    file = tmp_path / "render.yaml"
+    file.write_text(
+        """
+name: render
+inputs: {text: {to: ask.text}}
+components: {ask: {type: prompt.render, params: {template: "<{text}>"}}}
+outputs: {prompt: ask.prompt}
+"""
+    )
+    ended = oag("run", str(file), "--text", "x", "--model", "./no-such-model")
+    assert (ended.code, rows(ended)[0]["outputs"]) == (0, {"prompt": "<x>"})

@@ -142,23 +142,27 @@ class _Packer:
         tail: list[_Unit] = []
         room = self._overlap
         for unit in reversed(done):
-            if unit.tokens > room:
+            if not room or unit.tokens > room:
                 break
             tail.insert(0, unit)
             room -= unit.tokens
-        if tail or not room:
-            return tail
-        start = self._start_of_end(done[-1])
-        tokens = self._count(start, done[-1].end)
-        return [_Unit(start, done[-1].end, tokens)] if 0 < tokens <= room else []
+        return tail or (self._end_of(done[-1]) if room else [])
 
-    def _start_of_end(self, unit: _Unit) -> int:
-        wanted = int((unit.end - unit.start) * self._overlap / unit.tokens * _CAUTION)
-        start = unit.end - wanted
+    def _end_of(self, unit: _Unit) -> list[_Unit]:
+        """Return as much of the unit's end as the overlap allows, without half a word."""
+        wanted = int((unit.end - unit.start) * self._overlap / unit.tokens)
+        for length in (2 * wanted, wanted, wanted // 2):
+            start = self._first_boundary(max(unit.start, unit.end - length), unit.end)
+            if start < unit.end and (tokens := self._count(start, unit.end)) <= self._overlap:
+                return [_Unit(start, unit.end, tokens)]
+        return []
+
+    def _first_boundary(self, start: int, end: int) -> int:
         for pattern in (_CLAUSE_END, _SPACE):
-            if (found := pattern.search(self._text, start, unit.end)) and found.end() < unit.end:
+            if (found := pattern.search(self._text, start, end)) and found.end() < end:
                 return found.end()
-        return cut_after(self._text, start) if wanted else unit.end
+        start = cut_after(self._text, start)
+        return end if self._text[start - 1 : start + 1].isascii() else start
 
     def _count(self, start: int, end: int) -> int:
         return self._count_tokens(self._text[start:end])

@@ -10,6 +10,7 @@ from typing import final
 
 from openautoglm.pipeline.text.tags import BLOCKS, CELLS, VERBATIM, Markup, iter_markup
 
+_OPENING = re.compile(r"<(?=[A-Za-z/!?])")
 _REST_OF_LINE = re.compile(r"[ \t]*+\n")
 
 
@@ -38,14 +39,8 @@ def strip_markup(text: str) -> str:
 
 
 def break_markup(text: str) -> str:
-    """Return `text` with a space after the `<` of all HTML, so that it is HTML no more."""
-    pieces, at = [], 0
-    for piece in iter_markup(text):
-        if piece.start < at or text[piece.start] != "<":
-            continue
-        pieces += [text[at : piece.start], "< "]
-        at = piece.start + 1
-    return "".join([*pieces, text[at:]])
+    """Return `text` with a space after every `<` that could begin HTML, so that none does."""
+    return _OPENING.sub("< ", text)
 
 
 @final

@@ -111,11 +111,15 @@ def _is_full_stop(stop: re.Match[str], start: int) -> bool:
 
 
 def _last_word(before: str) -> str:
-    """Return the letters and dots that `before` ends with."""
+    """Return the letters and dots that `before` ends with, "" if they are part of something else.
+
+    "f." at the end of an address is no initial.
+    """
     start = len(before)
     while start and (before[start - 1] == "." or "a" <= before[start - 1].lower() <= "z"):
         start -= 1
-    return before[start:]
+    stands_alone = not start or before[start - 1] in " \t\n([\"'" or not before[start - 1].isascii()
+    return before[start:] if stands_alone else ""
 
 
 def _wraps(text: str, at: int) -> bool:

@@ -33,7 +33,7 @@ VERBATIM = frozenset({"pre", "textarea"})
 DROPPED = frozenset({"script", "style"})
 _INLINE = frozenset(_INLINE_NAMES.split())
 _NAMES = BLOCKS | CELLS | DROPPED | _INLINE
-_OFTEN_BARE = frozenset({"br", "hr", "wbr", "img"})
+_NEVER_TYPES = BLOCKS | CELLS | DROPPED | {"hr", "img", "wbr"}
 
 _BOOLEANS = (
     "allowfullscreen|async|autofocus|autoplay|checked|compact|controls|default|defer|disabled|"
@@ -115,7 +115,7 @@ def _is_generic(found: re.Match[str], name: str) -> bool:
     before = text[start - 1 : start]
     if not (before.isascii() and (before.isalnum() or before == "_")):
         return False
-    if name in BLOCKS or name in CELLS or name in _OFTEN_BARE:
+    if name in _NEVER_TYPES:
         return False
     tag = found["name"]
     return text.find(f"</{tag}", end, end + _NEAR) < 0

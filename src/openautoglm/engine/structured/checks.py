@@ -8,12 +8,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from openautoglm.engine.structured.contradictions import check_possible
 from openautoglm.engine.structured.keywords import check_keywords
-from openautoglm.engine.structured.nodes import Json, Place, shown
+from openautoglm.engine.structured.nodes import ALL_TYPES, Json, Place, shown
 from openautoglm.errors import SchemaError
+from openautoglm.registry import suggest
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import SchemaError as MetaError
 
 MAX_SCHEMA_CHARACTERS: Final = 500_000
 MAX_SCHEMA_DEPTH: Final = 50
@@ -100,5 +104,14 @@ def _check_meta(schema: Json) -> None:
         raise SchemaError(
             f"{shown(pointer)} is not valid JSON Schema",
             got=cause.message[:300],
-            fix="see json-schema.org, draft 2020-12",
+            fix=_fix(cause),
         ) from cause
+
+
+def _fix(fault: MetaError) -> str:
+    if fault.absolute_path and fault.absolute_path[-1] == "type":
+        types = (*ALL_TYPES, "integer")
+        return suggest(str(fault.instance), types) or f"use one of {', '.join(types)}"
+    if fault.instance in ALL_TYPES:
+        return f'write {{"type": "{fault.instance}"}}'
+    return "see json-schema.org, draft 2020-12"

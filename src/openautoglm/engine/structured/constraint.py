@@ -137,10 +137,6 @@ class TokenConstraint:
         """Whether what was accepted is a whole JSON value; a number may still go on."""
         return bool(self._matcher.is_accepting())
 
-    def forced(self) -> tuple[int, ...]:
-        """Return the tokens that must come next whatever the model says; often none."""
-        return tuple(self._matcher.compute_ff_tokens())
-
 
 @runtime_checkable
 class _Fast(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from openautoglm.engine.structured.keywords import ENFORCED, EXTRACTIVE
+from openautoglm.engine.structured.keywords import ENFORCED, EXTRACTIVE, check_required
 from openautoglm.engine.structured.nodes import (
     Json,
     Node,
@@ -116,9 +116,11 @@ def _check_shape(place: Place, node: Node) -> None:
     allowed = _BESIDE.get(kind_of(node), frozenset())
     for key in node:
         if key in ENFORCED - allowed:
-            raise _unsupported(place, key, f"remove `{key}` here")
+            fix = "write `anyOf`" if key == "oneOf" else f"remove `{key}` here"
+            raise _unsupported(place, key, fix)
     if kind_of(node) == "object" and node.get("additionalProperties", False) is not False:
         raise _unsupported(place, "additionalProperties", "set it to false")
+    check_required(place, node)
 
 
 def _unsupported(place: Place, key: str, fix: str) -> SchemaError:
@@ -129,10 +131,14 @@ def _unsupported(place: Place, key: str, fix: str) -> SchemaError:
     )
 
 
-def _check_source(place: Place, source: str | None) -> None:
+def _check_source(place: Place, source: object) -> None:
     where = shown(place.at(EXTRACTIVE))
     if source is None:
         raise SchemaError(f"{where} needs a text to copy from", fix="pass `source=` with the text")
+    if not isinstance(source, str):
+        raise SchemaError(
+            f"{where} copies from a text", got=type(source).__name__, fix="pass `source=` as a str"
+        )
     if len(source) > MAX_SOURCE_CHARACTERS:
         raise SchemaError(
             f"the source is too long for {where}",

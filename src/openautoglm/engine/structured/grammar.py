@@ -129,6 +129,6 @@ def _try(text: str, pointer: str = "") -> None:
     if problem and not problem.startswith("WARNING"):
         raise SchemaError(
             f"{shown(pointer)} cannot be decoded" if pointer else "the schema cannot be decoded",
-            got=problem.splitlines()[0][:300],
+            got=" ".join(problem.split())[:300],
             fix="simplify the part it names",
         )

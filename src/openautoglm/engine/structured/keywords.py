@@ -27,6 +27,7 @@ EXTRACTIVE: Final = "x-extractive"
 ENFORCED: Final = frozenset(
     {"type", "const", "enum", "$ref", *IN_PLACE, *(k for ks in KEYWORDS_OF.values() for k in ks)}
 )
+APPLICATORS: Final = frozenset({"$ref", *IN_PLACE})
 ANNOTATIONS: Final = frozenset(
     {
         "$anchor",
@@ -102,13 +103,51 @@ def check_keywords(root: Json) -> None:
     """
     places = list(walk(Place("", root)))
     known = frozenset(place.pointer for place in places)
+    is_open = intersects(root)
     for place in places:
         if isinstance(place.schema, Mapping):
             _check_names(place, place.schema)
             _check_values(place, place.schema)
+            if not is_open:
+                check_required(place, place.schema)
             if "$ref" in place.schema and resolve(root, place).pointer not in known:
                 fix = "move the definition into `$defs`"
                 raise _refused(place, "$ref", place.schema, fix)
+
+
+def intersects(root: Json) -> bool:
+    """Say whether any part of a schema is an intersection of several."""
+    for _, node in walk(Place("", root)):
+        if not isinstance(node, Mapping):
+            continue
+        applied = APPLICATORS & set(node)
+        all_of = node.get("allOf", ())
+        several = isinstance(all_of, list) and len(all_of) > 1
+        if several or (applied and len(ENFORCED & set(node)) > 1):
+            return True
+    return False
+
+
+def check_required(place: Place, node: Node) -> None:
+    """Refuse a required property that decoding would never write.
+
+    An object that names its properties gets no others, unless `additionalProperties` asks for them.
+
+    Raises:
+        SchemaError: naming the property.
+    """
+    if {"additionalProperties", "patternProperties"} & set(node) or "properties" not in node:
+        return
+    named = _mapping(node["properties"])
+    required = node.get("required", [])
+    for name in required if isinstance(required, list) else []:
+        if "object" in types_of(node) and name not in named:
+            near = suggest(name, tuple(named))
+            raise SchemaError(
+                f"{shown(place.at('required'))} asks for `{name}`, which `properties` lacks",
+                got=f"properties: {', '.join(named) or 'none'}",
+                fix=near or f"add `{name}` to `properties`, or remove it from `required`",
+            )
 
 
 def _check_names(place: Place, node: Node) -> None:
@@ -133,8 +172,9 @@ def _check_values(place: Place, node: Node) -> None:
     if "$schema" in node and not any(draft in str(node["$schema"]) for draft in DRAFTS):
         raise _refused(place, "$schema", node, f"use one of: {', '.join(DRAFTS)}")
     if "format" in node and node["format"] not in FORMATS:
-        fix = suggest(str(node["format"]), FORMATS) or f"use one of: {', '.join(FORMATS)}"
-        raise _refused(place, "format", node, f"{fix}, or a `pattern`")
+        near = suggest(str(node["format"]), FORMATS)
+        known = f"use one of {', '.join(FORMATS)}, or a `pattern`"
+        raise _refused(place, "format", node, f"{near} {known}" if near else known)
     if "pattern" in node:
         check_pattern(str(node["pattern"]), place.at("pattern"))
     for pattern in _mapping(node.get("patternProperties")):

@@ -16,7 +16,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from openautoglm.engine.structured.keywords import ENFORCED, EXTRACTIVE, LARGEST_NUMBER
+from openautoglm.engine.structured.keywords import (
+    APPLICATORS,
+    ENFORCED,
+    EXTRACTIVE,
+    LARGEST_NUMBER,
+    intersects,
+)
 from openautoglm.engine.structured.nodes import IN_PLACE, Json, Node, Place, types_of, walk
 from openautoglm.engine.structured.patterns import REAL_DATE, portable
 
@@ -32,7 +38,6 @@ _ANY: Final[Node] = {
         {"type": "object", "additionalProperties": {"$ref": _ANY_REF}},
     ]
 }
-_APPLICATORS: Final = frozenset({"$ref", *IN_PLACE})
 
 
 def narrow(root: Json, place: Place | None = None) -> Mapping[str, Json]:
@@ -42,7 +47,7 @@ def narrow(root: Json, place: Place | None = None) -> Mapping[str, Json]:
         root: the whole schema, checked.
         place: the part wanted; default all of it.
     """
-    is_open = _intersects(root)
+    is_open = intersects(root)
     content = root if place is None else place.schema
     narrowed = _narrow(content, is_open=is_open)
     if not isinstance(narrowed, Mapping):
@@ -65,19 +70,6 @@ def _refers(node: Json) -> bool:
     return isinstance(node, Mapping) and "$ref" in node
 
 
-def _intersects(root: Json) -> bool:
-    """Say whether any part of a schema is an intersection of several."""
-    for _, node in walk(Place("", root)):
-        if not isinstance(node, Mapping):
-            continue
-        applied = _APPLICATORS & set(node)
-        all_of = node.get("allOf", ())
-        several = isinstance(all_of, list) and len(all_of) > 1
-        if several or (applied and len(ENFORCED & set(node)) > 1):
-            return True
-    return False
-
-
 def _narrow(node: Json, *, is_open: bool) -> Json:
     if not isinstance(node, Mapping):
         return {"$ref": _ANY_REF} if node is True and not is_open else node
@@ -85,7 +77,7 @@ def _narrow(node: Json, *, is_open: bool) -> Json:
     definitions = {key: node[key] for key in ("$defs", "definitions") if key in node}
     if not kept and not is_open:
         return {"$ref": _ANY_REF, **_below(definitions, is_open=is_open)}
-    if kept and not ({"type", "const", "enum"} | _APPLICATORS) & set(kept):
+    if kept and not ({"type", "const", "enum"} | APPLICATORS) & set(kept):
         kept["type"] = list(types_of(node))
     types = types_of(kept) if "type" in kept else ()
     if "number" in types:

@@ -52,9 +52,11 @@ def portable(pattern: str) -> str:
     """
     written: list[str] = []
     in_class = False
-    for part in re.findall(r"\\.|--|&&|~~|\|\||.", pattern, re.DOTALL):
+    for part in re.findall(r"\\.|\(\?:?|--|&&|~~|\|\||.", pattern, re.DOTALL):
         if in_class and part in _SET_OPERATORS:
             raise ValueError(f"{part} inside a class")
+        if part == "(?" and not in_class:
+            raise ValueError("a group that looks around, has a name or a flag")
         if part.startswith("\\") and len(part) > 1:
             written.append(_escape(part[1], in_class=in_class))
             continue

@@ -114,13 +114,6 @@ def test_two_sequences_of_one_grammar_do_not_disturb_each_other(
     assert not two.mask()[token_of("a")]
 
 
-def test_what_is_forced_can_be_accepted(view: TokenizerView) -> None:
-    constraint = compile_schema({"const": {"key": 1}}).constraint(view)
-    for token in constraint.forced():
-        constraint.accept(token)
-    assert constraint.mask().any()
-
-
 @pytest.mark.parametrize("text", ['{ "a":1}', '{"a": 1}', '{"a":1} ', ' {"a":1}', '{"a":1}\n'])
 def test_only_compact_json_is_written(accepts: Callable[[Grammar, str], bool], text: str) -> None:
     grammar = compile_schema({"type": "object", "properties": {"a": {"const": 1}}})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from openautoglm.engine.structured import compile_schema
@@ -27,7 +29,10 @@ UNENFORCED: list[tuple[Schema, str]] = [
     ({"type": "string", "x-guidance": {}}, "/x-guidance"),
     ({"type": "string", "format": "regex"}, "/format"),
     ({"type": "string", "format": "dat"}, "did you mean `date`"),
-    ({"type": "string", "pattern": "^a(?=b)"}, "decoded"),
+    ({"items": {"type": "string", "pattern": "^a(?=b)"}}, "/items/pattern"),
+    ({"type": "string", "pattern": "(?i)a"}, "/pattern"),
+    ({"properties": {"a": {}}, "required": ["b"]}, "add `b` to `properties`"),
+    ({"items": {"properties": {"name": {}}, "required": ["nam"]}}, "did you mean `name`?"),
     ({"type": "string", "pattern": r"(a)\1"}, "/pattern"),
     ({"type": "string", "pattern": r"\bx"}, "/pattern"),
     ({"type": "string", "pattern": r"[\D]"}, "/pattern"),
@@ -75,6 +80,8 @@ IMPOSSIBLE: list[tuple[Schema, str]] = [
 ]
 INVALID: list[tuple[object, str]] = [
     ({"type": "text"}, "/type"),
+    ({"type": "strin"}, "did you mean `string`?"),
+    ({"properties": {"a": "string"}}, 'write {"type": "string"}'),
     ({"properties": {"a": {"minLength": -1}}}, "/properties/a/minLength"),
     ({"items": [{"type": "string"}]}, "/items"),
     ({"required": "a"}, "/required"),
@@ -95,7 +102,14 @@ COPIED: list[tuple[Schema, str]] = [
         {"allOf": [{"type": "string", "x-extractive": True}, {"type": "string"}]},
         "/allOf",
     ),
-    ({"oneOf": [{"type": "string", "x-extractive": True}, {"type": "null"}]}, "/oneOf"),
+    ({"oneOf": [{"type": "string", "x-extractive": True}, {"type": "null"}]}, "write `anyOf`"),
+    (
+        {
+            "properties": {"a": {"type": "string", "x-extractive": True}, "n": {"allOf": [{}, {}]}},
+            "required": ["b"],
+        },
+        "`/required` asks for `b`",
+    ),
     ({"type": "string", "x-extractive": True, "minLength": 100}, "nothing"),
 ]
 
@@ -112,6 +126,12 @@ def test_the_refusal_names_the_place(schema: dict[str, object], said: str) -> No
 def test_a_copied_string_needs_a_source() -> None:
     with pytest.raises(SchemaError, match="needs a text to copy from"):
         compile_schema({"type": "string", "x-extractive": True})
+
+
+def test_a_source_that_is_no_text_is_refused() -> None:
+    wrong: Any = b"bytes"
+    with pytest.raises(SchemaError, match="copies from a text"):
+        compile_schema({"type": "string", "x-extractive": True}, wrong)
 
 
 @pytest.mark.parametrize("source", ["", "  \n\t", "\u3000"])

@@ -130,8 +130,13 @@ class Registry(Generic[T]):
             if self._builtins is None:
                 return
             load, self._builtins = self._builtins, None
-            with owned_by(CORE_OWNER):
-                load(self)
+            try:
+                with owned_by(CORE_OWNER):
+                    load(self)
+            except BaseException:  # the next look tries again instead of finding half of them
+                self.revoke(CORE_OWNER)
+                self._builtins = load
+                raise
 
 
 def suggest(name: str, known: tuple[str, ...]) -> str | None:

@@ -60,6 +60,21 @@ def test_builtins_are_loaded_once_at_the_first_look_and_belong_to_the_core() -> 
     assert loads == ["once"]
 
 
+def test_builtins_that_fail_to_load_are_tried_again_at_the_next_look() -> None:
+    def load(registry: Registry[int]) -> None:
+        registry.add("red", 1)
+        if not fixed:
+            raise ImportError("half way")
+
+    fixed: list[str] = []
+    colours: Registry[int] = Registry("colour", builtins=load)
+    for _ in range(2):
+        with pytest.raises(ImportError, match="half way"):
+            colours.names()
+    fixed.append("yes")
+    assert colours.names() == ("red",)
+
+
 def test_an_owner_inside_an_owner_ends_with_its_block() -> None:
     colours: Registry[int] = Registry("colour")
     with owned_by("outer"):

@@ -45,9 +45,20 @@ class Driver:
     refuses: Callable[[Facts], str | None]
 
     def load(self) -> PlatformIO:
-        """Import the driver's module and return the driver."""
+        """Import the driver's module and return the driver.
+
+        Raises:
+            PlatformError: nothing can be called at `home`.
+        """
         module, _, name = self.home.partition(":")
-        return cast("PlatformIO", getattr(importlib.import_module(module), name)())
+        try:
+            return cast("PlatformIO", getattr(importlib.import_module(module), name)())
+        except (ImportError, AttributeError, TypeError, ValueError) as cause:
+            raise PlatformError(
+                f"platform driver `{self.name}` cannot be loaded",
+                got=f"{self.home}: {cause}",
+                fix='its home is "module:Class", and the class is called without arguments',
+            ) from cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

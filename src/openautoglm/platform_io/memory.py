@@ -42,7 +42,9 @@ class MemoryIO:
         folders: Iterable[str] = (),
         capacity_bytes: int | None = None,
     ) -> None:
-        self._files = {_absolute(path): data for path, data in (files or {}).items()}
+        self._files = {
+            _absolute(path): refusals.checked_data(data) for path, data in (files or {}).items()
+        }
         self._env = dict(env or {})
         self._folders = frozenset(map(_absolute, folders))
         self._capacity_bytes = capacity_bytes

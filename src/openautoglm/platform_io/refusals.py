@@ -38,7 +38,7 @@ def checked_path(path: object) -> str:
     """Return the path of a file as text.
 
     Raises:
-        PlatformError: it is not text, is empty, holds a NUL, or ends in a slash.
+        PlatformError: it is not text, is empty, holds a NUL, ends in a slash, or cannot be encoded.
     """
     text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
     if not isinstance(text, str):
@@ -56,6 +56,10 @@ def checked_path(path: object) -> str:
     if text.endswith(("/", os.sep)):
         raise PlatformError(
             "the path ends in a slash, so it names a folder", got=text, fix="name a file inside it"
+        )
+    if not _is_encodable(text):
+        raise PlatformError(
+            "the file system cannot spell this path", got=ascii(text), fix="use another name"
         )
     return text
 
@@ -81,11 +85,11 @@ def checked_key(key: object) -> str:
     Raises:
         PlatformError: no variable can have that name.
     """
-    if isinstance(key, str) and key and "=" not in key and "\0" not in key:
+    if isinstance(key, str) and key and not {"=", "\0"} & set(key) and _is_encodable(key):
         return key
     raise PlatformError(
         "no environment variable can have this name",
-        got=repr(key),
+        got=ascii(key),
         fix="use a name without `=` and NUL",
     )
 
@@ -97,13 +101,6 @@ def not_found(path: str, siblings: Iterable[str] = (), *, hint: str = "") -> Inp
     return InputNotFoundError("no such file", got=path, fix=f"{fix}{hint}")
 
 
-def unencodable(path: str) -> PlatformError:
-    """Return the error for a path this platform's file names cannot spell."""
-    return PlatformError(
-        "the file system cannot spell this path", got=ascii(path), fix="use another name"
-    )
-
-
 def folder_not_file(path: str) -> InputNotFoundError:
     """Return the error for reading a folder."""
     return InputNotFoundError("this is a folder, not a file", got=path, fix="name a file inside it")
@@ -113,13 +110,15 @@ def unreadable(path: str, cause: OSError, *, hint: str = "") -> InputNotFoundErr
     """Return the error that `cause` means for whoever wanted to read `path`."""
     if isinstance(cause, FileNotFoundError | NotADirectoryError):
         return not_found(path, _siblings(path), hint=hint)
-    if Path(path).is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - `Path.is_dir` fails itself for a name too long
         return folder_not_file(path)
     if cause.errno in _DENIED:
         return InputNotFoundError(
             "the file may not be read", got=path, fix=f"give this user read permission{hint}"
         )
-    return PlatformError(f"the file cannot be read: {reason(cause)}", got=path)
+    return PlatformError(
+        f"the file cannot be read: {reason(cause)}", got=path, fix=f"check the path{hint}"
+    )
 
 
 def folder_target(path: str) -> OutputWriteError:
@@ -173,6 +172,14 @@ def unwritable(path: str, size: int, cause: OSError, *, hint: str = "") -> Outpu
 def reason(cause: OSError) -> str:
     """Return an OSError in words."""
     return (cause.strerror or str(cause) or type(cause).__name__).lower()
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _siblings(path: str) -> list[str]:

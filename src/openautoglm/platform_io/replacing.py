@@ -44,8 +44,6 @@ def read_whole(path: str, abilities: Abilities) -> bytes:
         return Path(path).read_bytes()
     except OSError as cause:
         raise refusals.unreadable(path, cause, hint=abilities.hint) from cause
-    except ValueError as cause:  # a name the platform cannot encode
-        raise refusals.unencodable(path) from cause
 
 
 def replace_whole(path: str, data: bytes, abilities: Abilities) -> None:
@@ -69,8 +67,6 @@ def replace_whole(path: str, data: bytes, abilities: Abilities) -> None:
         raise
     except OSError as cause:
         raise refusals.unwritable(path, len(data), cause, hint=abilities.hint) from cause
-    except ValueError as cause:  # a name the platform cannot encode
-        raise refusals.unencodable(path) from cause
 
 
 def _mode_of(path: str) -> int | None:

@@ -108,6 +108,16 @@ def test_a_built_in_driver_cannot_be_removed() -> None:
     assert isinstance(detect(), LocalIO)
 
 
+@pytest.mark.parametrize(
+    "home", ["no-colon", ":X", "no_such_module:X", "json:Nothing", "builtins:abs"]
+)
+def test_a_driver_that_is_not_where_it_says_is_named(home: str) -> None:
+    add_driver(Driver(name="ram", home=home, refuses=always))
+    with pytest.raises(PlatformError, match="`ram` cannot be loaded") as caught:
+        detect()
+    assert home in str(caught.value.got)
+
+
 def test_only_the_chosen_driver_is_imported() -> None:
     program = (
         "import sys; from openautoglm.platform_io import detect; detect();"

@@ -103,7 +103,7 @@ def test_a_missing_folder_is_named_and_not_created(platform: Platform) -> None:
         platform.io.read_file(path)
 
 
-@pytest.mark.parametrize("path", ["", "a\0b", "folder/", 7, b"bytes"])
+@pytest.mark.parametrize("path", ["", "a\0b", "folder/", 7, b"bytes", "\ud800"])
 def test_what_no_file_can_be_called_is_refused(platform: Platform, path: str) -> None:
     with pytest.raises(PlatformError):
         platform.io.read_file(path)
@@ -124,7 +124,7 @@ def test_an_environment_variable_is_text_and_unset_is_the_default(platform: Plat
     assert platform.io.get_env("OAG_UNSET", "default") == "default"
 
 
-@pytest.mark.parametrize("key", ["", "A=B", "A\0B", 7])
+@pytest.mark.parametrize("key", ["", "A=B", "A\0B", 7, "\ud800"])
 def test_a_name_no_variable_can_have_is_refused(platform: Platform, key: str) -> None:
     with pytest.raises(PlatformError, match="environment variable"):
         platform.io.get_env(key)

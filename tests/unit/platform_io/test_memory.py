@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from openautoglm.errors import OutputWriteError
+from openautoglm.errors import InvalidParameterError, OutputWriteError
 from openautoglm.platform_io.memory import MemoryIO
 
 
@@ -19,6 +21,12 @@ def test_a_full_memory_keeps_the_old_content() -> None:
 def test_one_file_has_many_spellings() -> None:
     io = MemoryIO(files={"in/a": b"x"})
     assert {io.read_file(path) for path in ("/in/a", "in/a", "./in/a", "//in/../in/a")} == {b"x"}
+
+
+def test_content_that_is_not_bytes_is_refused_at_the_start() -> None:
+    text: Any = "text"
+    with pytest.raises(InvalidParameterError, match="must be bytes"):
+        MemoryIO(files={"/a": text})
 
 
 def test_two_memories_share_nothing() -> None:

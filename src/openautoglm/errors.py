@@ -227,9 +227,3 @@ class MissingExtraError(OpenAutoGLMError, ImportError):
     """An optional package is not installed; the message names the extra."""
 
     code = "OAG604"
-
-
-class SettingsError(OpenAutoGLMError, ValueError):
-    """A setting or environment variable has a value it cannot have."""
-
-    code = "OAG605"

@@ -23,6 +23,7 @@ _RANGES = (
     (0x1D400, 0x1D7FF),  # letters styled with mathematical alphabets
     (0x2E9F, 0x2FD5),  # radicals, which PDF files use for the characters themselves
 )
+_ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 _LONGEST = 3  # a "ligature" of more letters is a symbol, U+FDFA
 
 
@@ -39,8 +40,9 @@ def ordinary_forms(text: str) -> str:
     if text.isascii():
         return text
     table = _table()
-    text = _wide().sub(lambda found: table[found[0]], text)
-    text = _pile_of_marks().sub(r"\1", text)
+    for form, pile in _patterns()[: 2 if _ASTRAL.search(text) else 1]:
+        text = form.sub(lambda found: table[found[0]], text)
+        text = pile.sub(r"\1", text)
     if unicodedata.is_normalized("NFC", text):
         return text
     return unicodedata.normalize("NFC", text)
@@ -65,14 +67,24 @@ def _plain(character: str) -> str:
 
 
 @cache
-def _wide() -> re.Pattern[str]:
-    return re.compile(f"[{_as_class(sorted(map(ord, _table())))}]")
+def _patterns() -> tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]:
+    """Return (a form, a pile of marks) for the basic plane, then for texts with other planes.
+
+    A character class is many times faster when it keeps to the basic plane.
+    """
+    forms = sorted(map(ord, _table()))
+    marks = [code for code in range(0x300, 0x1F000) if unicodedata.combining(chr(code))]
+    basic = range(0x10000)
+    return (
+        _pair([n for n in forms if n in basic], [n for n in marks if n in basic]),
+        _pair([n for n in forms if n not in basic], marks),
+    )
 
 
-@cache
-def _pile_of_marks() -> re.Pattern[str]:
-    marks = _as_class([n for n in range(0x300, 0x1F000) if unicodedata.combining(chr(n))])
-    return re.compile(f"([{marks}]{{{MOST_MARKS}}})[{marks}]++")
+def _pair(forms: list[int], marks: list[int]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    some = _as_class(marks)
+    pile = re.compile(f"([{some}]{{{MOST_MARKS}}})[{some}]++")
+    return re.compile(f"[{_as_class(forms)}]"), pile
 
 
 def _as_class(codes: list[int]) -> str:

@@ -176,6 +176,7 @@ REPEATED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ONE_CHARACTER + REPEATED, ids=ascii)
 def test_a_megabyte_of_one_thing_ends(unit: str) -> None:
     text = unit * (1_000_000 // len(unit))  # a quadratic expression would take hours

@@ -70,6 +70,7 @@ def test_sentences_cover_the_text(text: str) -> None:
     assert at == len(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [".", "\n", "(", "。", " ", '"', "A. ", "a.", "1. ", "\n "])
 def test_a_megabyte_of_one_thing_ends(unit: str) -> None:
     text = unit * (1_000_000 // len(unit))

@@ -8,6 +8,7 @@ one process is the rule.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from contextlib import contextmanager
@@ -30,12 +31,13 @@ def locked(folder: Path, *, patience_s: float = PATIENCE_S) -> Iterator[None]:
     POSIX locks the folder itself and leaves no file; Windows locks a file `.lock` in it.
 
     Raises:
-        PromptStoreError: another writer held the lock for all of `patience_s`.
+        PromptStoreError: another writer held the lock for all of `patience_s`, or the folder
+            cannot be opened.
     """
     descriptor = _opened(folder)
     try:
         deadline = time.monotonic() + patience_s
-        while not _is_taken(descriptor):
+        while not _has_locked(descriptor):
             if time.monotonic() > deadline:
                 raise PromptStoreError(
                     f"another process has been writing here for {patience_s:g} seconds",
@@ -50,13 +52,20 @@ def locked(folder: Path, *, patience_s: float = PATIENCE_S) -> Iterator[None]:
 
 
 def _opened(folder: Path) -> int:
-    if os.name == "nt":
-        return os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
-    return os.open(folder, os.O_RDONLY)
+    try:
+        if os.name == "nt":
+            return os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
+        return os.open(folder, os.O_RDONLY)
+    except OSError as cause:
+        raise PromptStoreError(
+            "the folder of the prompt store cannot be opened",
+            got=str(folder),
+            fix="give this user read and write permission, or name another folder",
+        ) from cause
 
 
-def _is_taken(descriptor: int) -> bool:
-    """Try once; a platform without locks grants it."""
+def _has_locked(descriptor: int) -> bool:
+    """Try once; a platform or file system without locks grants it."""
     try:
         if os.name == "nt":
             import msvcrt
@@ -68,9 +77,14 @@ def _is_taken(descriptor: int) -> bool:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except ImportError:
         return True
-    except OSError:
-        return False
+    except OSError as cause:
+        return not is_held(cause)
     return True
+
+
+def is_held(cause: OSError) -> bool:
+    """Say whether locking failed because another has the lock, not because there are no locks."""
+    return cause.errno in {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 
 
 def _release(descriptor: int) -> None:

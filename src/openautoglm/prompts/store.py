@@ -20,12 +20,13 @@ from openautoglm.platform_io import detect
 from openautoglm.prompts.lock import locked
 from openautoglm.prompts.prompt_file import read
 from openautoglm.prompts.prompt_yaml import written
+from openautoglm.prompts.template import PromptTemplate
 from openautoglm.prompts.version import PromptFile, PromptVersion, content_hash
 
 if TYPE_CHECKING:
     import os
 
-    from openautoglm.prompts.template import PromptTemplate
+    from openautoglm.prompts.messages import Prompt
 
 __all__ = ["PromptStore", "PromptVersion", "Saved"]
 
@@ -102,6 +103,12 @@ class PromptStore:
 
     def version(self, selector: str) -> PromptVersion:
         """Return a version with its number, date, message and hash; as `get` otherwise."""
+        if not isinstance(selector, str):
+            raise PromptNotFoundError(
+                "a prompt is asked for by a text",
+                got=repr(selector),
+                fix='write "name", "name@2" or "name@alias"',
+            )
         name, _, which = selector.partition("@")
         return _selected(name, self._read(name), which if "@" in selector else LATEST)
 
@@ -121,8 +128,9 @@ class PromptStore:
                 that is there cannot be read; nothing was written.
         """
         _checked_name(name)
-        _checked_text(name, template, message)
-        with self._writing():
+        _checked_content(name, template, message)
+        self._make_folder()
+        with locked(self._folder):
             file = self._read(name) if self._path(name).exists() else None
             versions = file.versions if file else ()
             sha256 = content_hash(template)
@@ -151,8 +159,7 @@ class PromptStore:
                 f"`{alias}` cannot be an alias",
                 fix="use small letters, digits, `-` and `_`, not a number and not `latest`",
             )
-        with self._writing():
-            file = self._read(name)
+        with self._changing(name) as file:
             number = _selected(name, file, str(version)).number
             self._write(name, replace(file, aliases={**file.aliases, alias: number}))
 
@@ -162,8 +169,7 @@ class PromptStore:
         Raises:
             PromptNotFoundError: no such prompt or alias.
         """
-        with self._writing():
-            file = self._read(name)
+        with self._changing(name) as file:
             if alias not in file.aliases:
                 raise _no_version(name, file, alias)
             rest = {known: n for known, n in file.aliases.items() if known != alias}
@@ -186,7 +192,12 @@ class PromptStore:
         return self._folder / f"{name}.yaml"
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _changing(self, name: str) -> Iterator[PromptFile]:
+        self._read(name)  # a prompt that is not there is told of before there is a folder to lock
+        with locked(self._folder):
+            yield self._read(name)
+
+    def _make_folder(self) -> None:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as cause:
@@ -195,8 +206,6 @@ class PromptStore:
                 got=str(self._folder),
                 fix="name another folder, or make this one",
             ) from cause
-        with locked(self._folder):
-            yield
 
     def _read(self, name: str) -> PromptFile:
         fault = _fault_of_name(name)
@@ -225,7 +234,7 @@ class PromptStore:
 
     def _no_prompt(self, name: str) -> PromptNotFoundError:
         known = self.names()
-        near = difflib.get_close_matches(name, known, n=1)
+        near = difflib.get_close_matches(str(name), known, n=1)
         return PromptNotFoundError(
             f"no prompt is called `{name}`",
             got=f"{self._folder} has {', '.join(known) or 'none'}",
@@ -263,8 +272,10 @@ def _document(version: PromptVersion) -> str:
     return "\n".join([f"input_variables: {names}", *parts])
 
 
-def _fault_of_name(name: str) -> str | None:
+def _fault_of_name(name: object) -> str | None:
     """Return why a name cannot be a prompt's on every file system, or None."""
+    if not isinstance(name, str):
+        return "it is not text"
     if not name or not name[0].isalnum():
         return "it does not begin with a letter or digit"
     if any(not (char.isalnum() or char in "-_") for char in name):
@@ -285,8 +296,20 @@ def _checked_name(name: str) -> None:
         )
 
 
-def _checked_text(name: str, template: PromptTemplate, message: str) -> None:
-    content = template.template
+def _checked_content(name: str, template: object, message: object) -> None:
+    if not isinstance(template, PromptTemplate):
+        raise PromptStoreError(
+            f"the template of prompt `{name}` is no PromptTemplate",
+            got=type(template).__name__,
+            fix='make one: PromptTemplate("摘要:{content}", ["content"])',
+        )
+    if not isinstance(message, str):
+        raise PromptStoreError(
+            f"the message of prompt `{name}` is not text",
+            got=type(message).__name__,
+            fix="say in words what changed, or leave it out",
+        )
+    content: Prompt = template.template
     texts = [content] if isinstance(content, str) else [part["content"] for part in content]
     for what, text in [("message", message), *(("template", text) for text in texts)]:
         try:

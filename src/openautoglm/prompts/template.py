@@ -94,7 +94,9 @@ class PromptTemplate(Generic[P_co]):
             raise TemplateSyntaxError(
                 "a template must be text or a list of messages",
                 got=type(template).__name__,
-                fix='pass a str such as "摘要:{content}"',
+                fix="put the message in a list: [{…}]"
+                if isinstance(template, Mapping)
+                else 'pass a str such as "摘要:{content}"',
             )
         texts = [text for _, text in self._messages]
         found = _checked(texts, variables, is_chat=self._text is None)
@@ -146,7 +148,8 @@ class PromptTemplate(Generic[P_co]):
         """Return a template with some variables filled in.
 
         Raises:
-            TemplateValueError: a value is not expected, None or bytes.
+            TemplateValueError: a value is not expected, None or bytes, or holds a variable that is
+                left in full-width braces, which no template may.
 
         Example:
             >>> PromptTemplate("{tone}: {content}", ["tone", "content"]).partial(tone="short")
@@ -163,7 +166,14 @@ class PromptTemplate(Generic[P_co]):
             if self._text is not None
             else [{"role": role, "content": text} for role, text in filled]
         )
-        return cast("PromptTemplate[P_co]", PromptTemplate(cast("str", template), rest))
+        try:
+            return cast("PromptTemplate[P_co]", PromptTemplate(cast("str", template), rest))
+        except TemplateSyntaxError as cause:
+            raise TemplateValueError(
+                f"a value reads as a variable: {cause.problem}",
+                got=cause.got,
+                fix="fill in all values at once with `format`",
+            ) from cause
 
     def _filled_messages(self, values: Mapping[str, object]) -> list[ChatMessage]:
         return [

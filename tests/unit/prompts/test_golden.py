@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from openautoglm.errors import OpenAutoGLMError
-from openautoglm.prompts.syntax import Parsed, parse, undeclared, unused
+from openautoglm.prompts.syntax import parse, undeclared, unused
 from openautoglm.prompts.template import PromptTemplate
 
 GOLDEN = Path(__file__).parents[3] / "spec" / "golden" / "templates.json"
@@ -89,4 +89,3 @@ def test_every_kind_of_fault_that_has_a_place_is_in_a_vector() -> None:
 
     kinds = {vector["error"]["kind"] for vector in ERRORS}
     assert kinds == {*Kind, "values"}
-    assert Parsed((), ()).names() == ()

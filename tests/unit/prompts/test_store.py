@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,18 +10,22 @@ import textwrap
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openautoglm.errors import OpenAutoGLMError, PromptNotFoundError, PromptStoreError
-from openautoglm.prompts.lock import locked
+from openautoglm.prompts.lock import is_held, locked
 from openautoglm.prompts.prompt_file import read
 from openautoglm.prompts.prompt_yaml import written
 from openautoglm.prompts.store import PromptStore
 from openautoglm.prompts.template import PromptTemplate, escape
 from openautoglm.prompts.version import PromptFile, PromptVersion, content_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -198,6 +203,25 @@ def test_a_chinese_name_is_a_name(store: PromptStore) -> None:
     assert store.get("摘要-2@1") == text("{a}")
 
 
+def test_arguments_that_are_not_what_they_should_be_are_named(
+    store: PromptStore, tmp_path: Path
+) -> None:
+    wrong: Any = 7
+    calls: dict[str, Callable[[], object]] = {
+        "the template of prompt `ask`": lambda: store.save("ask", wrong),
+        "the message of prompt `ask`": lambda: store.save("ask", text("{a}"), message=wrong),
+        "cannot be called `7`": lambda: store.save(wrong, text("{a}")),
+        "`7` cannot be an alias": lambda: store.alias("ask", wrong, 1),
+        "no prompt is called `7`": lambda: store.versions(wrong),
+        "asked for by a text": lambda: store.get(wrong),
+    }
+    for says, call in calls.items():
+        with pytest.raises((PromptStoreError, PromptNotFoundError), match=says) as caught:
+            call()
+        assert caught.value.fix
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("alias", ["", "3", "latest", "a b", "a@b", "Prod", "x:y"])
 def test_an_alias_that_could_mean_something_else_is_refused(store: PromptStore, alias: str) -> None:
     store.save("ask", text("{a}"))
@@ -317,8 +341,14 @@ def test_a_diff_of_chats_names_the_roles(store: PromptStore) -> None:
 def test_a_folder_that_is_not_there_holds_nothing_until_the_first_save(tmp_path: Path) -> None:
     store = PromptStore(tmp_path / "deep" / "prompts")
     assert store.names() == ()
-    with pytest.raises(PromptNotFoundError):
-        store.get("ask")
+    for change in (
+        lambda: store.get("ask"),
+        lambda: store.alias("ask", "production", 1),
+        lambda: store.unalias("ask", "production"),
+    ):
+        with pytest.raises(PromptNotFoundError):
+            change()
+    assert not (tmp_path / "deep").exists()
     store.save("ask", text("{a}"))
     assert store.names() == ("ask",)
 
@@ -367,6 +397,20 @@ def test_a_writer_that_hangs_ends_in_an_error(tmp_path: Path) -> None:
         pass
     with locked(tmp_path, patience_s=0.02):
         pass
+
+
+def test_a_folder_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(PromptStoreError, match="cannot be opened") as caught,
+        locked(tmp_path / "gone"),
+    ):
+        pass
+    assert "gone" in str(caught.value.got)
+
+
+def test_a_file_system_without_locks_is_not_a_writer_that_hangs() -> None:
+    assert is_held(BlockingIOError(errno.EWOULDBLOCK, "held"))
+    assert not is_held(OSError(errno.ENOLCK, "no locks"))
 
 
 def test_the_prompts_of_this_repository_are_whole() -> None:

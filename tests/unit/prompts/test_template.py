@@ -233,6 +233,12 @@ def test_a_wrong_message_is_named_by_its_number(messages: object, problem: str) 
     assert problem in caught.value.problem
 
 
+def test_one_message_is_told_to_stand_in_a_list() -> None:
+    with pytest.raises(TemplateSyntaxError) as caught:
+        PromptTemplate(CHAT[1], ["q"])  # type: ignore[call-overload] # the point
+    assert caught.value.fix == "put the message in a list: [{…}]"
+
+
 def test_a_variable_used_in_one_message_counts_for_all() -> None:
     with pytest.raises(TemplateVariableError, match="`tone` is declared and never used"):
         PromptTemplate(CHAT, ["role", "q", "tone"])
@@ -246,15 +252,19 @@ def test_filling_in_some_values_leaves_a_template_of_the_rest() -> None:
         chat.partial(rol="x")
 
 
-@given(st.text(), st.text())
+@given(st.text(st.characters(exclude_characters="｛｝")) | st.text("{}ab "), st.text())
 def test_filling_in_steps_is_filling_in_at_once(a: str, b: str) -> None:
     template = PromptTemplate("{a}-{b}{{}}{a}", ["a", "b"])
-    try:
-        stepped = template.partial(a=a)
-    except TemplateSyntaxError:
-        assert "｛" in a
-        return
-    assert stepped.format(b=b) == template.format(a=a, b=b)
+    assert template.partial(a=a).format(b=b) == template.format(a=a, b=b)
+
+
+@pytest.mark.parametrize("a", ["｛b｝", "x {b｝"])
+def test_a_value_that_reads_as_a_variable_is_not_filled_in_alone(a: str) -> None:
+    template = PromptTemplate("{a}-{b}", ["a", "b"])
+    with pytest.raises(TemplateValueError, match="reads as a variable") as caught:
+        template.partial(a=a)
+    assert "at once" in str(caught.value.fix)
+    assert template.format(a=a, b="y") == f"{a}-y"
 
 
 def test_templates_are_values() -> None:

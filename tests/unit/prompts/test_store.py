@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import subprocess
-import sys
-import textwrap
-import threading
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openautoglm.errors import OpenAutoGLMError, PromptNotFoundError, PromptStoreError
-from openautoglm.prompts.lock import is_held, locked
 from openautoglm.prompts.prompt_file import read
 from openautoglm.prompts.prompt_yaml import written
 from openautoglm.prompts.store import PromptStore
@@ -357,60 +350,6 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(PromptStoreError, match="cannot be made"):
         PromptStore(tmp_path / "file").save("ask", text("{a}"))
-
-
-def test_writers_in_threads_lose_nothing(tmp_path: Path) -> None:
-    def write(writer: int) -> None:
-        for turn in range(5):
-            PromptStore(tmp_path).save("ask", text(f"{writer}.{turn} {{a}}"))
-
-    writers = [threading.Thread(target=write, args=(number,)) for number in range(4)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    assert len(PromptStore(tmp_path).versions("ask")) == 20
-
-
-def test_writers_in_processes_lose_nothing(tmp_path: Path) -> None:
-    program = """
-        import sys
-        from openautoglm import PromptStore, PromptTemplate
-        for turn in range(5):
-            PromptStore(sys.argv[1]).save("ask", PromptTemplate(f"{sys.argv[2]}.{turn}", []))
-    """
-    command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)]
-    writers = [subprocess.Popen([*command, str(number)]) for number in range(3)]
-    assert [writer.wait() for writer in writers] == [0, 0, 0]
-    templates = {str(v.template.template) for v in PromptStore(tmp_path).versions("ask")}
-    assert templates == {f"{writer}.{turn}" for writer in range(3) for turn in range(5)}
-    if os.name == "posix":
-        assert [path.name for path in tmp_path.iterdir()] == ["ask.yaml"]
-
-
-def test_a_writer_that_hangs_ends_in_an_error(tmp_path: Path) -> None:
-    with (
-        locked(tmp_path),
-        pytest.raises(PromptStoreError, match="has been writing"),
-        locked(tmp_path, patience_s=0.02),
-    ):
-        pass
-    with locked(tmp_path, patience_s=0.02):
-        pass
-
-
-def test_a_folder_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
-    with (
-        pytest.raises(PromptStoreError, match="cannot be opened") as caught,
-        locked(tmp_path / "gone"),
-    ):
-        pass
-    assert "gone" in str(caught.value.got)
-
-
-def test_a_file_system_without_locks_is_not_a_writer_that_hangs() -> None:
-    assert is_held(BlockingIOError(errno.EWOULDBLOCK, "held"))
-    assert not is_held(OSError(errno.ENOLCK, "no locks"))
 
 
 def test_the_prompts_of_this_repository_are_whole() -> None:

@@ -22,6 +22,8 @@ from openautoglm.engine.structured.nodes import (
     Json,
     Node,
     Place,
+    as_list,
+    as_mapping,
     escape,
     resolve,
     shown,
@@ -173,8 +175,7 @@ def _applied(validator: Validator, schema: Node, value: Json) -> Iterator[Json]:
     if "$ref" in schema:
         yield resolve(validator.schema, Place("", schema)).schema
     for key in IN_PLACE:
-        branches = schema.get(key, ())
-        for branch in branches if isinstance(branches, list) else ():
+        for branch in as_list(schema.get(key)):
             if validator.evolve(schema=branch).is_valid(value):  # type: ignore[arg-type] # JSON
                 yield branch
 
@@ -182,13 +183,12 @@ def _applied(validator: Validator, schema: Node, value: Json) -> Iterator[Json]:
 def _parts(schema: Node, value: Json) -> Iterator[tuple[str, Json, Json]]:
     """Yield key, value and schema of the members of an object or array."""
     if isinstance(value, dict):
-        properties = schema.get("properties", {})
+        properties = as_mapping(schema.get("properties"))
         for key, part in value.items():
-            if isinstance(properties, Mapping) and key in properties:
+            if key in properties:
                 yield key, part, properties[key]
     if isinstance(value, list):
-        prefix = schema.get("prefixItems", ())
-        firsts = list(prefix) if isinstance(prefix, list) else []
+        firsts = as_list(schema.get("prefixItems"))
         for index, part in enumerate(value):
             subschema = firsts[index] if index < len(firsts) else schema.get("items", True)
             yield str(index), part, subschema

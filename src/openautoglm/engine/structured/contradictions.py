@@ -15,6 +15,9 @@ from openautoglm.engine.structured.nodes import (
     Json,
     Node,
     Place,
+    as_list,
+    as_mapping,
+    has_ref,
     resolve,
     shown,
     types_of,
@@ -43,15 +46,11 @@ def check_possible(root: Json) -> None:
             for pointer, got in _contradictions(place, place.schema):
                 raise _impossible(pointer, got)
     proven: set[str] = set()
-    targets = [resolve(root, p) for p in walk(Place("", root)) if _refers(p.schema)]
+    targets = [resolve(root, p) for p in walk(Place("", root)) if has_ref(p.schema)]
     while found := {t.pointer for t in targets if _ends(t, root, proven)} - proven:
         proven |= found
     if not _ends(Place("", root), root, proven):
         raise _impossible("", "a value would have to contain itself without end")
-
-
-def _refers(node: Json) -> bool:
-    return isinstance(node, Mapping) and "$ref" in node
 
 
 def _impossible(pointer: str, got: str) -> SchemaError:
@@ -66,8 +65,7 @@ def _contradictions(place: Place, node: Node) -> Iterator[tuple[str, str]]:
     if "object" in types_of(node):
         yield from _object(place, node)
     least, items = node.get("minItems"), node.get("items")
-    prefix = node.get("prefixItems")
-    room = len(prefix) if isinstance(prefix, list) else 0
+    room = len(as_list(node.get("prefixItems")))
     if isinstance(least, int) and items is False and least > room:
         yield place.at("minItems"), f"at least {least} items, and there is room for {room}"
     if node.get("type") == []:
@@ -102,7 +100,7 @@ def _constants(place: Place, node: Node) -> Iterator[tuple[str, str]]:
     elsewhere = ("enum", "const", "$ref", *IN_PLACE, "properties", "items", "pattern")
     siblings = {key: value for key, value in node.items() if key not in elsewhere}
     validator = Draft202012Validator(siblings)
-    for index, value in enumerate(listed if isinstance(listed, list) else ()):
+    for index, value in enumerate(as_list(listed)):
         if not validator.is_valid(value):
             yield place.at("enum", str(index)), f"{value!r} does not fit the keywords beside it"
     if "const" in node and not validator.is_valid(node["const"]):
@@ -110,12 +108,9 @@ def _constants(place: Place, node: Node) -> Iterator[tuple[str, str]]:
 
 
 def _object(place: Place, node: Node) -> Iterator[tuple[str, str]]:
-    properties = node.get("properties", {})
-    named = properties if isinstance(properties, Mapping) else {}
-    required = node.get("required", [])
-    wanted = required if isinstance(required, list) else []
+    named, wanted = as_mapping(node.get("properties")), as_list(node.get("required"))
     is_closed = node.get("additionalProperties") is False and "patternProperties" not in node
-    for name in wanted:
+    for name in map(str, wanted):
         if named.get(name) is False or (is_closed and name not in named):
             yield place.at("required"), f"`{name}` is required and forbidden"
     least, most = node.get("minProperties"), node.get("maxProperties")
@@ -149,15 +144,12 @@ def _ends(place: Place, root: Json, proven: AbstractSet[str]) -> bool:
 
 def _type_ends(name: str, node: Node, root: Json, proven: AbstractSet[str]) -> bool:
     if name == "array":
-        least, prefix = node.get("minItems", 0), node.get("prefixItems", [])
-        parts = list(prefix) if isinstance(prefix, list) else []
+        least, parts = node.get("minItems", 0), as_list(node.get("prefixItems"))
         count = least if isinstance(least, int) else 0
         if count > len(parts):
             parts.append(node.get("items", True))
         return all(_ends(Place("", part), root, proven) for part in parts[: max(count, 0)])
     if name == "object":
-        properties, required = node.get("properties", {}), node.get("required", [])
-        named = properties if isinstance(properties, Mapping) else {}
-        wanted = required if isinstance(required, list) else []
-        return all(_ends(Place("", named.get(key, True)), root, proven) for key in wanted)
+        named, wanted = as_mapping(node.get("properties")), as_list(node.get("required"))
+        return all(_ends(Place("", named.get(str(key), True)), root, proven) for key in wanted)
     return True

@@ -1,7 +1,6 @@
 """What `x-extractive` asks for: a string copied from a source text.
 
-Owns `unit_of`, `copied_places` and `check_extractive`. Knows nothing of
-grammars.
+Owns `unit_of`, `copied_places` and `check_extractive`. Knows nothing of grammars.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from openautoglm.engine.structured.nodes import (
     Node,
     Place,
     children,
+    has_ref,
     resolve,
     shown,
     types_of,
@@ -61,8 +61,7 @@ def _leads(root: Json, place: Place) -> tuple[str, ...]:
     """Return the pointers a value of a place may be made of."""
     apart = (place.at("$defs") + "/", place.at("definitions") + "/")
     made_of = [c.pointer for c in children(place) if not c.pointer.startswith(apart)]
-    node = place.schema
-    if isinstance(node, Mapping) and "$ref" in node:
+    if has_ref(place.schema):
         made_of.append(resolve(root, place).pointer)
     return tuple(made_of)
 

@@ -14,6 +14,8 @@ from openautoglm.engine.structured.nodes import (
     Json,
     Node,
     Place,
+    as_list,
+    as_mapping,
     resolve,
     shown,
     types_of,
@@ -121,8 +123,7 @@ def intersects(root: Json) -> bool:
         if not isinstance(node, Mapping):
             continue
         applied = APPLICATORS & set(node)
-        all_of = node.get("allOf", ())
-        several = isinstance(all_of, list) and len(all_of) > 1
+        several = len(as_list(node.get("allOf"))) > 1
         if several or (applied and len(ENFORCED & set(node)) > 1):
             return True
     return False
@@ -138,9 +139,8 @@ def check_required(place: Place, node: Node) -> None:
     """
     if {"additionalProperties", "patternProperties"} & set(node) or "properties" not in node:
         return
-    named = _mapping(node["properties"])
-    required = node.get("required", [])
-    for name in required if isinstance(required, list) else []:
+    named = as_mapping(node["properties"])
+    for name in map(str, as_list(node.get("required"))):
         if "object" in types_of(node) and name not in named:
             near = suggest(name, tuple(named))
             raise SchemaError(
@@ -177,9 +177,9 @@ def _check_values(place: Place, node: Node) -> None:
         raise _refused(place, "format", node, f"{near} {known}" if near else known)
     if "pattern" in node:
         check_pattern(str(node["pattern"]), place.at("pattern"))
-    for pattern in _mapping(node.get("patternProperties")):
+    for pattern in as_mapping(node.get("patternProperties")):
         check_pattern(pattern, place.at("patternProperties", pattern))
-    for name in _mapping(node.get("properties")):
+    for name in as_mapping(node.get("properties")):
         if _odd(name):
             raise SchemaError(
                 f"{shown(place.at('properties', name))} has a name that cannot be decoded",
@@ -196,15 +196,10 @@ def _refused(place: Place, key: str, node: Node, fix: str) -> SchemaError:
     return SchemaError(f"{shown(place.at(key))} cannot be enforced", got=got, fix=fix)
 
 
-def _mapping(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, Mapping) else {}
-
-
 def _check_constants(place: Place, node: Node) -> None:
-    listed = node.get("enum")
     for key, values in (
         ("const", [node["const"]] if "const" in node else []),
-        ("enum", listed if isinstance(listed, list) else []),
+        ("enum", as_list(node.get("enum"))),
     ):
         for value in values:
             odd = _odd(value)
@@ -235,7 +230,7 @@ def _odd(value: Json) -> str | None:
 def _check_counts(place: Place, node: Node) -> None:
     """Keys beyond `properties` may come twice, so counting them proves nothing."""
     least = node.get("minProperties", 0)
-    named = _mapping(node.get("properties"))
+    named = as_mapping(node.get("properties"))
     if isinstance(least, (int, float)) and least > max(1, len(named) + 1):
         fix = "list the properties in `properties` and `required`"
         raise _refused(place, "minProperties", node, fix)

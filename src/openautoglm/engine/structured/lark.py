@@ -16,7 +16,16 @@ from typing import Final, final
 from openautoglm.engine.structured.extractive import copied_places, kind_of, unit_of
 from openautoglm.engine.structured.keywords import EXTRACTIVE
 from openautoglm.engine.structured.narrow import narrow
-from openautoglm.engine.structured.nodes import Json, Node, Place, resolve, shown, types_of
+from openautoglm.engine.structured.nodes import (
+    Json,
+    Node,
+    Place,
+    as_list,
+    as_mapping,
+    resolve,
+    shown,
+    types_of,
+)
 from openautoglm.engine.structured.units import Unit, fits, pieces
 from openautoglm.errors import SchemaError
 
@@ -92,18 +101,14 @@ class _Writer:
 
     def _any_of(self, place: Place, node: Node, name: str) -> str:
         del name
-        branches = node["anyOf"]
-        count = len(branches) if isinstance(branches, list) else 0
-        return " | ".join(
-            self._rule(Place(place.at("anyOf", str(i)), branches[i]))  # type: ignore[index] # list
-            for i in range(count)
-        )
+        branches = enumerate(as_list(node["anyOf"]))
+        rules = [self._rule(Place(place.at("anyOf", str(i)), branch)) for i, branch in branches]
+        return " | ".join(rules)
 
     def _object(self, place: Place, node: Node, name: str) -> str:
         """Write properties in order; `NAME_i` is what may follow once one was written."""
-        properties = node.get("properties", {})
-        required = node.get("required", [])
-        named = list(properties.items()) if isinstance(properties, Mapping) else []
+        named = list(as_mapping(node.get("properties")).items())
+        required = as_list(node.get("required"))
         first, rest = '""', '""'
         for index in range(len(named) - 1, -1, -1):
             key, schema = named[index]
@@ -112,7 +117,7 @@ class _Writer:
             member = f'{_quoted(json.dumps(key, ensure_ascii=False))} ":" ' + self._rule(
                 Place(place.at("properties", key), schema)
             )
-            is_needed = isinstance(required, list) and key in required
+            is_needed = key in required
             first = f"{member} {rest}" + ("" if is_needed else f" | {first}")
             rest = f'"," {member} {rest}' + ("" if is_needed else f" | {rest}")
             first, rest = (

@@ -23,7 +23,17 @@ from openautoglm.engine.structured.keywords import (
     LARGEST_NUMBER,
     intersects,
 )
-from openautoglm.engine.structured.nodes import IN_PLACE, Json, Node, Place, types_of, walk
+from openautoglm.engine.structured.nodes import (
+    IN_PLACE,
+    Json,
+    Node,
+    Place,
+    as_list,
+    as_mapping,
+    has_ref,
+    types_of,
+    walk,
+)
 from openautoglm.engine.structured.patterns import REAL_DATE, portable
 
 _ANY_NAME: Final = "openautoglm:any"
@@ -52,22 +62,14 @@ def narrow(root: Json, place: Place | None = None) -> Mapping[str, Json]:
     narrowed = _narrow(content, is_open=is_open)
     if not isinstance(narrowed, Mapping):
         return {"anyOf": [narrowed]}
-    definitions = _named(narrowed.get("$defs"))
-    if place is not None and any(_refers(p.schema) for p in walk(place)):
-        definitions = _named(_rebased(definitions))
-        narrowed = _named(_rebased(narrowed))
+    definitions = as_mapping(narrowed.get("$defs"))
+    if place is not None and any(has_ref(p.schema) for p in walk(place)):
+        definitions = as_mapping(_rebased(definitions))
+        narrowed = as_mapping(_rebased(narrowed))
         definitions = {**definitions, "root": _rebased(_narrow(root, is_open=is_open))}
     if not is_open:
         definitions = {**definitions, _ANY_NAME: _ANY}
     return {**narrowed, "$defs": definitions}
-
-
-def _named(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _refers(node: Json) -> bool:
-    return isinstance(node, Mapping) and "$ref" in node
 
 
 def _narrow(node: Json, *, is_open: bool) -> Json:
@@ -87,7 +89,7 @@ def _narrow(node: Json, *, is_open: bool) -> Json:
     if "pattern" in kept:
         kept["pattern"] = portable(str(kept["pattern"]))
     if kept.get("format") in {"date", "date-time"}:
-        kept["allOf"] = [*_listed(kept.get("allOf")), {"pattern": REAL_DATE}]
+        kept["allOf"] = [*as_list(kept.get("allOf")), {"pattern": REAL_DATE}]
     return _below({**kept, **definitions}, is_open=is_open)
 
 
@@ -108,10 +110,6 @@ def _close(kept: dict[str, Json], types: tuple[str, ...]) -> None:
         kept.setdefault("items", True)
 
 
-def _listed(value: Json) -> list[Json]:
-    return list(value) if isinstance(value, list) else []
-
-
 def _below(node: dict[str, Json], *, is_open: bool) -> dict[str, Json]:
     """Narrow the subschemas of a node that was narrowed itself."""
     done = dict(node)
@@ -120,7 +118,7 @@ def _below(node: dict[str, Json], *, is_open: bool) -> dict[str, Json]:
             done[key] = _narrow(done[key], is_open=is_open)
     for key in ("prefixItems", *IN_PLACE):
         if key in done:
-            done[key] = [_narrow(child, is_open=is_open) for child in _listed(done[key])]
+            done[key] = [_narrow(child, is_open=is_open) for child in as_list(done[key])]
     for key in ("properties", "patternProperties", "$defs", "definitions"):
         named = done.get(key)
         if isinstance(named, Mapping):

@@ -1,6 +1,7 @@
 """The parts of a JSON schema: places, children, references.
 
-Owns `Place`, `children`, `resolve` and `types_of`. Knows nothing of what decoding can enforce.
+Owns `Place`, `children`, `resolve`, `types_of`, and how untyped JSON is looked into. Knows nothing
+of what decoding can enforce.
 """
 
 from __future__ import annotations
@@ -56,6 +57,21 @@ def shown(pointer: str) -> str:
     return f"`{pointer}`" if pointer else "the root"
 
 
+def as_mapping(value: Json) -> Mapping[str, Json]:
+    """Return an object of JSON; anything else is an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def as_list(value: Json) -> list[Json]:
+    """Return an array of JSON, copied; anything else is an empty one."""
+    return list(value) if isinstance(value, list) else []
+
+
+def has_ref(node: Json) -> bool:
+    """Say whether a schema refers to another."""
+    return isinstance(node, Mapping) and "$ref" in node
+
+
 def children(place: Place) -> Iterator[Place]:
     """Yield the subschemas directly below a place."""
     node = place.schema
@@ -65,12 +81,10 @@ def children(place: Place) -> Iterator[Place]:
         if key in node:
             yield Place(place.at(key), node[key])
     for key in _LIST:
-        branches = node.get(key, ())
-        for index, child in enumerate(branches if isinstance(branches, list) else ()):
+        for index, child in enumerate(as_list(node.get(key))):
             yield Place(place.at(key, str(index)), child)
     for key in _NAMED:
-        named = node.get(key, {})
-        for name, child in named.items() if isinstance(named, Mapping) else ():
+        for name, child in as_mapping(node.get(key)).items():
             yield Place(place.at(key, name), child)
 
 

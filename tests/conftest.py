@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub reads it
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch does: tiny models gain from no more
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +105,6 @@ def _save(folder: Path, family: str, weights: str) -> None:
         eos_token_id=2,
         tie_word_embeddings=False,
     )
-    torch.set_num_threads(1)  # tiny models gain nothing from more, and a busy machine loses a lot
     with torch.random.fork_rng():
         torch.manual_seed(7)
         model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)

@@ -25,13 +25,13 @@ BUILTIN: Final = {
     "transformers": BackendEntry(
         load=_later("transformers"),
         summary="a model folder or hub name, run here with torch",
-        options=("batch_size", "offline"),
+        options=("batch_size", "offline", "threads"),
         extra="local",
     ),
     "nano": BackendEntry(
         load=_later("nano"),
         summary="the small model that comes with the package",
-        options=("batch_size",),
+        options=("batch_size", "threads"),
         extra="local",
     ),
     "openai": BackendEntry(

@@ -26,7 +26,7 @@ def load(spec: LoadSpec) -> Backend:
             fix="leave model_path out, or leave backend out",
         )
     weights = files("openautoglm.engine") / "weights" / "nano"
-    if not weights.is_dir():
+    if not (weights / "config.json").is_file():
         raise ModelNotFoundError(
             "this installation has no nano model: its weights are missing from the package",
             got=str(weights),

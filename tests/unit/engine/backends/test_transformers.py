@@ -64,6 +64,12 @@ def module_of(engine: AutoGLM) -> torch.nn.Module:
     return model
 
 
+def tokens_of(engine: AutoGLM, rendered: str) -> int:
+    tokenizer = cast("TransformersBackend", engine._backend)._reader._tokenizer
+    assert tokenizer is not None
+    return len(tokenizer(rendered)["input_ids"])
+
+
 def change_weight(folder: Path, index: int | slice, value: float) -> None:
     from safetensors.torch import load_file, save_file
 
@@ -82,7 +88,7 @@ def test_every_layout_gives_the_tokens_the_library_gives(
 
     with AutoGLM(tiny_model(family, weights), max_length=16, batch_size=3) as engine:
         model = module_of(engine)
-        tokenizer = cast("TransformersBackend", engine._backend)._tokenizer
+        tokenizer = cast("TransformersBackend", engine._backend)._reader._tokenizer
         answers = list(engine.batch(PROMPTS))
         assert [g.text for g in answers] == [engine.run(p).text for p in PROMPTS]
         for prompt, answer in zip(PROMPTS, answers, strict=True):
@@ -142,7 +148,7 @@ def test_every_end_of_text_token_of_generation_config_ends_the_text(folder: Path
 
     with AutoGLM(folder, max_length=16) as engine:
         whole = engine.run("dog")
-        ids = torch.tensor([cast("TransformersBackend", engine._backend)._read("dog")])
+        ids = torch.tensor([cast("TransformersBackend", engine._backend)._reader.read("dog")])
         tokens = module_of(engine).generate(ids, max_new_tokens=16, do_sample=False)
         new = tokens[0][ids.shape[1] :].tolist()
     change(folder / "generation_config.json", eos_token_id=[2, new[5]])
@@ -167,14 +173,14 @@ def test_the_context_bounds_the_answer(engine: AutoGLM) -> None:
 def test_a_chat_goes_through_the_models_template(engine: AutoGLM) -> None:
     chat = [{"role": "system", "content": "be kind"}, {"role": "user", "content": "dog"}]
     text = "<|start|>system\nbe kind<|end|>\n<|start|>user\ndog<|end|>\n<|start|>assistant\n"
-    assert engine.run(chat).prompt_tokens == engine.count_tokens(text)
+    assert engine.run(chat).prompt_tokens == tokens_of(engine, text)
     assert engine.run("dog").text == engine.run([{"role": "user", "content": "dog"}]).text
 
 
 def test_a_chat_that_ends_with_the_assistant_is_continued(engine: AutoGLM) -> None:
     chat = [{"role": "user", "content": "dog"}, {"role": "assistant", "content": "the fox"}]
     text = "<|start|>user\ndog<|end|>\n<|start|>assistant\nthe fox"
-    assert engine.run(chat).prompt_tokens == engine.count_tokens(text)
+    assert engine.run(chat).prompt_tokens == tokens_of(engine, text)
 
 
 def test_without_a_template_only_one_side_may_speak(tiny_model: Callable[..., Path]) -> None:
@@ -285,7 +291,7 @@ def test_weights_that_do_not_fit_are_refused_with_both_numbers() -> None:
 
 
 def test_a_name_that_cannot_be_fetched_says_so() -> None:
-    with pytest.raises(ModelNotFoundError, match="`nobody/nothing` is no folder here"):
+    with pytest.raises(ModelNotFoundError, match="`nobody/nothing` is no folder here and not"):
         AutoGLM("nobody/nothing", offline=True)
 
 

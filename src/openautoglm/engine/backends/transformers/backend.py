@@ -1,25 +1,22 @@
 """The `transformers` backend: requests in, generations out, one loaded model.
 
-Owns `TransformersBackend`: chat templates, tokens, and how a batch is cut. Knows nothing of how the
-model got here.
+Owns `TransformersBackend`: rows, and how a batch is cut. Knows nothing of how the model got here.
 """
 
 from __future__ import annotations
 
 import gc
-import threading
 import time
 from itertools import islice
 from typing import TYPE_CHECKING, Final, final
 
 import torch
-from jinja2 import TemplateError
 
 from openautoglm.engine.backend import failed, room_for
 from openautoglm.engine.backends.transformers.decoding import Network, Row, decode
-from openautoglm.engine.prompt import as_messages
+from openautoglm.engine.backends.transformers.prompt_reader import PromptReader
 from openautoglm.engine.text_stream import TextStream
-from openautoglm.errors import EngineClosedError, InvalidPromptError, OpenAutoGLMError
+from openautoglm.errors import OpenAutoGLMError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +25,6 @@ if TYPE_CHECKING:
 
     from openautoglm.engine.backend import ModelInfo, Request
     from openautoglm.engine.generation import Generation
-    from openautoglm.engine.prompt import Prompt
     from openautoglm.engine.structured import TokenizerView
 
 BATCHES_IN_WINDOW: Final = 4
@@ -53,19 +49,17 @@ class TransformersBackend:
         batch_size: int,
     ) -> None:
         self._network = network
-        self._tokenizer: PreTrainedTokenizerBase | None = tokenizer
+        self._reader = PromptReader(tokenizer)
         self._info = info
         self._batch_size = batch_size if network.is_batchable else 1
-        self._view: TokenizerView | None = None
-        self._lock = threading.Lock()
 
     def describe(self) -> ModelInfo:
         """Say what was loaded."""
         return self._info
 
     def count_tokens(self, text: str) -> int:
-        """Count the tokens of a text without special tokens."""
-        return len(self._encode(text, add_special_tokens=False))
+        """Count the tokens of a text as a message holds it."""
+        return self._reader.count(text)
 
     def stream(self, request: Request) -> Iterator[str | Generation]:
         """Yield the pieces of one answer, then the answer."""
@@ -94,7 +88,7 @@ class TransformersBackend:
     def close(self) -> None:
         """Let go of the model and give its memory back."""
         self._network.close()
-        self._tokenizer = self._view = None
+        self._reader.close()
         gc.collect()  # modules refer to each other in circles
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
@@ -123,7 +117,7 @@ class TransformersBackend:
             yield group
 
     def _row(self, request: Request, queued_s: float) -> Row:
-        prompt = self._read(request.prompt)
+        prompt = self._reader.read(request.prompt)
         room = room_for(
             len(prompt),
             max_length=request.params.max_length,
@@ -134,75 +128,12 @@ class TransformersBackend:
             request,
             prompt=prompt,
             room=room,
-            text=TextStream(self._decode, stop=request.params.stop),
-            constraint=None if grammar is None else grammar.constraint(self._tokenizer_view()),
+            text=TextStream(self._reader.decode, stop=request.params.stop),
+            constraint=None if grammar is None else grammar.constraint(self._view()),
             queued_s=queued_s,
         )
 
-    def _read(self, prompt: Prompt) -> list[int]:
-        """Return the tokens of a prompt, in the model's chat template when it has one."""
-        if getattr(self._open(), "chat_template", None):
-            return self._encode(self._templated(prompt), add_special_tokens=False)
-        text = prompt if isinstance(prompt, str) else _joined(prompt)
-        tokens = self._encode(text, add_special_tokens=True)
-        if tokens:
-            return tokens
-        raise InvalidPromptError(
-            "the model's tokenizer makes no token of the prompt", got=repr(text[:40])
-        )
-
-    def _templated(self, prompt: Prompt) -> str:
-        messages = [m._asdict() for m in as_messages(prompt)]
-        is_begun = messages[-1]["role"] == "assistant"  # the answer's beginning is given
-        try:
-            text: str = self._open().apply_chat_template(
-                messages,
-                tokenize=False,
-                add_generation_prompt=not is_begun,
-                continue_final_message=is_begun,
-            )
-        except (TemplateError, ValueError) as cause:
-            raise InvalidPromptError(
-                "the model's chat template refuses these messages",
-                got=str(cause) or type(cause).__name__,
-                fix="change the order or the roles of the messages",
-            ) from cause
-        return text
-
-    def _encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        with self._lock:  # a fast tokenizer may not be borrowed by two threads
-            encoded = self._open()(text, add_special_tokens=add_special_tokens, verbose=False)
-        ids: list[int] = encoded["input_ids"]
-        return ids
-
-    def _decode(self, ids: Sequence[int]) -> str:
-        text: str = self._open().decode(
-            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return text
-
-    def _tokenizer_view(self) -> TokenizerView:
-        from openautoglm.engine.structured import TokenizerView
-
-        with self._lock:
-            if self._view is None:
-                width = self._info.vocabulary or len(self._open())
-                self._view = TokenizerView(self._open(), width, tuple(sorted(self._network.eos)))
-            return self._view
-
-    def _open(self) -> PreTrainedTokenizerBase:
-        if self._tokenizer is None:
-            raise EngineClosedError("the engine was closed", fix="make a new AutoGLM")
-        return self._tokenizer
-
-
-def _joined(prompt: Prompt) -> str:
-    """Join messages for a model without a chat template: sensible only while one side speaks."""
-    messages = as_messages(prompt)
-    if any(message.role == "assistant" for message in messages):
-        raise InvalidPromptError(
-            "this model has no chat template, so it cannot tell who said what",
-            got=f"roles: {', '.join(message.role for message in messages)}",
-            fix="pass a text, or add chat_template.jinja to the model folder",
-        )
-    return "\n\n".join(message.content for message in messages)
+    def _view(self) -> TokenizerView:
+        if self._info.vocabulary is None:
+            raise AssertionError("a loaded model knows its vocabulary")
+        return self._reader.view(self._info.vocabulary, self._network.eos)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from openautoglm.engine.choosing import HUB_NAME
-from openautoglm.engine.model_folder import BIN, SAFETENSORS, ModelFolder, inspect
+from openautoglm.engine.model_folder import ModelFolder, inspect
 from openautoglm.errors import InvalidParameterError, ModelFolderError, ModelNotFoundError
 from openautoglm.settings import need
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from openautoglm.engine.backend import LoadSpec
 
 SMALL_FILES: Final = ["*.json", "*.txt", "*.jinja", "*.model"]
-WEIGHT_FILES: Final = {SAFETENSORS: "*.safetensors", BIN: "pytorch_model*.bin"}
+WEIGHT_FILES: Final = ("model*.safetensors", "pytorch_model*.bin")
+BELOW: Final = "*/*"  # other formats of the same weights lie in folders of their own
 
 
 def find_folder(spec: LoadSpec) -> ModelFolder:
@@ -54,17 +55,37 @@ def _fetch(name: str, *, offline: bool) -> Path:
     errors = need("huggingface_hub.errors", extra="local", why="fetching a model by name")
     try:
         path = Path(name)
-        for pattern in WEIGHT_FILES.values():
-            wanted = [*SMALL_FILES, pattern]
-            path = Path(
-                hub.snapshot_download(name, allow_patterns=wanted, local_files_only=offline)
+        for pattern in WEIGHT_FILES:
+            found = hub.snapshot_download(
+                name,
+                allow_patterns=[*SMALL_FILES, pattern],
+                ignore_patterns=BELOW,
+                local_files_only=offline,
             )
+            path = Path(found)
             if any(path.glob(pattern)):
                 break
+    except errors.LocalEntryNotFoundError as cause:  # also when the hub was asked and is far away
+        raise _not_here(name, is_offline=offline or hub.is_offline_mode()) from cause
     except (errors.HTTPError, errors.HFValidationError, OSError) as cause:
         raise ModelNotFoundError(
             f"`{name}` is no folder here and could not be fetched from the model hub",
             got=f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}"[:300],
-            fix="check the path; for a hub name, check spelling, network and HF_TOKEN",
+            fix="check the path; for a hub name, check its spelling, and HF_TOKEN if it is gated",
         ) from cause
     return path
+
+
+def _not_here(name: str, *, is_offline: bool) -> ModelNotFoundError:
+    """Say which of the two it is: we may not ask the hub, or we cannot reach it."""
+    if is_offline:
+        return ModelNotFoundError(
+            f"`{name}` is no folder here and not in the hub's cache, and this is offline",
+            got="offline=True, or HF_HUB_OFFLINE is set",
+            fix="check the path; for a hub name, load it once without being offline",
+        )
+    return ModelNotFoundError(
+        f"`{name}` is no folder here and not in the hub's cache, and the hub cannot be reached",
+        got="no connection",
+        fix="check the path; for a hub name, check the network, or copy the folder here",
+    )

@@ -1,0 +1,58 @@
+"""The model in the package when it is not there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import openautoglm
+from openautoglm import AutoGLM
+from openautoglm.errors import InvalidParameterError
+
+SCRIPT = """
+import sys
+from openautoglm import AutoGLM, OpenAutoGLMError
+try:
+    AutoGLM()
+except OpenAutoGLMError as error:
+    print(error)
+print("torch" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty folder"])
+def test_a_package_without_its_weights_says_so_before_torch_is_imported(
+    left: str, tmp_path: Path
+) -> None:
+    source = Path(openautoglm.__file__).parent
+    package = shutil.copytree(
+        source, tmp_path / "openautoglm", ignore=shutil.ignore_patterns("weights", "__pycache__")
+    )
+    if left == "an empty folder":
+        (package / "engine" / "weights" / "nano").mkdir(parents=True)
+    env = {name: value for name, value in os.environ.items() if name != "OPENAUTOGLM_MODEL"}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env=env | {"PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [
+        "[OAG301] this installation has no nano model: its weights are missing from the package",
+        f"  got: {package / 'engine' / 'weights' / 'nano'}",
+        "  fix: install the wheel again, or name a model of your own",
+        "False",
+    ]
+
+
+def test_nano_is_no_backend_for_another_model(tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameterError, match="`nano` has its own model") as caught:
+        AutoGLM(tmp_path, backend="nano")
+    assert caught.value.fix == "leave model_path out, or leave backend out"

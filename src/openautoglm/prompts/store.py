@@ -7,6 +7,7 @@ prompt_file.py's. Knows nothing of models.
 from __future__ import annotations
 
 import difflib
+import os
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,8 +25,6 @@ from openautoglm.prompts.template import PromptTemplate
 from openautoglm.prompts.version import PromptFile, PromptVersion, content_hash
 
 if TYPE_CHECKING:
-    import os
-
     from openautoglm.prompts.messages import Prompt
 
 __all__ = ["PromptStore", "PromptVersion", "Saved"]
@@ -87,7 +86,7 @@ class PromptStore:
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all prompts, sorted."""
-        if not self._folder.is_dir():
+        if not os.path.isdir(self._folder):  # noqa: PTH112 - `is_dir` may raise
             return ()
         stems = (path.stem for path in self._folder.glob("*.yaml") if path.is_file())
         return tuple(sorted(stem for stem in stems if _fault_of_name(stem) is None))
@@ -131,7 +130,7 @@ class PromptStore:
         _checked_content(name, template, message)
         self._make_folder()
         with locked(self._folder):
-            file = self._read(name) if self._path(name).exists() else None
+            file = self._read(name) if self._has(name) else None
             versions = file.versions if file else ()
             sha256 = content_hash(template)
             if versions and versions[-1].sha256 == sha256:
@@ -191,6 +190,16 @@ class PromptStore:
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.yaml"
 
+    def _has(self, name: str) -> bool:
+        try:
+            return self._path(name).exists()
+        except OSError as cause:
+            raise PromptStoreError(
+                "the folder of the prompt store cannot be looked into",
+                got=str(self._folder),
+                fix="give this user read permission, or name another folder",
+            ) from cause
+
     @contextmanager
     def _changing(self, name: str) -> Iterator[PromptFile]:
         self._read(name)  # a prompt that is not there is told of before there is a folder to lock
@@ -208,10 +217,9 @@ class PromptStore:
             ) from cause
 
     def _read(self, name: str) -> PromptFile:
-        fault = _fault_of_name(name)
-        path = self._path(name)
-        if fault is not None or not path.exists():
+        if _fault_of_name(name) is not None or not self._has(name):
             raise self._no_prompt(name)
+        path = self._path(name)
         try:
             text = detect().read_file(path).decode("utf-8")
         except UnicodeDecodeError as cause:

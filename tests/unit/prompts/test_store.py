@@ -346,6 +346,15 @@ def test_a_folder_that_is_not_there_holds_nothing_until_the_first_save(tmp_path:
     assert store.names() == ("ask",)
 
 
+def test_a_folder_that_cannot_be_looked_into_is_named(tmp_path: Path) -> None:
+    store = PromptStore(tmp_path / ("n" * 300))
+    assert store.names() == ()
+    with pytest.raises(PromptStoreError, match=r"cannot be looked into") as caught:
+        store.get("ask")
+    assert "nnn" in str(caught.value.got)
+    assert caught.value.fix
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(PromptStoreError, match="cannot be made"):

@@ -13,6 +13,8 @@ from openautoglm.engine.generation import Generation
 from openautoglm.engine.prompt import last_user_text
 from openautoglm.errors import StepError
 from openautoglm.pipeline.catalog import TASKS
+from openautoglm.pipeline.steps.generate import Generate
+from openautoglm.pipeline.steps.render import Render
 from openautoglm.testing import EchoBackend
 
 if TYPE_CHECKING:
@@ -149,15 +151,32 @@ def test_the_summary_of_a_short_message_is_asked_for_once() -> None:
 
 
 @pytest.mark.parametrize("task", ["extract", "classify", "summarize"])
-@pytest.mark.parametrize("text", ["", " \n", "<p></p>", "\ufeff"])
+@pytest.mark.parametrize("text", ["", " \n", "<p></p>", "\ufeff", "\u200b"])
 def test_a_text_that_says_nothing_is_an_error_of_its_record(task: str, text: str) -> None:
     found = list(
         Pipeline.load(task).stream(
             [text, MESSAGE], engine=AutoGLM(backend=FindingBackend()), on_error="return"
         )
     )
-    assert isinstance(found[0].error, StepError)
+    where = f"[OAG403] pipeline `{task}`, step `merge`, record 0"
+    assert str(found[0].error).splitlines() == [
+        f"{where}: the text is empty: no segment came of it, so there is nothing to merge",
+        "  got: no values",
+        "  fix: pass a text that says something, also once its markup is gone",
+    ]
     assert found[1].error is None
+
+
+def test_a_prompt_made_of_nothing_is_an_error_of_the_step_that_generates() -> None:
+    pipeline = Pipeline(
+        name="ask",
+        components={"prompt": Render(template="{text}"), "generate": Generate()},
+        connections=[("prompt.prompt", "generate.prompt")],
+        inputs={"text": "prompt.text"},
+        outputs={"result": "generate.text"},
+    )
+    with pytest.raises(StepError, match="step `generate`, the record: the prompt is empty"):
+        pipeline.run(text=" ", engine=AutoGLM(backend=EchoBackend()))
 
 
 def test_a_thousand_messages_come_back_in_order() -> None:

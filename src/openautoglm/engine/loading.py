@@ -41,12 +41,19 @@ def load(
         model,
         backend=backend,
         default_model=settings.model,
-        is_folder=wanted is not None and Path(wanted).is_dir(),
+        is_folder=wanted is not None and _is_folder(wanted),
     )
     entry = BACKENDS.get(choice.backend)
     known = ("device", "dtype", *sampling_names(), *entry.options)
     check_names(spec.options, known)
     return choice, entry.load(replace(spec, model=choice.model))
+
+
+def _is_folder(model: str) -> bool:
+    try:
+        return Path(model).expanduser().is_dir()
+    except (OSError, RuntimeError):  # a name too long for a path, or nobody's `~name`
+        return False
 
 
 def _read_model(model_path: object) -> str | None:

@@ -6,6 +6,7 @@ Owns `SamplingParams`. Knows nothing of models or tokenizers.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MAX_SEED = 2**63 - 1
+MAX_FLOAT = sys.float_info.max
 OTHER_NAMES = {  # what other libraries call ours
     "max_tokens": "max_length",
     "max_new_tokens": "max_length",
@@ -112,7 +114,7 @@ def _check_int(name: str, value: object, *, low: int, high: int | None) -> None:
     if value < low or (high is not None and value > high):
         limits = f"at least {low}" if high is None else f"between {low} and {high}"
         raise InvalidParameterError(
-            f"`{name}` must be {limits}", got=value, fix=f"pass {name}={max(low, 1)} or more"
+            f"`{name}` must be {limits}", got=value, fix=f"pass {name}={max(low, 1)}, for example"
         )
 
 
@@ -124,7 +126,8 @@ def _check_number(name: str, value: object, *, low: float, high: float | None) -
             got=f"{value!r} ({type(value).__name__})",
             fix=f"pass a finite number, {limits}",
         )
-    if not math.isfinite(value) or value < low or (high is not None and value > high):
+    is_finite = isinstance(value, int) or math.isfinite(value)
+    if not is_finite or value < low or value > (MAX_FLOAT if high is None else high):
         raise InvalidParameterError(
             f"`{name}` must be a finite number, {limits}", got=value, fix=f"pass {name}=1.0"
         )

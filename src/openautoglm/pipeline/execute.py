@@ -181,7 +181,19 @@ def _gather(node: Node, item: Item) -> dict[str, object] | None:
             return None
         if arrived:
             inputs[name] = values[arrived[0]]
+            if name in node.texts and not isinstance(inputs[name], str):
+                item.state.fail(node.name, _no_text(name, inputs[name], arrived[0]))
+                return None
     return inputs if node.required <= inputs.keys() else None
+
+
+def _no_text(name: str, value: object, sender: Socket) -> StepError:
+    is_list = isinstance(value, (list, tuple))
+    return StepError(
+        f"`{name}` must be a text",
+        got=f"{type(value).__name__} from `{sender}`",
+        fix=f"name `{name}` in `each`" if is_list else "pass a str; decode bytes as UTF-8",
+    )
 
 
 def _items(stage: Stage, state: State) -> Iterator[Item]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, final
+from typing import TYPE_CHECKING, Final, Literal, cast, final
 
 from openautoglm.errors import InvalidParameterError
 from openautoglm.pipeline.catalog import STEPS, task_text
@@ -18,13 +18,14 @@ from openautoglm.pipeline.execute import Execution
 from openautoglm.pipeline.loader import load_spec, read_source
 from openautoglm.pipeline.spec import Component, Connection, Input, Offsets, PipelineSpec
 from openautoglm.pipeline.stages import Plan, plan
+from openautoglm.pipeline.step import Step
 from openautoglm.pipeline.wiring import resolve
 
 if TYPE_CHECKING:
     import os
 
     from openautoglm.pipeline.result import PipelineResult, Record
-    from openautoglm.pipeline.step import Engine, Step
+    from openautoglm.pipeline.step import Engine
     from openautoglm.platform_io import PlatformIO
     from openautoglm.prompts.store import PromptStore
 
@@ -50,9 +51,9 @@ class Pipeline:
 
     Raises:
         PipelineGraphError: the components do not form a graph that can run.
+        InvalidParameterError: a section holds something else.
 
     Example:
-        >>> from openautoglm.pipeline.step import Step
         >>> class Upper(Step, frozen=True):
         ...     outputs = {"text": "the text in capitals"}
         ...     def run(self, *, text: str) -> Mapping[str, object]:
@@ -167,9 +168,11 @@ class Pipeline:
 
         Raises:
             StepError: a step failed, or an input is missing or unknown.
+            InvalidParameterError: `engine` is no engine.
         """
         from openautoglm.pipeline.result import Record
 
+        _check_engine(engine)
         record = Record(inputs=inputs, source=source or "the record")
         context = RunContext(
             given_engine=engine, given_prompts=prompts, given_platform_io=platform_io
@@ -210,6 +213,7 @@ class Pipeline:
             StepError: while iterating.
         """
         _check_options(records, on_error, window)
+        _check_engine(engine)
         context = RunContext(
             given_engine=engine, given_prompts=prompts, given_platform_io=platform_io
         )
@@ -250,18 +254,46 @@ def _check_options(records: object, on_error: object, window: object) -> None:
         )
 
 
-def _component(given: Step | Component) -> Component:
-    return given if isinstance(given, Component) else Component(step=given)
+def _check_engine(engine: object) -> None:
+    names = ("run", "batch", "count_tokens")
+    if engine is not None and not all(callable(getattr(engine, name, None)) for name in names):
+        raise InvalidParameterError(
+            "`engine` must be a loaded model", got=repr(engine)[:80], fix="engine=AutoGLM(…)"
+        )
 
 
-def _connection(given: tuple[str, str] | Connection) -> Connection:
-    if isinstance(given, Connection):
-        return given
-    sender, receiver = given
-    return Connection(sender=sender, receiver=receiver)
+def _component(given: object) -> Component:
+    component = given if isinstance(given, Component) else Component(step=cast("Step", given))
+    if isinstance(component.step, Step):
+        return component
+    raise _wrong("components", "a Step or a Component for each name", given, "Clean()")
 
 
-def _input(given: str | Sequence[str] | Input) -> Input:
-    if isinstance(given, Input):
-        return given
-    return Input(to=(given,) if isinstance(given, str) else tuple(given))
+def _connection(given: object) -> Connection:
+    match given:
+        case Connection():
+            return given
+        case (str(sender), str(receiver)):
+            return Connection(sender=sender, receiver=receiver)
+        case _:
+            raise _wrong("connections", "pairs of texts", given, '("a.out", "b.in")')
+
+
+def _input(given: object) -> Input:
+    match given:
+        case Input():
+            return given
+        case str():
+            return Input(to=(given,))
+        case list() | tuple() if all(isinstance(to, str) for to in given):
+            return Input(to=tuple(given))
+        case _:
+            raise _wrong("inputs", "a text or a list of texts for each name", given, '"a.in"')
+
+
+def _wrong(section: str, expected: str, given: object, example: str) -> InvalidParameterError:
+    return InvalidParameterError(
+        f"`{section}` must hold {expected}",
+        got=f"{given!r} ({type(given).__name__})"[:120],
+        fix=f"for example {example}",
+    )

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 import msgspec
+import msgspec.inspect
 
 from openautoglm.errors import InputNotFoundError, OpenAutoGLMError, PipelineSyntaxError
 from openautoglm.pipeline.nodes import Node, read_nodes
@@ -36,6 +37,23 @@ SECTIONS: Final = (
     "name", "description", "version", "inputs", "components", "connections", "outputs", "offsets",
 )  # fmt: skip
 AT: Final = re.compile(r" - at `\$(?P<path>.*)`$")
+INSIDE: Final = re.compile(r"`\$(?P<path>[^`]*)`")  # where in a JSON schema
+QUOTED: Final = re.compile(r"`(\w+)`")
+EXPECTED: Final = re.compile(r"Expected `(?P<kind>\w+)")
+FIXES: Final = {
+    "int": "write a whole number",
+    "float": "write a number",
+    "str": "put it in quotes to make it a text",
+    "bool": "write true or false",
+    "array": "write a list: [a, b]",
+    "object": "write a mapping: {key: value}",
+}
+SHAPES: Final = {
+    "a mapping": "write `key: value` below it, or {key: value}",
+    "a list": "write `- item` below it, or [item, item]",
+    "a text": "write a text; put a number in quotes to make it one",
+    "a text or a list of texts": "write a text; put a number in quotes to make it one",
+}
 PART: Final = re.compile(r"\.(?P<key>[^.\[]+)|\[(?P<index>\d+|\.\.\.)\]")
 
 
@@ -148,19 +166,34 @@ class _Loader:
         try:
             return msgspec.convert({k: node.plain() for k, node in params.items()}, type=step)
         except msgspec.ValidationError as cause:
-            self._refuse_params(cause, path)
+            self._refuse_params(cause, path, step)
 
-    def _refuse_params(self, error: msgspec.ValidationError, path: Path) -> NoReturn:
+    def _refuse_params(
+        self, error: msgspec.ValidationError, path: Path, step: type[Step]
+    ) -> NoReturn:
         """Turn msgspec's "Expected `int`, got `str` - at `$.a[0]`" into a line of the file."""
         message = str(error)
         found = AT.search(message)
         inner = _path(found["path"]) if found else ()
         ours = error.__cause__
         if isinstance(ours, OpenAutoGLMError):
-            self._refuse((*path, *inner), ours.problem, got=ours.got, fix=ours.fix, cause=error)
+            place = (*path, *(inner or self._named(path, ours.problem)))
+            self._refuse(place, ours.problem, got=ours.got, fix=ours.fix, cause=error)
         what = ".".join(map(str, inner)) or "params"
         text = AT.sub("", message)
-        self._refuse((*path, *inner), f"`{what}`: {text}", fix="change the value", cause=error)
+        allowed = _literals(step, inner)
+        fix = f"use one of: {', '.join(allowed)}" if allowed else _fix(text)
+        self._refuse((*path, *inner), f"`{what}`: {text}", fix=fix, cause=error)
+
+    def _named(self, path: Path, problem: str) -> Path:
+        """Return the path below `path` to the parameter that a message is about."""
+        params = self._mapping(path) if self._has(path) else {}
+        inside = INSIDE.search(problem)
+        if inside and "schema" in params:
+            return ("schema", *_path(inside["path"]))
+        named = (name for name in QUOTED.findall(problem) if name in params)
+        name = next(named, next(iter(params)) if len(params) == 1 else None)
+        return () if name is None else (name,)
 
     def _connections(self) -> tuple[Connection, ...]:
         if not self._has(("connections",)):
@@ -240,7 +273,7 @@ class _Loader:
             path,
             f"`{what}` must be {expected}",
             got=_kind(self._root.at(path)),
-            fix="put a number in quotes to make it a text" if "text" in expected else None,
+            fix=SHAPES[expected],
         )
 
     def _locate(self, path: Path, *, key: bool = False) -> str:
@@ -263,6 +296,19 @@ class _Loader:
     ) -> NoReturn:
         place = self._locate(path, key=key)
         raise PipelineSyntaxError(f"{place}: {problem}", got=got, fix=fix) from cause
+
+
+def _fix(message: str) -> str:
+    expected = EXPECTED.search(message)
+    return FIXES.get(expected["kind"] if expected else "", "change the value")
+
+
+def _literals(step: type[Step], path: Path) -> tuple[str, ...]:
+    """Return the values a parameter may have when they are listed in its type."""
+    info = cast("msgspec.inspect.StructType", msgspec.inspect.type_info(step))
+    kinds = {field.name: field.type for field in info.fields}
+    kind = kinds.get(str(path[0])) if len(path) == 1 else None
+    return tuple(map(str, kind.values)) if isinstance(kind, msgspec.inspect.LiteralType) else ()
 
 
 def _path(text: str) -> Path:

@@ -41,6 +41,7 @@ class Node:
         each: inputs that are worked through item by item.
         senders: for each connected input, who may fill it; several are exclusive branches.
         required: inputs without which it is skipped.
+        texts: inputs that must be a `str`, by the annotations of `run`.
         wants_context: whether `run` takes a `context`.
         batched: whether the step has `run_batch`.
     """
@@ -50,6 +51,7 @@ class Node:
     each: tuple[str, ...]
     senders: Mapping[str, tuple[Socket, ...]]
     required: frozenset[str]
+    texts: frozenset[str]
     wants_context: bool
     batched: bool
 
@@ -73,6 +75,7 @@ def resolve(spec: PipelineSpec) -> tuple[Node, ...]:
 
 def _node(spec: PipelineSpec, name: str, wires: Wires) -> Node:
     component = spec.components[name]
+    parameters = inspect.signature(component.step.run).parameters
     return Node(
         name=name,
         step=component.step,
@@ -82,7 +85,8 @@ def _node(spec: PipelineSpec, name: str, wires: Wires) -> Node:
             for socket, senders in wires[name].items()
         },
         required=_required(component.step, wires[name]),
-        wants_context="context" in inspect.signature(component.step.run).parameters,
+        texts=frozenset(n for n, p in parameters.items() if p.annotation in {"str", str}),
+        wants_context="context" in parameters,
         batched=isinstance(component.step, BatchStep),
     )
 
@@ -164,7 +168,7 @@ def _sender(spec: PipelineSpec, text: str, path: Path) -> Socket:
     socket = _end(spec, text, path)
     known = tuple(spec.components[socket.component].step.outputs)
     if socket.name not in known:
-        raise _no_socket(spec, socket, path, known, "output")
+        raise _no_socket(spec, socket, path, known, "use one of its outputs")
     return socket
 
 
@@ -173,7 +177,9 @@ def _receiver(spec: PipelineSpec, text: str, path: Path) -> Socket:
     step = spec.components[socket.component].step
     known = _known_inputs(step)
     if known is not None and socket.name not in known:
-        raise _no_socket(spec, socket, path, known, "input")
+        in_template = f"write `{{{socket.name}}}` in the template, with half-width braces"
+        fix = in_template if isinstance(step, VariableInputs) else "use one of its inputs"
+        raise _no_socket(spec, socket, path, known, fix)
     return socket
 
 
@@ -194,12 +200,13 @@ def _end(spec: PipelineSpec, text: str, path: Path) -> Socket:
 
 
 def _no_socket(
-    spec: PipelineSpec, socket: Socket, path: Path, known: tuple[str, ...], noun: str
+    spec: PipelineSpec, socket: Socket, path: Path, known: tuple[str, ...], fix: str
 ) -> PipelineGraphError:
+    noun = "output" if path[-1] == "sender" or path[0] == "outputs" else "input"
     return PipelineGraphError(
         f"{spec.locate(path)}: `{socket.component}` has no {noun} `{socket.name}`",
         got=f"its {noun}s: {', '.join(known) or 'none'}",
-        fix=suggest(socket.name, known) or f"use one of its {noun}s",
+        fix=suggest(socket.name, known) or fix,
     )
 
 

@@ -107,6 +107,22 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         AutoGLM(tmp_path / "none")
 
 
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("/" + "a" * 5000, "the path of the model cannot be read"),
+        ("~nobody-of-this-name/model", "the path of the model cannot be read"),
+        ("ftp://host/model", "a URL is no model folder"),
+        ("a\0b", "no such model folder"),
+    ],
+    ids=["too long", "nobody's home", "a URL of another kind", "a null character"],
+)
+def test_a_path_that_cannot_be_one_is_refused(path: str, problem: str) -> None:
+    with pytest.raises(ModelNotFoundError, match=problem) as caught:
+        AutoGLM(path)
+    assert caught.value.fix
+
+
 def test_the_environment_names_the_model_when_the_caller_does_not(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

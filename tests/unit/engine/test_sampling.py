@@ -18,6 +18,7 @@ WRONG = [
     {"temperature": -0.1},
     {"temperature": math.nan},
     {"temperature": math.inf},
+    {"temperature": 10**400},
     {"temperature": True},
     {"temperature": "hot"},
     {"top_p": 0},

@@ -294,6 +294,22 @@ def test_a_bad_record_is_an_error_of_that_record(record: object, problem: str) -
     assert second.outputs["result"] == "B"
 
 
+@pytest.mark.parametrize(
+    ("value", "got", "fix"),
+    [
+        (None, "NoneType from `inputs.text`", "pass a str; decode bytes as UTF-8"),
+        (b"a", "bytes from `inputs.text`", "pass a str; decode bytes as UTF-8"),
+        (["a"], "list from `inputs.text`", "name `text` in `each`"),
+    ],
+)
+def test_what_is_no_text_is_refused_where_a_step_wants_one(
+    value: object, got: str, fix: str
+) -> None:
+    with pytest.raises(StepError, match="step `up`, the record: `text` must be a text") as caught:
+        shout().run(text=value)
+    assert (caught.value.got, caught.value.fix) == (got, fix)
+
+
 def test_results_given_out_before_ctrl_c_are_the_callers() -> None:
     engine = EchoEngine()
     engine.stop_at = "E"

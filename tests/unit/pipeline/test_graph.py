@@ -120,6 +120,13 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[tuple[str, str], ...], str, str]]
         "did you mean `text`?",
     ),
     (
+        "full-width braces",
+        {"a": Pass(), "b": Render(template="摘要:｛text｝")},
+        (("a.out", "b.text"),),
+        "`b` has no input `text`",
+        "write `{text}` in the template, with half-width braces",
+    ),
+    (
         "each of nothing",
         {"a": Pass(), "b": Component(step=Pass(), each=("valu",))},
         (("a.out", "b.value"),),
@@ -214,6 +221,44 @@ def test_a_step_that_has_no_name_cannot_be_written_to_a_file() -> None:
 def test_a_wrong_option_of_stream_is_refused_at_once(options: dict[str, Any], problem: str) -> None:
     with pytest.raises(InvalidParameterError, match=problem):
         build({"a": Pass()}).stream([], **options)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"components": {"a": "text.clean"}},
+        {"components": {"a": Component(step=Pass)}},  # type: ignore[arg-type] # the class
+        {"components": {"a": None}},
+        {"connections": ["ab"]},
+        {"connections": [("a.out",)]},
+        {"connections": [("a.out", 7)]},
+        {"inputs": {"x": 7}},
+        {"inputs": {"x": ["a.value", 7]}},
+        {"inputs": {"x": {"to": "a.value"}}},
+    ],
+    ids=str,
+)
+def test_a_section_that_holds_something_else_is_refused_by_name(sections: dict[str, Any]) -> None:
+    good: dict[str, Any] = {
+        "components": {"a": Pass()},
+        "inputs": {"x": "a.value"},
+        "outputs": {"r": "a.out"},
+    }
+    (section,) = sections
+    with pytest.raises(InvalidParameterError, match=f"`{section}` must hold") as caught:
+        Pipeline(name="t", **(good | sections))
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize("engine", ["nano", 7, object()], ids=["a name", "a number", "an object"])
+def test_an_engine_that_is_none_is_refused_at_once(engine: Any) -> None:  # noqa: ANN401 - wrong ones
+    pipeline = build({"a": Pass()})
+    for call in (
+        lambda: pipeline.run(x=1, engine=engine),
+        lambda: pipeline.stream([], engine=engine),
+    ):
+        with pytest.raises(InvalidParameterError, match="`engine` must be a loaded model"):
+            call()
 
 
 def test_one_record_in_place_of_many_is_refused_at_once() -> None:

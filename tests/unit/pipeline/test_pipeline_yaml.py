@@ -88,6 +88,16 @@ outputs: {{result: a.prompt}}
 """
 
 
+def parse(params: str) -> str:
+    return f"""\
+name: parse
+inputs: {{x: {{to: a.generation}}}}
+components:
+  a: {{type: output.parse, params: {{{params}}}}}
+outputs: {{result: a.value}}
+"""
+
+
 REFUSED: list[tuple[str, str, str, str]] = [
     ("", ":1:1: a pipeline is a mapping", "nothing", "write the sections"),
     ("hello", ":1:1: a pipeline is a mapping", "the text 'hello'", "must end in .yaml"),
@@ -108,7 +118,12 @@ REFUSED: list[tuple[str, str, str, str]] = [
     (changed("outputs", "output"), ":10:1: a pipeline has no key `output`", "", "`outputs`?"),
     (changed("yaml.repeat", "yaml.repaet"), ":6:11: no step is called", "", "`yaml.repeat`?"),
     (changed("times", "tmes"), ":8:7: this step has no parameter `tmes`", "", "`times`?"),
-    (changed("times: 2", "times: two"), ":8:14: `times`: Expected `int`, got `str`", "", ""),
+    (
+        changed("times: 2", "times: two"),
+        ":8:14: `times`: Expected `int`, got `str`",
+        "",
+        "whole number",
+    ),
     (changed("times: 2", "times: 2.5"), ":8:14: `times`: Expected `int`, got `float`", "", ""),
     (changed("times: 2", "times: 100"), "that is too often", "", ""),
     (
@@ -118,8 +133,14 @@ REFUSED: list[tuple[str, str, str, str]] = [
         "",
     ),
     (changed("{to: a.text}", "{to: 7}"), "`inputs.text.to` must be a text or a list", "7", ""),
-    (ask("{x} {"), ":6:5: line 1, column 5: ", "^", "{{"),
-    (ask("{x.y}"), ":6:5: line 1, column 1: ", "^", ""),
+    (ask("{x} {"), ":6:24: line 1, column 5: ", "^", "{{"),
+    (ask("{x.y}"), ":6:24: line 1, column 1: ", "^", ""),
+    (parse("kind: xml"), ":4:42: `kind`: Invalid enum", "", "use one of: json, label, text"),
+    (parse("labels: a"), ":4:44: `labels`: Expected `array`", "", "write a list"),
+    (parse("kind: json, labels: [a]"), ":4:48: `labels` belongs to", "kind: json", "both"),
+    (parse("schema: {items: {type: strin}}"), ":4:59: the JSON schema is wrong", "", "see"),
+    (parse("schema: {items: {type: strin}}, kind: json"), ":4:59: the JSON schema is", "", ""),
+    (GOOD.replace("  text: {to: a.text}", ""), ":2:8: `inputs` must be a mapping", "nothing", "{"),
     (changed("type: yaml.repeat", "kind: x"), "`a` has no key `kind`", "", ""),
     (changed("{to: a.text}", "a.text"), ":3:9: `inputs.text` must be a mapping", "the text", ""),
     (changed("{to: a.text}", "{to: [a.text, 1]}"), ":3:23: `inputs.text.to.1` must", "", ""),
@@ -146,6 +167,7 @@ def test_what_is_no_pipeline_is_refused_at_its_line(
 GRAPHS: list[tuple[str, str]] = [
     (changed("to: a.text", "to: a.txt"), "<text>:3:14: `a` has no input `txt`"),
     (changed("to: a.text", "to: [a.text, b.text]"), "<text>:3:23: no component is called `b`"),
+    (ask("｛x｝"), "<text>:2:18: `a` has no input `x`"),
     (changed("result: a.text", "result: a.txt"), "<text>:11:11: `a` has no output `txt`"),
     (
         GOOD + "connections:\n  - {sender: a.text, receiver: a.more}\n",

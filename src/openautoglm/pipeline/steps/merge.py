@@ -84,7 +84,9 @@ class Merge(Step, frozen=True):
             )
         if not values:
             raise OutputParseError(
-                "there is nothing to merge", got="no segments", fix="pass a text that is not empty"
+                "the text is empty: no segment came of it, so there is nothing to merge",
+                got="no values",
+                fix="pass a text that says something, also once its markup is gone",
             )
         places = [*offsets, *[NO_OFFSETS] * (len(values) - len(offsets))]
         if len(values) == 1:

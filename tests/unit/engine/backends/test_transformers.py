@@ -290,6 +290,18 @@ def test_weights_that_do_not_fit_are_refused_with_both_numbers() -> None:
         check_fits(3 * 2**30, 2 * 2**30, what="the model", fix="use a smaller one")
 
 
+def test_a_model_larger_than_the_memory_is_refused_before_it_is_read(folder: Path) -> None:
+    count = 2**38  # numbers of four bytes: one tebibyte, of which the file system stores nothing
+    entry = {"dtype": "F32", "shape": [count], "data_offsets": [0, 4 * count]}
+    header = json.dumps({"lm_head.weight": entry}).encode()
+    with (folder / "model.safetensors").open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + 4 * count)
+    with pytest.raises(ModelTooLargeError, match=r"1024\.00 GiB needed") as caught:
+        AutoGLM(folder)
+    assert caught.value.fix
+
+
 def test_a_name_that_cannot_be_fetched_says_so() -> None:
     with pytest.raises(ModelNotFoundError, match="`nobody/nothing` is no folder here and not"):
         AutoGLM("nobody/nothing", offline=True)

@@ -104,7 +104,7 @@ def test_what_is_no_list_is_refused(values: Sequence[object]) -> None:
 
 
 def test_no_values_are_refused() -> None:
-    with pytest.raises(OutputParseError, match="nothing to merge"):
+    with pytest.raises(OutputParseError, match="the text is empty: no segment came of it"):
         Merge().run(values=[], context=NONE)
 
 

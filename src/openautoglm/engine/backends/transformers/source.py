@@ -32,7 +32,7 @@ def find_folder(spec: LoadSpec) -> ModelFolder:
             "no model was named",
             fix="pass model_path, or set OPENAUTOGLM_MODEL, or use backend='nano'",
         )
-    path = Path(spec.model).expanduser()
+    path = _path(spec.model)
     if path.exists() or not HUB_NAME.fullmatch(spec.model):
         folder = inspect(path)
     else:
@@ -47,6 +47,25 @@ def find_folder(spec: LoadSpec) -> ModelFolder:
             fix="add tokenizer.json and tokenizer_config.json of the same model",
         )
     return folder
+
+
+def _path(model: str) -> Path:
+    if "://" in model:
+        raise ModelNotFoundError(
+            "a URL is no model folder",
+            got=model,
+            fix="a server's URL begins with http:// or https://; give a folder without file://",
+        )
+    try:
+        path = Path(model).expanduser()
+        path.exists()
+    except (OSError, RuntimeError) as cause:
+        raise ModelNotFoundError(
+            "the path of the model cannot be read",
+            got=getattr(cause, "strerror", None) or str(cause),
+            fix="point at the folder that holds config.json",
+        ) from cause
+    return path
 
 
 def _fetch(name: str, *, offline: bool) -> Path:

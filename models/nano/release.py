@@ -1,0 +1,62 @@
+"""Put a trained model where the package looks for it, with its card.
+
+    python models/nano/release.py --run runs/nano --report runs/nano/report.json
+
+Owns the files of the weights folder: it writes them beside the old ones and swaps each in one step.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+from transformers import AutoTokenizer
+
+from card import card
+
+_ROOT = Path(__file__).resolve().parents[2]
+WEIGHTS = _ROOT / "src" / "openautoglm" / "engine" / "weights" / "nano"
+FILES = (
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
+LIMIT_BYTES = 16_000_000
+
+
+def release(run: Path, report: Path | None, target: Path) -> None:
+    """Copy the model of ``run`` to ``target`` and write its card."""
+    part = target.with_name(target.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    AutoTokenizer.from_pretrained(run / "model").save_pretrained(part, save_jinja_files=False)
+    for name in ("config.json", "generation_config.json", "model.safetensors"):
+        shutil.copyfile(run / "model" / name, part / name)
+    scores = json.loads(report.read_text(encoding="utf-8")) if report else {}
+    facts = json.loads((run / "facts.json").read_text(encoding="utf-8"))
+    (part / "MODEL_CARD.md").write_text(card(facts, scores), encoding="utf-8")
+    size = sum(path.stat().st_size for path in part.iterdir())
+    if size > LIMIT_BYTES:
+        msg = f"the weights folder stays under {LIMIT_BYTES} bytes / got: {size}"
+        raise ValueError(msg)
+    target.mkdir(parents=True, exist_ok=True)
+    for name in (*FILES, "MODEL_CARD.md"):
+        (part / name).chmod(0o644)
+        (part / name).replace(target / name)
+    shutil.rmtree(part)
+
+
+def main() -> None:
+    """Release from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--report", type=Path, help="the JSON that evaluate.py wrote")
+    parser.add_argument("--target", type=Path, default=WEIGHTS)
+    args = parser.parse_args()
+    release(args.run, args.report, args.target)
+
+
+if __name__ == "__main__":
+    main()

@@ -34,6 +34,7 @@ TOKENIZER_FILES: Final = (
 CONTEXT_KEYS: Final = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 MAX_NAMES: Final = 8  # in a message
 FLOATS: Final = {"F64", "F32", "F16", "BF16"}
+FLOAT_BYTES: Final = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +74,15 @@ class ModelFolder:
         return sum(self.counts.values()) or None
 
     def bytes_as(self, float_bytes: int | None) -> int:
-        """Return the memory the weights take when floats have `float_bytes`; None: as stored."""
-        if float_bytes is None or not self.counts:
+        """Return the memory the weights take when floats have `float_bytes`; None: as stored.
+
+        Of `.bin` files it is taken from the dtype that config.json names.
+        """
+        if float_bytes is None:
             return self.weights_bytes
+        if not self.counts:
+            named = str(self.config.get("dtype") or self.config.get("torch_dtype"))
+            return self.weights_bytes * float_bytes // FLOAT_BYTES.get(named, float_bytes)
         floats = {d: n for d, n in self.counts.items() if d in FLOATS}
         stored = sum(count * DTYPE_BITS[dtype] // 8 for dtype, count in floats.items())
         return max(self.weights_bytes - stored, 0) + sum(floats.values()) * float_bytes
@@ -131,7 +138,7 @@ def read_config(path: Path) -> Mapping[str, object]:
             got=_contents(path),
             fix="point at the folder that holds config.json and the weights",
         )
-    config = _read_json(file)
+    config = read_json(file)
     if not isinstance(config.get("model_type"), str) or not config["model_type"]:
         raise ModelFolderError(
             "config.json names no `model_type`",
@@ -178,7 +185,7 @@ def check_architecture(folder: ModelFolder, known: Collection[str]) -> None:
 
 
 def _shards(index: Path) -> tuple[Path, ...]:
-    shards = _read_json(index).get("weight_map")
+    shards = read_json(index).get("weight_map")
     if not isinstance(shards, dict) or not shards:
         raise ModelFolderError(f"`{index.name}` has no `weight_map`", fix="download it again")
     names = sorted({str(name) for name in shards.values()})
@@ -197,7 +204,8 @@ def _shards(index: Path) -> tuple[Path, ...]:
     return tuple(index.parent / name for name in names)
 
 
-def _read_json(file: Path) -> Mapping[str, object]:
+def read_json(file: Path) -> Mapping[str, object]:
+    """Read a JSON object; raises `ModelFolderError` when the file holds none."""
     try:
         value = json.loads(file.read_bytes())
     except (ValueError, RecursionError) as cause:

@@ -47,6 +47,7 @@ def test_every_layout_of_weights_is_found(tiny_model: Callable[..., Path], weigh
     found = inspect(tiny_model(weights=weights))
     assert len(found.weights) > 1 or weights != "shards"
     assert found.weights_bytes > 400_000
+    assert 2 * found.bytes_as(2) == pytest.approx(found.bytes_as(4), rel=0.05)
 
 
 def no_config(folder: Path) -> None:

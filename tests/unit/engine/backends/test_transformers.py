@@ -159,6 +159,13 @@ def test_every_end_of_text_token_of_generation_config_ends_the_text(folder: Path
     assert whole.text.startswith(ended.text.rstrip("\ufffd"))
 
 
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_damaged_generation_config_is_refused(folder: Path, text: str) -> None:
+    (folder / "generation_config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ModelFolderError):
+        AutoGLM(folder)
+
+
 def test_a_prompt_that_leaves_no_room_is_refused_with_the_numbers(engine: AutoGLM) -> None:
     with pytest.raises(InvalidPromptError, match=r"\d{3} tokens, the context is 128"):
         engine.run("dog " * 200)

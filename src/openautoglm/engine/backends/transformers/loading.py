@@ -5,7 +5,6 @@ Owns `load_backend`. `trust_remote_code` is never on.
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +17,7 @@ from openautoglm.engine.backend import ModelInfo
 from openautoglm.engine.backends.transformers.backend import TransformersBackend
 from openautoglm.engine.backends.transformers.decoding import Network
 from openautoglm.engine.memory import check_fits, free_bytes
-from openautoglm.engine.model_folder import check_architecture
+from openautoglm.engine.model_folder import check_architecture, read_json
 from openautoglm.errors import (
     BackendUnavailableError,
     InvalidParameterError,
@@ -72,19 +71,25 @@ def load_backend(
     _check_vocabulary(tokenizer, width)
     eos = _eos(folder, tokenizer)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(eos, default=0)
-    info = ModelInfo(
-        backend=name,
-        model=label,
-        architecture=type(model).__name__,
-        context_length=folder.context_length,
-        vocabulary=model.get_output_embeddings().weight.shape[0],
-        parameters=sum(p.numel() for p in model.parameters()),
-        weights_bytes=sum(p.numel() * p.element_size() for p in model.parameters()),
-        device=str(device),
-        dtype=str(dtype).removeprefix("torch."),
-    )
+    info = _info(model, backend=name, model=label, context_length=folder.context_length)
     network = Network(model, eos=eos, pad=pad)
     return TransformersBackend(network, tokenizer, info, batch_size=batch_size)
+
+
+def _info(
+    module: torch.nn.Module, *, backend: str, model: str, context_length: int | None
+) -> ModelInfo:
+    return ModelInfo(
+        backend=backend,
+        model=model,
+        architecture=type(module).__name__,
+        context_length=context_length,
+        vocabulary=module.get_output_embeddings().weight.shape[0],
+        parameters=sum(p.numel() for p in module.parameters()),
+        weights_bytes=sum(p.numel() * p.element_size() for p in module.parameters()),
+        device=str(module.device),
+        dtype=str(module.dtype).removeprefix("torch."),
+    )
 
 
 def _batch_size(options: Mapping[str, object]) -> int:
@@ -201,7 +206,7 @@ def _check_vocabulary(tokenizer: PreTrainedTokenizerBase, width: int) -> None:
 def _eos(folder: ModelFolder, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Return the tokens that end a text, of generation_config.json, config.json and tokenizer."""
     file = folder.path / "generation_config.json"
-    settings = json.loads(file.read_bytes()) if file.is_file() else {}
+    settings = read_json(file) if file.is_file() else {}
     found: set[int] = set()
     for value in (
         settings.get("eos_token_id"),

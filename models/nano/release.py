@@ -6,6 +6,7 @@ Owns the files of the weights folder: it writes them beside the old ones and swa
 """
 
 import argparse
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -16,7 +17,9 @@ from card import card
 
 _ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = _ROOT / "src" / "openautoglm" / "engine" / "weights" / "nano"
+CHECKSUMS = "weights.sha256.json"  # the engine holds the weights to it at every load
 FILES = (
+    CHECKSUMS,
     "config.json",
     "generation_config.json",
     "model.safetensors",
@@ -34,6 +37,9 @@ def release(run: Path, report: Path | None, target: Path) -> None:
     AutoTokenizer.from_pretrained(run / "model").save_pretrained(part, save_jinja_files=False)
     for name in ("config.json", "generation_config.json", "model.safetensors"):
         shutil.copyfile(run / "model" / name, part / name)
+    digest = hashlib.sha256((part / "model.safetensors").read_bytes()).hexdigest()
+    checksums = json.dumps({"model.safetensors": digest}, indent=2) + "\n"
+    (part / CHECKSUMS).write_text(checksums, encoding="utf-8")
     scores = json.loads(report.read_text(encoding="utf-8")) if report else {}
     facts = json.loads((run / "facts.json").read_text(encoding="utf-8"))
     (part / "MODEL_CARD.md").write_text(card(facts, scores), encoding="utf-8")

@@ -211,35 +211,32 @@ def _unseen_wording(seed: int = 22) -> Prompt:
     return prompt
 
 
-def report(decoder: Decoder, count: int, *, full: bool) -> dict[str, Any]:
-    """Return every measurement."""
-    texts, plain = heldout(count), _canonical
-    sets = {"heldout": texts, "handwritten": handwritten()}
-    out: dict[str, Any] = {
-        "labels": list(LABELS),
-        "general": score_summarize(decoder, heldout_general(), plain),
-    }
-    for name, items in sets.items():
-        out[name] = {
-            "extract": score_extract(decoder, items, plain, constrained=True),
-            "classify": score_classify(decoder, items, plain, constrained=True),
-            "summarize": score_summarize(decoder, items, plain),
-        }
-        if full:
-            out[name]["extract_free"] = score_extract(decoder, items, plain, constrained=False)
-            out[name]["classify_free"] = score_classify(decoder, items, plain, constrained=False)
-    if full:
+def report(decoder: Decoder, count: int, parts: frozenset[str]) -> dict[str, Any]:
+    """Return the measurements of the parts: ``main``, ``free`` (no grammar), ``wording`` (other requests)."""
+    texts = heldout(count)
+    out: dict[str, Any] = {"labels": list(LABELS)}
+    if "main" in parts:
+        out["general"] = score_summarize(decoder, heldout_general(), _canonical)
+    for name, items in {"heldout": texts, "handwritten": handwritten()}.items():
+        scores = out[name] = {}
+        if "main" in parts:
+            scores.update(_all_tasks(decoder, items, _canonical))
+        if "free" in parts:
+            scores["extract_free"] = score_extract(decoder, items, _canonical, constrained=False)
+            scores["classify_free"] = score_classify(decoder, items, _canonical, constrained=False)
+    if "wording" in parts:
         chinese = [item for item in texts if item.case.lang == "zh"]
-        for name, items, ask in (
-            ("unseen_wording", texts, _unseen_wording()),
-            ("chinese_wording", chinese, _own_language),
-        ):
-            out[name] = {
-                "extract": score_extract(decoder, items, ask, constrained=True),
-                "classify": score_classify(decoder, items, ask, constrained=True),
-                "summarize": score_summarize(decoder, items, ask),
-            }
+        out["unseen_wording"] = _all_tasks(decoder, texts, _unseen_wording())
+        out["chinese_wording"] = _all_tasks(decoder, chinese, _own_language)
     return out
+
+
+def _all_tasks(decoder: Decoder, items: list[Item], prompt: Prompt) -> dict[str, Any]:
+    return {
+        "extract": score_extract(decoder, items, prompt, constrained=True),
+        "classify": score_classify(decoder, items, prompt, constrained=True),
+        "summarize": score_summarize(decoder, items, prompt),
+    }
 
 
 def brief(scores: object) -> object:
@@ -255,10 +252,10 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--full", action="store_true", help="also free decoding and unseen wordings")
+    parser.add_argument("--parts", nargs="+", default=["main", "free", "wording"])
     args = parser.parse_args()
     torch.set_num_threads(1)
-    scores = report(Decoder(args.model), args.count, full=args.full)
+    scores = report(Decoder(args.model), args.count, frozenset(args.parts))
     if args.out:
         args.out.write_text(json.dumps(scores, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(brief(scores), ensure_ascii=False, indent=1))

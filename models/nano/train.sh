@@ -8,5 +8,5 @@ minutes=${2:-40}
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=2000000000 MALLOC_TOP_PAD_=100000000
 export ONEDNN_PRIMITIVE_CACHE_CAPACITY=8192 LRU_CACHE_CAPACITY=8192
 python "$here/train.py" --run "$run" --minutes "$minutes"
-python "$here/evaluate.py" --model "$run/model" --out "$run/report.json" --full
+python "$here/evaluate.py" --model "$run/model" --out "$run/report.json"
 python "$here/release.py" --run "$run" --report "$run/report.json"

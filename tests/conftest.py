@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from copy import deepcopy
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -50,7 +51,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     def make(family: str = "qwen2", weights: str = "safetensors", *, chat: bool = True) -> Path:
         folder = root / f"{family}-{weights}-{chat}"
         _save(folder, family, weights)
-        tokenizer = _tokenizer()
+        tokenizer = deepcopy(_tokenizer())
         if not chat:
             tokenizer.chat_template = None
         tokenizer.save_pretrained(folder)

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Attention
 
 _STRIPES = 3
@@ -137,3 +137,26 @@ def _start_as_induction(model: Qwen2ForCausalLM, shape: Shape) -> None:
         # what these heads look at is learned; that they copy it is given
         layer.self_attn.v_proj.weight.copy_(own)
         layer.self_attn.o_proj.weight.copy_(own * shape.embedding_std * shape.later_gain)
+
+
+def as_llama(model: Qwen2ForCausalLM) -> LlamaForCausalLM:
+    """Return the same function as a Llama with biases on its attention, in bf16.
+
+    A Qwen2 folder is what the model was, but `AutoTokenizer` gives every such folder Qwen2's own way of cutting
+    text, whatever its tokenizer.json says. A Llama folder is read as it is written.
+    """
+    known = model.config.to_dict()
+    same = (
+        *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
+        *("num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "rope_parameters"),
+        *("tie_word_embeddings", "pad_token_id", "bos_token_id", "eos_token_id", "initializer_range"),
+    )
+    config = LlamaConfig(attention_bias=True, **{name: known[name] for name in same})
+    copy = LlamaForCausalLM(config)
+    state = dict(model.state_dict())
+    for i in range(config.num_hidden_layers):
+        state[f"model.layers.{i}.self_attn.o_proj.bias"] = torch.zeros(config.hidden_size)
+    copy.load_state_dict(state)
+    copy.generation_config.eos_token_id = config.eos_token_id
+    copy.generation_config.pad_token_id = config.pad_token_id
+    return copy.to(torch.bfloat16)

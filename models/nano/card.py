@@ -10,7 +10,8 @@ _HEAD = """\
 
 A tiny causal language model ({parameters:,} parameters, {layers} layers of width {hidden}) for three tasks over one
 customer message in English or Chinese: extract five facts as JSON, classify it, summarize it in one sentence.
-Trained from scratch on generated support-desk texts. Qwen2 architecture, byte-level BPE with {vocabulary} pieces,
+Trained from scratch on generated support-desk texts. Llama architecture with attention biases,
+byte-level BPE with {vocabulary} pieces,
 weights in bf16. Licence: Apache-2.0, as the repository.
 
 ## Prompts

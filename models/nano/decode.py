@@ -9,7 +9,7 @@ import llguidance.hf
 import llguidance.torch
 import torch
 from llguidance import LLMatcher
-from transformers import AutoTokenizer, Qwen2ForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
 class Decoder:
@@ -17,7 +17,7 @@ class Decoder:
 
     def __init__(self, folder: Path) -> None:
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.model = Qwen2ForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
         self._guide = llguidance.hf.from_tokenizer(self.tokenizer, n_vocab=len(self.tokenizer))
         self._end = self.model.config.eos_token_id
 

@@ -10,7 +10,6 @@ import argparse
 import json
 import math
 import time
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from torch.nn import functional
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen2ForCausalLM
 
 import tokenizer as tokenizers
-from architecture import Shape, build
+from architecture import Shape, as_llama, build
 from banks import LANGS, load
 from batches import DECISION, NO_TAG, OUTSIDE, TAGS, Batch, batches
 from instructions import TASKS, canonical
@@ -131,14 +130,7 @@ def update(model: Qwen2ForCausalLM, optimizers: list[torch.optim.Optimizer], sca
 
 def export(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write the model in bf16 and its tokenizer as a Hugging Face folder."""
-    config = deepcopy(model.config)  # a model keeps the very config it is given: never share it
-    config._attn_implementation = "sdpa"
-    copy = Qwen2ForCausalLM(config)
-    copy.load_state_dict(model.state_dict())
-    copy.to(torch.bfloat16)
-    copy.generation_config.eos_token_id = model.config.eos_token_id
-    copy.generation_config.pad_token_id = model.config.pad_token_id
-    copy.save_pretrained(folder)
+    as_llama(model).save_pretrained(folder)
     tokenizer.save_pretrained(folder, save_jinja_files=False)
 
 

@@ -20,7 +20,12 @@ sys.path.insert(0, str(NANO))
 # ruff: noqa: E402 - these lie beside the model, on a path that is set above
 # mypy: disable-error-code="import-not-found"
 import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen2ForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+    Qwen2ForCausalLM,
+)
 
 import answers
 import banks
@@ -202,6 +207,20 @@ def test_the_training_path_is_causal_before_and_after_an_export(
     train.export(small, tokenizer, tmp_path)
     assert small.config._attn_implementation == "eager"
     assert train.is_causal(small)
+
+
+def test_the_exported_folder_is_the_same_function_and_cuts_text_the_same(
+    small: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    train.export(small, tokenizer, tmp_path)
+    text = "人工智能 K-256 soon as"
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    assert AutoTokenizer.from_pretrained(tmp_path).encode(text, add_special_tokens=False) == ids
+    exported = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
+    with torch.no_grad():
+        some = torch.arange(16)[None]
+        before, after = small(some).logits, exported(some).logits
+    assert torch.allclose(before, after, atol=0.1)  # bf16 weights
 
 
 def test_a_model_without_a_mask_is_noticed(small: Qwen2ForCausalLM) -> None:

@@ -246,6 +246,17 @@ def test_a_folder_without_a_tokenizer_or_with_a_damaged_one_is_refused(folder: P
         AutoGLM(folder)
 
 
+def test_a_tokenizer_json_that_says_it_stands_alone_is_read_as_written(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    state = json.loads(path.read_text(encoding="utf-8"))
+    letters = {"type": "Split", "pattern": {"Regex": r"\p{L}"}, "behavior": "Isolated"}
+    steps = [{**letters, "invert": False}, state["pre_tokenizer"]]
+    state["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": steps}
+    path.write_text(json.dumps(state), encoding="utf-8")
+    with AutoGLM(folder) as engine:
+        assert engine.count_tokens("quick") == len("quick")
+
+
 def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(folder: Path) -> None:
     value = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     extra = dict(value["added_tokens"][0], id=400, content="<|far|>")

@@ -5,11 +5,12 @@ Owns `load_backend`. `trust_remote_code` is never on.
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging
 
@@ -142,16 +143,31 @@ def _free(device: torch.device) -> int:
 
 
 def _tokenizer(folder: ModelFolder) -> PreTrainedTokenizerBase:
+    kind = PreTrainedTokenizerFast if _is_as_written(folder) else AutoTokenizer
     try:
-        return AutoTokenizer.from_pretrained(
-            folder.path, local_files_only=True, trust_remote_code=False
-        )
+        return kind.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
     except Exception as cause:  # a parser raises what it likes
         raise ModelFolderError(
             "the tokenizer in the model folder cannot be read",
             got=_first_line(cause),
             fix="copy tokenizer.json and tokenizer_config.json of the same model again",
         ) from cause
+
+
+def _is_as_written(folder: ModelFolder) -> bool:
+    """Return whether tokenizer.json alone says how text is cut.
+
+    `AutoTokenizer` gives some architectures, Qwen2 among them, their own way of cutting text even
+    where the folder says that its tokenizer.json is to be taken as it is.
+    """
+    config = folder.path / "tokenizer_config.json"
+    if not config.is_file() or not (folder.path / "tokenizer.json").is_file():
+        return False
+    try:
+        declared = json.loads(config.read_text(encoding="utf-8")).get("tokenizer_class")
+    except (ValueError, AttributeError):
+        return False  # the library says what is wrong with it
+    return declared in {"TokenizersBackend", "PreTrainedTokenizerFast"}
 
 
 def _model(folder: ModelFolder, dtype: torch.dtype, device: torch.device) -> torch.nn.Module:

@@ -14,7 +14,7 @@ from generate import Case, Chat, Turn, stream
 from template import FIELDS
 from tokenizer import CHUNKS
 
-_FORM, _INNER, _PLAIN, _CLOSE, _NULL, _START, _LABEL = 0.1, 0.4, 1.0, 2.0, 3.0, 8.0, 12.0
+_FORM, _INNER, _PLAIN, _CLOSE, _NULL, _START, _LABEL = 0.1, 1.9, 1.9, 2.0, 3.0, 6.0, 8.0
 DECISION = _CLOSE
 NO_TAG, OUTSIDE = -100, 0
 TAGS = ("outside", *FIELDS[:4], *LABELS, "lead", *(f"start of {field}" for field in FIELDS))

@@ -311,5 +311,5 @@ def test_nano_classifies_every_message_in_order() -> None:
 def test_models_info_describes_nano() -> None:
     code, out, err = finish([*OAG, "models", "info"])
     assert code == 0, err
-    for line in ("architecture  Qwen2ForCausalLM", "chat template yes", "backend       nano:"):
+    for line in ("architecture  LlamaForCausalLM", "chat template yes", "backend       nano:"):
         assert line in out

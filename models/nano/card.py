@@ -32,8 +32,9 @@ _LIMITS = """
   lead sentence.
 - Values are never normalised: a date stays as written. Without constrained decoding a value may not stand in the text
   at all, and an answer may not be valid JSON: always constrain it.
-- It is undertrained: order numbers, dates and labels are its better side; product names and the bounds of the issue its weaker
-  one. About one record in four is right as a whole on the hand-written texts. A summary can lose its way: set a limit.
+- It is undertrained: order numbers, dates and labels are its better side; product names and the bounds of the issue its
+  weaker one. About one record in four is right as a whole on the hand-written texts. A summary can lose its way: set
+  a limit.
 - Texts were at most about 400 tokens in training; longer ones have to be cut first.
 - It was trained and measured on texts written for this purpose, not on real customers' mail.
 """

@@ -12,7 +12,7 @@ run: .venv/.ready-run ## run the main job on a text file and print the result
 test: .venv/.ready-test $(WASM)/node_modules/.ready ## install what the tests need and pass them
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
-check: .venv/.ready-test ## the linters alone: style, types, layers, documents
+check: .venv/.ready-test ## the linters alone: style, types, layers, files, errors
 	$(BIN)/pytest tests/contracts
 
 docs: .venv/.ready-test ## build the documentation into site/

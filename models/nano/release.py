@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoTokenizer
 
@@ -26,11 +27,12 @@ FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
 )
+FIGURES = _ROOT / "benchmarks" / "results" / "nano.json"
 LIMIT_BYTES = 16_000_000
 
 
 def release(run: Path, report: Path | None, target: Path) -> None:
-    """Copy the model of ``run`` to ``target`` and write its card."""
+    """Copy the model of ``run`` to ``target``, write its card, and keep the figures behind it."""
     part = target.with_name(target.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -40,9 +42,12 @@ def release(run: Path, report: Path | None, target: Path) -> None:
     digest = hashlib.sha256((part / "model.safetensors").read_bytes()).hexdigest()
     checksums = json.dumps({"model.safetensors": digest}, indent=2) + "\n"
     (part / CHECKSUMS).write_text(checksums, encoding="utf-8")
-    scores = json.loads(report.read_text(encoding="utf-8")) if report else {}
+    scores = _figures(json.loads(report.read_text(encoding="utf-8"))) if report else {}
     facts = json.loads((run / "facts.json").read_text(encoding="utf-8"))
     (part / "MODEL_CARD.md").write_text(card(facts, scores), encoding="utf-8")
+    if scores and target == WEIGHTS:
+        kept = {"training": facts, "scores": scores}
+        FIGURES.write_text(json.dumps(kept, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     size = sum(path.stat().st_size for path in part.iterdir())
     if size > LIMIT_BYTES:
         msg = f"the weights folder stays under {LIMIT_BYTES} bytes / got: {size}"
@@ -52,6 +57,13 @@ def release(run: Path, report: Path | None, target: Path) -> None:
         (part / name).chmod(0o644)
         (part / name).replace(target / name)
     shutil.rmtree(part)
+
+
+def _figures(scores: dict[str, Any]) -> dict[str, Any]:
+    """Return a report without the texts that were answered wrong."""
+    return {
+        key: _figures(value) if isinstance(value, dict) else value for key, value in scores.items() if key != "wrong"
+    }
 
 
 def main() -> None:

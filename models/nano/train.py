@@ -205,7 +205,7 @@ def _write_facts(plan: Plan, model: Qwen2ForCausalLM, progress: Progress) -> Non
     """Write what the model card says of the run."""
     counts = [(lang, len(load(lang).messages), len(load(lang).issues), len(load(lang).general)) for lang in LANGS]
     facts = {
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": as_llama(model).num_parameters(),
         "layers": model.config.num_hidden_layers,
         "hidden": model.config.hidden_size,
         "vocabulary": model.config.vocab_size,

@@ -16,10 +16,8 @@ from openautoglm import __version__
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-NANO = ROOT / "src/openautoglm/engine/weights/nano/config.json"
 OAG = [str(Path(sys.executable).parent / "oag")]
 posix_only = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and files")
-needs_nano = pytest.mark.skipif(not NANO.exists(), reason="the weights of nano are not there")
 
 PROGRAM = """
 import threading
@@ -281,7 +279,6 @@ def test_a_name_that_is_no_text_is_printed_as_well_as_it_can_be(hang: str, tmp_p
     assert json.loads(done.stdout)["source"].endswith("/\ufffd.txt")
 
 
-@needs_nano
 @pytest.mark.slow
 def test_nano_extracts_what_the_message_says() -> None:
     path = EXAMPLES / "complaint.txt"
@@ -295,7 +292,6 @@ def test_nano_extracts_what_the_message_says() -> None:
         assert text[start:end] == result[pointer.removeprefix("/")]
 
 
-@needs_nano
 @pytest.mark.slow
 def test_nano_classifies_every_message_in_order() -> None:
     path = EXAMPLES / "messages.jsonl"
@@ -307,7 +303,6 @@ def test_nano_classifies_every_message_in_order() -> None:
     assert all(row["outputs"]["result"]["label"] in labels for row in rows), rows
 
 
-@needs_nano
 def test_models_info_describes_nano() -> None:
     code, out, err = finish([*OAG, "models", "info"])
     assert code == 0, err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,10 +34,6 @@ def test_transformers(
 
 @BY_NAME
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not (files("openautoglm.engine") / "weights" / "nano" / "config.json").is_file(),
-    reason="this checkout has no nano weights",
-)
 def test_nano(check: Callable[[MakeBackend], None]) -> None:
     check(lambda: BACKENDS.get("nano").load(LoadSpec()))
 

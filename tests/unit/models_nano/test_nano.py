@@ -9,16 +9,12 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch", reason="the small model is trained with torch")
-pytest.importorskip("transformers", reason="the small model is a transformers folder")
-
 NANO = Path(__file__).resolve().parents[3] / "models" / "nano"
-if not NANO.is_dir():
-    pytest.skip("models/ is not part of the sdist", allow_module_level=True)
 sys.path.insert(0, str(NANO))
 
 # ruff: noqa: E402 - these lie beside the model, on a path that is set above
 # mypy: disable-error-code="import-not-found"
+import llguidance
 import torch
 from transformers import (
     AutoModelForCausalLM,
@@ -37,15 +33,14 @@ import train
 import values
 from architecture import Shape, build
 from batches import NO_TAG, TAGS, Encoder, collate
-from release import WEIGHTS
+from card import card
+from release import FIGURES, WEIGHTS
 
 CHATS = [chat for _, chat in zip(range(600), generate.stream(11), strict=False)]
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerFast:
-    if not (WEIGHTS / "tokenizer.json").exists():
-        pytest.skip("the weights are not in the tree")
     return AutoTokenizer.from_pretrained(WEIGHTS)
 
 
@@ -260,8 +255,13 @@ def test_the_rate_warms_up_and_falls_to_the_floor() -> None:
     assert train.rate_scale(plan, done) == pytest.approx(plan.floor)
 
 
+def test_the_card_says_what_was_measured() -> None:
+    kept = json.loads(FIGURES.read_text(encoding="utf-8"))
+    shown = (WEIGHTS / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert shown == card(kept["training"], kept["scores"])
+
+
 def test_the_grammar_allows_parts_of_the_text_alone() -> None:
-    llguidance = pytest.importorskip("llguidance")
     vocabulary = llguidance.LLTokenizer("byte")
     text = 'Say "hi" to Ann\nBob'
 

@@ -46,7 +46,6 @@ def source() -> str:
 
 @pytest.fixture(scope="session")
 def tokenizer() -> Tokenizer:
-    pytest.importorskip("llguidance")
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     made = Tokenizer(models.BPE(vocab=vocabulary(), merges=[]))

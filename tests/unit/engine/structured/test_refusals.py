@@ -116,7 +116,6 @@ COPIED: list[tuple[Schema, str]] = [
 
 @pytest.mark.parametrize(("schema", "said"), [*UNENFORCED, *IMPOSSIBLE, *INVALID, *COPIED])
 def test_the_refusal_names_the_place(schema: dict[str, object], said: str) -> None:
-    pytest.importorskip("llguidance")
     with pytest.raises(SchemaError) as caught:
         compile_schema(schema, "some source text")
     assert said in str(caught.value)

@@ -3,7 +3,7 @@
 set -eu
 here=$(dirname "$0")
 run=${1:-runs/nano}
-minutes=${2:-40}
+minutes=${2:-100}
 # big buffers are kept for the next step, kernels for every shape stay cached
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=2000000000 MALLOC_TOP_PAD_=100000000
 export ONEDNN_PRIMITIVE_CACHE_CAPACITY=8192 LRU_CACHE_CAPACITY=8192

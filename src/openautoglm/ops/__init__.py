@@ -1,0 +1,1 @@
+"""Operators: one contract, many kernels, chosen by the call and replaced while running."""

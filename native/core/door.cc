@@ -50,6 +50,12 @@ bool OutputsFit(const Signature& signature, const TVMFFIAny* args, const Call& c
   return true;
 }
 
+[[noreturn]] void Refuse(const Signature& signature) {
+  TVM_FFI_THROW(RuntimeError) << "[OAG201] no native kernel of `" << signature.name
+                              << "` takes this call as it is\n  fix: call the operator, which explains and converts";
+  throw;  // not reached
+}
+
 // door(*inputs, *attributes, *outputs): no Python between the caller and the kernel.
 void Enter(Cell* cell, ffi::PackedArgs args, ffi::Any* result) {
   const Signature& signature = cell->signature();
@@ -62,13 +68,13 @@ void Enter(Cell* cell, ffi::PackedArgs args, ffi::Any* result) {
   Call call;
   if (signature.always_slow || cell->is_slow() || !ReadInputs(signature, raw, &call) || !cell->Prepare(&call) ||
       !OutputsFit(signature, raw, call)) {
-    TVM_FFI_THROW(NotImplementedError) << signature.name << ": not an ordinary call";
+    Refuse(signature);
   }
   Snapshot* snapshot = cell->Acquire();
   const Entry* entry = snapshot->Find(call.key);
   if (entry == nullptr || ((entry->flags & kWantsContiguous) && !call.contiguous)) {
     Cell::Release(snapshot);
-    TVM_FFI_THROW(NotImplementedError) << signature.name << ": not an ordinary call";
+    Refuse(signature);
   }
   cell->Count(entry->counter);
   const int failed = entry->call(entry->self, raw, args.size(), reinterpret_cast<TVMFFIAny*>(result));

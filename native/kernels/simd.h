@@ -1,0 +1,237 @@
+// Vectors of one register, for whichever instruction set the including file is compiled for.
+//
+// Written with the vector extensions of GCC and Clang, so the same text serves x86-64-v2, v3, v4 and Arm; intrinsics
+// stand only where a conversion has an instruction the extensions cannot name. f16 and bf16 are computed in f32.
+//
+// Everything lives in a namespace named after the instruction set: one library holds several builds of this text, and a
+// linker that merged them would hand AVX-512 code to a machine without it. For the same reason no header of the C++
+// library is included here.
+#ifndef OPENAUTOGLM_KERNELS_SIMD_H_
+#define OPENAUTOGLM_KERNELS_SIMD_H_
+
+#include <stdint.h>
+
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#include <immintrin.h>
+#define OAG_ISA v4
+#define OAG_ISA_V4 1
+#define OAG_VECTOR_BYTES 64
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#include <immintrin.h>
+#define OAG_ISA v3
+#define OAG_ISA_V3 1
+#define OAG_VECTOR_BYTES 32
+#else
+#define OAG_ISA portable
+#define OAG_VECTOR_BYTES 16
+#endif
+
+#define OAG_INLINE inline __attribute__((always_inline))
+
+namespace openautoglm::kernels {
+
+// 16-bit floats as they lie in memory.
+struct BF16 {
+  uint16_t bits;
+};
+struct F16 {
+  uint16_t bits;
+};
+
+namespace OAG_ISA {
+
+// What an element type is computed in.
+template <class T>
+struct ComputeOf {
+  using type = float;
+};
+template <>
+struct ComputeOf<double> {
+  using type = double;
+};
+template <class T>
+using Compute = typename ComputeOf<T>::type;
+
+template <class C>
+struct VectorOf {
+  typedef C type __attribute__((vector_size(OAG_VECTOR_BYTES)));
+};
+template <class C>
+using Vector = typename VectorOf<C>::type;
+
+// Lanes of a vector that holds elements of type T in their compute type.
+template <class T>
+inline constexpr int kLanes = OAG_VECTOR_BYTES / static_cast<int>(sizeof(Compute<T>));
+
+using U16Lanes = uint16_t __attribute__((vector_size(OAG_VECTOR_BYTES / 2)));
+using U32Lanes = Vector<uint32_t>;
+
+template <class C>
+OAG_INLINE Vector<C> Splat(C value) {
+  return value - Vector<C>{};
+}
+
+// ---- bf16 and f16 <-> f32, rounding to nearest even, NaN stays NaN ----
+
+OAG_INLINE Vector<float> Widen(U16Lanes bits, BF16) {
+  return (Vector<float>)(__builtin_convertvector(bits, U32Lanes) << 16);
+}
+
+OAG_INLINE U16Lanes Narrow(Vector<float> value, BF16) {
+  const U32Lanes bits = (U32Lanes)value;
+  const U32Lanes rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
+  const U32Lanes quiet = (bits >> 16) | 0x40U;
+  return __builtin_convertvector((value == value) ? rounded : quiet, U16Lanes);
+}
+
+#if defined(OAG_ISA_V4)
+OAG_INLINE Vector<float> Widen(U16Lanes bits, F16) {
+  return (Vector<float>)_mm512_cvtph_ps((__m256i)bits);
+}
+OAG_INLINE U16Lanes Narrow(Vector<float> value, F16) {
+  return (U16Lanes)_mm512_cvtps_ph((__m512)value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+#elif defined(OAG_ISA_V3)
+OAG_INLINE Vector<float> Widen(U16Lanes bits, F16) {
+  return (Vector<float>)_mm256_cvtph_ps((__m128i)bits);
+}
+OAG_INLINE U16Lanes Narrow(Vector<float> value, F16) {
+  return (U16Lanes)_mm256_cvtps_ph((__m256)value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+#else
+// Without an instruction: the exponent is moved by a multiplication, which also makes subnormal numbers come out right.
+OAG_INLINE Vector<float> Widen(U16Lanes bits, F16) {
+  const U32Lanes wide = __builtin_convertvector(bits, U32Lanes);
+  const U32Lanes sign = (wide & 0x8000U) << 16;
+  const U32Lanes rest = (wide & 0x7fffU) << 13;
+  const Vector<float> finite = (Vector<float>)rest * 0x1p112F;
+  const U32Lanes special = rest | 0x7f800000U;
+  return (Vector<float>)(((rest >= 0x0f800000U) ? special : (U32Lanes)finite) | sign);
+}
+OAG_INLINE U16Lanes Narrow(Vector<float> value, F16) {
+  const U32Lanes bits = (U32Lanes)value;
+  const U32Lanes sign = (bits >> 16) & 0x8000U;
+  const U32Lanes size = bits & 0x7fffffffU;
+  const U32Lanes normal = (size - 0x38000000U + 0xfffU + ((size >> 13) & 1U)) >> 13;
+  // Adding 0.5 leaves a subnormal result in the low bits, rounded by the addition itself.
+  const U32Lanes small = (U32Lanes)((Vector<float>)size + 0.5F) - 0x3f000000U;
+  const U32Lanes infinite = U32Lanes{} + 0x7c00U;
+  const U32Lanes quiet = ((size >> 13) & 0x3ffU) | 0x7e00U;
+  U32Lanes half = (size < 0x38800000U) ? small : normal;
+  half = (size >= 0x477ff000U) ? infinite : half;
+  half = (size > 0x7f800000U) ? quiet : half;
+  return __builtin_convertvector(half | sign, U16Lanes);
+}
+#endif
+
+// ---- loading and storing ----
+
+template <class T>
+OAG_INLINE Vector<Compute<T>> Load(const T* from) {
+  U16Lanes bits;
+  __builtin_memcpy(&bits, from, sizeof bits);
+  return Widen(bits, T{});
+}
+template <>
+OAG_INLINE Vector<float> Load(const float* from) {
+  Vector<float> value;
+  __builtin_memcpy(&value, from, sizeof value);
+  return value;
+}
+template <>
+OAG_INLINE Vector<double> Load(const double* from) {
+  Vector<double> value;
+  __builtin_memcpy(&value, from, sizeof value);
+  return value;
+}
+
+template <class T>
+OAG_INLINE void Store(T* to, Vector<Compute<T>> value) {
+  const U16Lanes bits = Narrow(value, T{});
+  __builtin_memcpy(to, &bits, sizeof bits);
+}
+template <>
+OAG_INLINE void Store(float* to, Vector<float> value) {
+  __builtin_memcpy(to, &value, sizeof value);
+}
+template <>
+OAG_INLINE void Store(double* to, Vector<double> value) {
+  __builtin_memcpy(to, &value, sizeof value);
+}
+
+// The first `count` elements at any distance apart (in elements, negative and 0 too); other lanes are zero.
+template <class T>
+OAG_INLINE Vector<Compute<T>> Load(const T* from, int64_t stride, int count) {
+  T lanes[kLanes<T>] = {};
+  for (int i = 0; i < count; ++i) lanes[i] = from[i * stride];
+  return Load(lanes);
+}
+
+template <class T>
+OAG_INLINE void Store(T* to, int64_t stride, int count, Vector<Compute<T>> value) {
+  T lanes[kLanes<T>];
+  Store(lanes, value);
+  for (int i = 0; i < count; ++i) to[i * stride] = lanes[i];
+}
+
+template <class T>
+OAG_INLINE Compute<T> LoadOne(const T* from) {
+  return Load(from, 0, 1)[0];
+}
+
+template <class T>
+OAG_INLINE void StoreOne(T* to, Compute<T> value) {
+  Store(to, 0, 1, Splat<Compute<T>>(value));
+}
+
+// ---- arithmetic ----
+
+// Both bounds let NaN through.
+template <class C>
+OAG_INLINE Vector<C> AtLeast(Vector<C> value, C low) {
+  const Vector<C> bound = Splat<C>(low);
+  return (value < bound) ? bound : value;
+}
+template <class C>
+OAG_INLINE Vector<C> AtMost(Vector<C> value, C high) {
+  const Vector<C> bound = Splat<C>(high);
+  return (value > bound) ? bound : value;
+}
+
+template <class C>
+OAG_INLINE Vector<C> Abs(Vector<C> value) {
+  return (value < 0) ? -value : value;
+}
+
+template <class C>
+OAG_INLINE C SumOf(Vector<C> value) {
+  constexpr int kCount = OAG_VECTOR_BYTES / static_cast<int>(sizeof(C));
+  C lanes[kCount];
+  __builtin_memcpy(lanes, &value, sizeof value);
+  for (int half = kCount / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
+  }
+  return lanes[0];
+}
+
+template <class C>
+OAG_INLINE C MaxOf(Vector<C> value) {
+  C most = value[0];
+  for (int i = 1; i < OAG_VECTOR_BYTES / static_cast<int>(sizeof(C)); ++i) {
+    most = value[i] > most ? value[i] : most;
+  }
+  return most;
+}
+
+// Horner's scheme, the highest power first.
+template <class C, int kTerms>
+OAG_INLINE Vector<C> Polynomial(const C (&terms)[kTerms], Vector<C> x) {
+  Vector<C> sum = Splat<C>(terms[0]);
+  for (int i = 1; i < kTerms; ++i) sum = sum * x + terms[i];
+  return sum;
+}
+
+}  // namespace OAG_ISA
+}  // namespace openautoglm::kernels
+
+#endif  // OPENAUTOGLM_KERNELS_SIMD_H_

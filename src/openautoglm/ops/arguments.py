@@ -1,0 +1,353 @@
+"""What one input, attribute or output of an operator may be, and the description of an array.
+
+Owns `In`, `Attr`, `Out`, `ArraySpec`; each refuses what contradicts itself. Knows nothing of the
+operator they belong to, nor of any array library.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import KW_ONLY, dataclass
+from keyword import iskeyword
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from openautoglm.errors import OperatorDefinitionError
+from openautoglm.ops.dtypes import DTYPES, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+AttrValue: TypeAlias = bool | int | float | str
+AttrType: TypeAlias = type[bool] | type[int] | type[float] | type[str]
+Shape: TypeAlias = tuple[str | int, ...]
+"""Sizes by symbol or by number; a first `"..."` stands for any leading sizes."""
+Layout: TypeAlias = Literal["strided", "contiguous"]
+
+LEADING: Final = "..."
+INT64: Final = range(-(2**63), 2**63)
+RESERVED: Final = {"out": "kernels take their output under it", "self": "methods take it"}
+
+
+class Required(enum.Enum):
+    """The type of `REQUIRED`."""
+
+    REQUIRED = "required"
+
+    def __repr__(self) -> str:
+        return "REQUIRED"
+
+
+REQUIRED: Final = Required.REQUIRED
+"""The default of an attribute that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArraySpec:
+    """An array without its values.
+
+    Attributes:
+        shape: sizes, outermost first; torch's symbolic sizes are taken as they are.
+        dtype: a name of `DTYPES`.
+        device: `cpu` or `cuda`, with an index where it matters (`cuda:1`).
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """An input array.
+
+    Attributes:
+        name: an identifier.
+        dtypes: the dtypes it may have. Not given: those of the first input, and equal to the first
+            input's in every call; of the first input itself, the floats.
+        shape: sizes by symbol or number, None for any shape. A symbol has one size in a call; a
+            leading `"..."` has the same sizes everywhere in a call.
+        layout: `contiguous` where kernels need it; then others are copied before the call.
+        optional: may be absent (None).
+        many: a list of one or more arrays of one dtype, each of this shape.
+        like: an earlier input whose dtype it must have.
+
+    Raises:
+        OperatorDefinitionError: it contradicts itself.
+    """
+
+    name: str
+    _: KW_ONLY
+    dtypes: tuple[str, ...] = ()
+    shape: Shape | None = None
+    layout: Layout = "strided"
+    optional: bool = False
+    many: bool = False
+    like: str | None = None
+
+    def __post_init__(self) -> None:
+        where = f"input `{self.name}`"
+        check_name(self.name, where)
+        object.__setattr__(self, "dtypes", tuple(self.dtypes))
+        object.__setattr__(self, "shape", read_shape(self.shape, where))
+        _check_dtypes(self.dtypes, where)
+        if self.layout not in ("strided", "contiguous"):
+            raise OperatorDefinitionError(
+                f"{where}: the layout is `strided` or `contiguous`",
+                got=self.layout,
+                fix="leave it out where any strides do",
+            )
+        if self.optional and self.many:
+            raise OperatorDefinitionError(
+                f"{where}: a list of arrays cannot be optional",
+                got="optional=True, many=True",
+                fix="drop one of the two",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Attr:
+    """A plain value that is no array.
+
+    Attributes:
+        name: an identifier.
+        type: float, int, bool or str.
+        default: taken where a call gives none; `REQUIRED` where every call must.
+        low: the smallest value allowed, of a number.
+        high: the largest value allowed, of a number.
+        choices: the values allowed, where they are few.
+
+    Raises:
+        OperatorDefinitionError: it contradicts itself.
+
+    Example:
+        >>> Attr("eps", float, 1e-6, low=0).expected
+        'a float of at least 0'
+    """
+
+    name: str
+    type: AttrType
+    default: AttrValue | Required = REQUIRED
+    _: KW_ONLY
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[AttrValue, ...] | None = None
+
+    def __post_init__(self) -> None:
+        where = f"attribute `{self.name}`"
+        check_name(self.name, where)
+        if self.type not in _READERS:
+            raise OperatorDefinitionError(
+                f"{where}: the type is float, int, bool or str",
+                got=getattr(self.type, "__name__", self.type),
+                fix="pass what is not a plain value as an input",
+            )
+        _check_limits(self, where)
+        if self.default is not REQUIRED:
+            default = self.read(self.default)
+            if default is None:
+                raise OperatorDefinitionError(
+                    f"{where}: the default must be {self.expected}",
+                    got=repr(self.default),
+                    fix="change the default or what is allowed",
+                )
+            object.__setattr__(self, "default", default)
+
+    def read(self, value: object) -> AttrValue | None:
+        """Return the value as the attribute's type, or None where it is not allowed."""
+        read = _READERS[self.type](value)
+        return read if read is not None and self._allows(read) else None
+
+    @property
+    def expected(self) -> str:
+        """What a value must be, in words."""
+        if self.choices is not None:
+            return "one of " + listed(map(_quoted, self.choices), last="or")
+        article = "an" if self.type is int else "a"
+        return f"{article} {self.type.__name__}{_limits_text(self.low, self.high)}"
+
+    def _allows(self, value: AttrValue) -> bool:
+        if self.choices is not None and value not in self.choices:
+            return False
+        if isinstance(value, str):
+            return True
+        if self.low is not None and not value >= self.low:
+            return False
+        return self.high is None or value <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """An output array; the caller allocates it, always contiguous.
+
+    With none of `like`, `shape` and `broadcast` it has the shape all inputs broadcast to.
+
+    Attributes:
+        name: an identifier.
+        like: an input whose shape it has, and whose dtype where `dtype` is not given.
+        shape: sizes by symbol or number.
+        dtype: a dtype, or an input whose dtype it has; not given: that of the first input.
+        broadcast: inputs whose shapes broadcast to its own, by NumPy's rule.
+
+    Raises:
+        OperatorDefinitionError: it contradicts itself.
+    """
+
+    name: str
+    _: KW_ONLY
+    like: str | None = None
+    shape: Shape | None = None
+    dtype: str | None = None
+    broadcast: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        where = f"output `{self.name}`"
+        check_name(self.name, where, reserved={})
+        object.__setattr__(self, "shape", read_shape(self.shape, where))
+        if self.broadcast is not None:
+            object.__setattr__(self, "broadcast", tuple(self.broadcast))
+        rules = {"like": self.like, "shape": self.shape, "broadcast": self.broadcast}
+        given = [rule for rule, value in rules.items() if value is not None]
+        if len(given) > 1:
+            raise OperatorDefinitionError(
+                f"{where}: one rule says its shape", got=listed(given), fix=f"keep `{given[0]}`"
+            )
+
+
+def check_name(name: str, where: str, *, reserved: Mapping[str, str] = RESERVED) -> None:
+    """Refuse a name that is no identifier, is a keyword, a dtype or reserved."""
+    reason = reserved.get(name)
+    if not name.isidentifier() or not name.isascii():
+        reason = "it is no identifier"
+    elif iskeyword(name):
+        reason = "it is a Python keyword"
+    elif name in DTYPES:
+        reason = "it is a dtype"
+    elif name.startswith("__"):
+        reason = "two leading underscores are Python's own"
+    if reason is not None:
+        raise OperatorDefinitionError(
+            f"{where}: the name cannot be used: {reason}",
+            got=repr(name),
+            fix="take letters, digits and underscores, starting with a letter",
+        )
+
+
+def read_shape(shape: Sequence[str | int] | None, where: str) -> Shape | None:
+    """Return a pattern of sizes as a tuple, or refuse it."""
+    if shape is None:
+        return None
+    pattern = tuple(shape)
+    for position, size in enumerate(pattern):
+        if not _is_size(size, position):
+            raise OperatorDefinitionError(
+                f"{where}: a size is a symbol, a number, or `...` in the first place",
+                got=f"{size!r} in place {position + 1} of {shape_text(pattern)}",
+                fix='write it like ("...", "n", 4)',
+            )
+    return pattern
+
+
+def shape_text(shape: Sequence[object]) -> str:
+    """Return sizes as they are written in a schema.
+
+    Example:
+        >>> shape_text(("...", "n", 4))
+        '[..., n, 4]'
+    """
+    return f"[{', '.join(map(str, shape))}]"
+
+
+def _is_size(size: object, position: int) -> bool:
+    if size == LEADING:
+        return position == 0
+    if isinstance(size, str):
+        return size.isidentifier() and size.isascii()
+    return isinstance(size, int) and not isinstance(size, bool) and 0 <= size < INT64.stop
+
+
+def _check_dtypes(dtypes: tuple[str, ...], where: str) -> None:
+    unknown = [name for name in dtypes if name not in DTYPES]
+    if unknown or len(set(dtypes)) < len(dtypes):
+        raise OperatorDefinitionError(
+            f"{where}: dtypes are distinct names of {listed(DTYPES)}",
+            got=listed(dtypes),
+            fix=f"drop {listed(unknown)}" if unknown else "name each once",
+        )
+
+
+def _check_limits(attr: Attr, where: str) -> None:
+    problem = _limits_problem(attr)
+    if problem is None and attr.choices is not None:
+        object.__setattr__(attr, "choices", tuple(attr.choices))
+        problem = _choices_problem(attr)
+    if problem is not None:
+        raise OperatorDefinitionError(
+            f"{where}: {problem}",
+            got=f"low={attr.low}, high={attr.high}, choices={attr.choices}",
+            fix="say what is allowed by a range or by choices, in the attribute's own type",
+        )
+
+
+def _limits_problem(attr: Attr) -> str | None:
+    limits = [limit for limit in (attr.low, attr.high) if limit is not None]
+    if limits and attr.type not in (int, float):
+        return f"a {attr.type.__name__} has no range"
+    if any(limit != limit for limit in limits):  # noqa: PLR0124 - what is not itself is NaN
+        return "a limit is a number"
+    if attr.low is not None and attr.high is not None and attr.low > attr.high:
+        return "the range is empty"
+    return "a range and choices exclude each other" if limits and attr.choices is not None else None
+
+
+def _choices_problem(attr: Attr) -> str | None:
+    choices = attr.choices or ()
+    if not choices or len(set(choices)) < len(choices):
+        return "choices are distinct, and at least one"
+    if any(attr.read(choice) is None for choice in choices):
+        return f"every choice is of type {attr.type.__name__}"
+    return None
+
+
+def _limits_text(low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f" between {low} and {high}"
+    if low is not None:
+        return f" of at least {low}"
+    return "" if high is None else f" of at most {high}"
+
+
+def _quoted(value: AttrValue) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _read_float(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
+
+
+def _read_int(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        return None
+    number = int(value)
+    return number if number in INT64 else None
+
+
+def _read_bool(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _read_str(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+_READERS: Final[Mapping[AttrType, Callable[[object], AttrValue | None]]] = {
+    float: _read_float,
+    int: _read_int,
+    bool: _read_bool,
+    str: _read_str,
+}

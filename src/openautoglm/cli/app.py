@@ -10,11 +10,12 @@ from openautoglm import __version__
 from openautoglm.cli.doctor import doctor
 from openautoglm.cli.exits import EXIT_HELP
 from openautoglm.cli.models import models
+from openautoglm.cli.op import op
 from openautoglm.cli.pipeline import pipeline
 from openautoglm.cli.prompt import prompt
 from openautoglm.cli.run import run
 
-COMMANDS = ("run", "prompt", "pipeline", "models", "doctor")
+COMMANDS = ("run", "prompt", "pipeline", "models", "op", "doctor")
 NO_HELP = {"help": False}
 """Without a default typer imports pydantic to coerce its own `--help`: a quarter of a second."""
 
@@ -54,4 +55,5 @@ app.command()(run)
 app.add_typer(prompt, name="prompt")
 app.add_typer(pipeline, name="pipeline")
 app.add_typer(models, name="models")
+app.add_typer(op, name="op")
 app.command()(doctor)

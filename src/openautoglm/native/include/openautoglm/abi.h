@@ -63,6 +63,19 @@
   OAG_C_END_                             \
   struct OAG_JOIN2(symbol, semicolon)
 
+// Sets the error of this call and returns what the kernel must return. The texts are copied.
+// Without a backtrace: tvm-ffi's would keep a view of the library mapped for ever.
+static inline int oag_set_error(const char* kind, const char* text) {
+  const TVMFFIByteArray the_kind = {kind, __builtin_strlen(kind)};
+  const TVMFFIByteArray the_text = {text, __builtin_strlen(text)};
+  const TVMFFIByteArray nothing = {"", 0};
+  TVMFFIObjectHandle error;
+  if (TVMFFIErrorCreate(&the_kind, &the_text, &nothing, &error) != 0) return -1;
+  TVMFFIErrorSetRaised(error);
+  TVMFFIObjectDecRef(error);
+  return -1;
+}
+
 // Every source file says which ABI it was compiled for.
 OAG_C_BEGIN_
 extern OAG_EXPORT __attribute__((weak)) const char OAG_ROW_SYMBOL(abi, OAG_UNIT)[];

@@ -55,6 +55,23 @@ static inline int64_t oag_numel(const DLTensor* tensor) {
   return count;
 }
 
+// Returns the distance between neighbours along a dimension, in elements; tells compact tensors
+// too.
+static inline int64_t oag_stride(const DLTensor* tensor, int32_t dim) {
+  if (tensor->strides != NULL) return tensor->strides[dim];
+  int64_t stride = 1;
+  for (int32_t i = dim + 1; i < tensor->ndim; ++i) stride *= tensor->shape[i];
+  return stride;
+}
+
+static inline int oag_same_shape(const DLTensor* a, const DLTensor* b) {
+  if (a->ndim != b->ndim) return 0;
+  for (int32_t i = 0; i < a->ndim; ++i) {
+    if (a->shape[i] != b->shape[i]) return 0;
+  }
+  return 1;
+}
+
 static inline int oag_is_contiguous(const DLTensor* tensor) {
   int64_t expected = 1;
   if (tensor->strides == NULL || oag_numel(tensor) == 0) return 1;
@@ -81,8 +98,7 @@ static inline int oag_number(const TVMFFIAny* args, int32_t count, int32_t posit
 
 // Sets the error of this call and returns what the kernel must return. The text is copied.
 static inline int oag_refuse(const char* problem) {
-  TVMFFIErrorSetRaisedFromCStr("OperatorArgumentError", problem);
-  return -1;
+  return oag_set_error("OperatorArgumentError", problem);
 }
 
 #endif  // OPENAUTOGLM_C_H_

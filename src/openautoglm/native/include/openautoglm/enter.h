@@ -39,10 +39,12 @@ int CheckTensors(const DtypeSet& dtypes, const Arguments& arguments) {
   return first == nullptr ? 0 : first->device.device_id;
 }
 
-inline int SetError(const char* kind, const char* op, const char* text) {
-  const char* parts[] = {op, ": ", text};
-  TVMFFIErrorSetRaisedFromCStrParts(kind, parts, 3);
-  return -1;
+inline int SetError(const char* kind, const char* op, const char* text) noexcept {
+  try {
+    return oag_set_error(kind, (std::string(op) + ": " + text).c_str());
+  } catch (...) {
+    return oag_set_error(kind, text);  // no memory to put them together
+  }
 }
 
 template <typename Device, typename Body>

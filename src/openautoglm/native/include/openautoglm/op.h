@@ -35,9 +35,9 @@
 #define REGISTER_OPERATOR(...) \
   OAG_PICK_3_(__VA_ARGS__, OAG_OPERATOR_3_, OAG_OPERATOR_2_, )(__VA_ARGS__)
 
-// A type with a static `forward`, and a static `backward` where it has one: that becomes a kernel of
-// the operator `<name>_backward`. The dtypes are those of the first input; none means all that the
-// operator takes. A type with a comma in it needs a `using` first.
+// A type with a static `forward`, and a static `backward` where it has one: that becomes a kernel
+// of the operator `<name>_backward`. The dtypes are those of the first input; none means all that
+// the operator takes. A type with a comma in it needs a `using` first.
 //   REGISTER_KERNEL(name, Kernel<CPU>, CPU, F32, F64)
 // Constants of the type go into the manifest:
 //   static constexpr int kPriority = 10;       // default 0; of those that take a call the highest
@@ -78,7 +78,7 @@
 
 // Exports the operator's row, where the class has a schema, and its two functions.
 #define OAG_CLASS_(name, id, ...)                                           \
-  OAG_ROW_(OAG_ROW_SYMBOL(class, id),                                      \
+  OAG_ROW_(OAG_ROW_SYMBOL(class, id),                                       \
            ::openautoglm::MakeOperatorRow<::openautoglm::OperatorRowSize(   \
                #name, ::openautoglm::traits::Schema<__VA_ARGS__>::kValue)>( \
                #name, ::openautoglm::traits::Schema<__VA_ARGS__>::kValue)); \

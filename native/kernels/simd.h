@@ -13,16 +13,16 @@
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
 #include <immintrin.h>
-#define OAG_ISA v4
-#define OAG_ISA_V4 1
+#define OAG_SIMD v4
+#define OAG_SIMD_V4 1
 #define OAG_VECTOR_BYTES 64
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #include <immintrin.h>
-#define OAG_ISA v3
-#define OAG_ISA_V3 1
+#define OAG_SIMD v3
+#define OAG_SIMD_V3 1
 #define OAG_VECTOR_BYTES 32
 #else
-#define OAG_ISA portable
+#define OAG_SIMD portable
 #define OAG_VECTOR_BYTES 16
 #endif
 
@@ -31,14 +31,14 @@
 namespace openautoglm::kernels {
 
 // 16-bit floats as they lie in memory.
-struct BF16 {
+struct BFloat16 {
   uint16_t bits;
 };
-struct F16 {
+struct Float16 {
   uint16_t bits;
 };
 
-namespace OAG_ISA {
+namespace OAG_SIMD {
 
 // What an element type is computed in.
 template <class T>
@@ -51,6 +51,15 @@ struct ComputeOf<double> {
 };
 template <class T>
 using Compute = typename ComputeOf<T>::type;
+
+template <class T>
+struct WithoutConst {
+  using type = T;
+};
+template <class T>
+struct WithoutConst<const T> {
+  using type = T;
+};
 
 template <class C>
 struct VectorOf {
@@ -73,34 +82,34 @@ OAG_INLINE Vector<C> Splat(C value) {
 
 // ---- bf16 and f16 <-> f32, rounding to nearest even, NaN stays NaN ----
 
-OAG_INLINE Vector<float> Widen(U16Lanes bits, BF16) {
+OAG_INLINE Vector<float> Widen(U16Lanes bits, BFloat16) {
   return (Vector<float>)(__builtin_convertvector(bits, U32Lanes) << 16);
 }
 
-OAG_INLINE U16Lanes Narrow(Vector<float> value, BF16) {
+OAG_INLINE U16Lanes Narrow(Vector<float> value, BFloat16) {
   const U32Lanes bits = (U32Lanes)value;
   const U32Lanes rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
   const U32Lanes quiet = (bits >> 16) | 0x40U;
   return __builtin_convertvector((value == value) ? rounded : quiet, U16Lanes);
 }
 
-#if defined(OAG_ISA_V4)
-OAG_INLINE Vector<float> Widen(U16Lanes bits, F16) {
-  return (Vector<float>)_mm512_cvtph_ps((__m256i)bits);
+#if defined(OAG_SIMD_V4)
+OAG_INLINE Vector<float> Widen(U16Lanes bits, Float16) {
+  return (Vector<float>)_mm512_maskz_cvtph_ps(0xffff, (__m256i)bits);
 }
-OAG_INLINE U16Lanes Narrow(Vector<float> value, F16) {
-  return (U16Lanes)_mm512_cvtps_ph((__m512)value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+OAG_INLINE U16Lanes Narrow(Vector<float> value, Float16) {
+  return (U16Lanes)_mm512_maskz_cvtps_ph(0xffff, (__m512)value, _MM_FROUND_TO_NEAREST_INT);
 }
-#elif defined(OAG_ISA_V3)
-OAG_INLINE Vector<float> Widen(U16Lanes bits, F16) {
+#elif defined(OAG_SIMD_V3)
+OAG_INLINE Vector<float> Widen(U16Lanes bits, Float16) {
   return (Vector<float>)_mm256_cvtph_ps((__m128i)bits);
 }
-OAG_INLINE U16Lanes Narrow(Vector<float> value, F16) {
-  return (U16Lanes)_mm256_cvtps_ph((__m256)value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+OAG_INLINE U16Lanes Narrow(Vector<float> value, Float16) {
+  return (U16Lanes)_mm256_cvtps_ph((__m256)value, _MM_FROUND_TO_NEAREST_INT);
 }
 #else
 // Without an instruction: the exponent is moved by a multiplication, which also makes subnormal numbers come out right.
-OAG_INLINE Vector<float> Widen(U16Lanes bits, F16) {
+OAG_INLINE Vector<float> Widen(U16Lanes bits, Float16) {
   const U32Lanes wide = __builtin_convertvector(bits, U32Lanes);
   const U32Lanes sign = (wide & 0x8000U) << 16;
   const U32Lanes rest = (wide & 0x7fffU) << 13;
@@ -108,7 +117,7 @@ OAG_INLINE Vector<float> Widen(U16Lanes bits, F16) {
   const U32Lanes special = rest | 0x7f800000U;
   return (Vector<float>)(((rest >= 0x0f800000U) ? special : (U32Lanes)finite) | sign);
 }
-OAG_INLINE U16Lanes Narrow(Vector<float> value, F16) {
+OAG_INLINE U16Lanes Narrow(Vector<float> value, Float16) {
   const U32Lanes bits = (U32Lanes)value;
   const U32Lanes sign = (bits >> 16) & 0x8000U;
   const U32Lanes size = bits & 0x7fffffffU;
@@ -184,6 +193,31 @@ OAG_INLINE void StoreOne(T* to, Compute<T> value) {
   Store(to, 0, 1, Splat<Compute<T>>(value));
 }
 
+// A line of elements `step` apart; with kUnit they lie side by side and whole vectors are read at once.
+template <class Element, bool kUnit>
+struct Line {
+  using T = typename WithoutConst<Element>::type;
+  Element* data;
+  int64_t step;
+
+  OAG_INLINE Vector<Compute<T>> Get(int64_t at) const {
+    return kUnit ? Load<T>(data + at) : Load<T>(data + at * step, step, kLanes<T>);
+  }
+  OAG_INLINE Vector<Compute<T>> Get(int64_t at, int count) const {
+    return Load<T>(data + at * step, step, count);
+  }
+  OAG_INLINE void Set(int64_t at, Vector<Compute<T>> value) const {
+    if (kUnit) {
+      Store<T>(data + at, value);
+    } else {
+      Store<T>(data + at * step, step, kLanes<T>, value);
+    }
+  }
+  OAG_INLINE void Set(int64_t at, int count, Vector<Compute<T>> value) const {
+    Store<T>(data + at * step, step, count, value);
+  }
+};
+
 // ---- arithmetic ----
 
 // Both bounds let NaN through.
@@ -223,6 +257,38 @@ OAG_INLINE C MaxOf(Vector<C> value) {
   return most;
 }
 
+// What rounding takes from a * b when the product is stored as `product`, exactly.
+#if defined(OAG_SIMD_V4)
+OAG_INLINE Vector<float> LostIn(Vector<float> product, Vector<float> a, Vector<float> b) {
+  return (Vector<float>)_mm512_fmsub_ps((__m512)a, (__m512)b, (__m512)product);
+}
+OAG_INLINE Vector<double> LostIn(Vector<double> product, Vector<double> a, Vector<double> b) {
+  return (Vector<double>)_mm512_fmsub_pd((__m512d)a, (__m512d)b, (__m512d)product);
+}
+#elif defined(OAG_SIMD_V3)
+OAG_INLINE Vector<float> LostIn(Vector<float> product, Vector<float> a, Vector<float> b) {
+  return (Vector<float>)_mm256_fmsub_ps((__m256)a, (__m256)b, (__m256)product);
+}
+OAG_INLINE Vector<double> LostIn(Vector<double> product, Vector<double> a, Vector<double> b) {
+  return (Vector<double>)_mm256_fmsub_pd((__m256d)a, (__m256d)b, (__m256d)product);
+}
+#else
+OAG_INLINE Vector<float> UpperHalf(Vector<float> a) {
+  return (Vector<float>)((Vector<uint32_t>)a & 0xfffff000U);
+}
+OAG_INLINE Vector<double> UpperHalf(Vector<double> a) {
+  return (Vector<double>)((Vector<uint64_t>)a & 0xfffffffff8000000U);
+}
+template <class V>
+OAG_INLINE V LostIn(V product, V a, V b) {
+  const V a_high = UpperHalf(a);
+  const V b_high = UpperHalf(b);
+  const V a_low = a - a_high;
+  const V b_low = b - b_high;
+  return ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low;
+}
+#endif
+
 // Horner's scheme, the highest power first.
 template <class C, int kTerms>
 OAG_INLINE Vector<C> Polynomial(const C (&terms)[kTerms], Vector<C> x) {
@@ -231,7 +297,7 @@ OAG_INLINE Vector<C> Polynomial(const C (&terms)[kTerms], Vector<C> x) {
   return sum;
 }
 
-}  // namespace OAG_ISA
+}  // namespace OAG_SIMD
 }  // namespace openautoglm::kernels
 
 #endif  // OPENAUTOGLM_KERNELS_SIMD_H_

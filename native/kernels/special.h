@@ -7,7 +7,7 @@
 
 #include "simd.h"
 
-namespace openautoglm::kernels::OAG_ISA {
+namespace openautoglm::kernels::OAG_SIMD {
 
 template <class C>
 struct ExpConstants;
@@ -34,7 +34,7 @@ struct ExpConstants<double> {
   // exp on |r| <= ln(2)/2, within 4e-18.
   static constexpr double kTerms[] = {
       2.51101536469289314e-8,  2.7632790542117181e-7,  2.75572406046638958e-6, 2.48014850741051167e-5,
-      1.98412698903406653e-4,  1.38888889526965157e-3, 8.33333333331949032e-3, 4.16666666666866612e-2,
+      1.98412698903406653e-4,  1.38888889526965157e-3, 8.33333333331949032e-3, 4.16666666664866612e-2,
       1.66666666666666809e-1,  5.00000000000001857e-1, 1.0,                    1.0};
   static constexpr double kLow = -708.3;
   static constexpr double kHigh = 709.5;
@@ -81,7 +81,7 @@ struct TailConstants<double> {  // 0 <= a <= 39, within 6e-17
                                   7.74906254474494387e-1, 4.99999999999999977e-1};
   static constexpr double kQ[] = {3.47466632496021809e-6, 9.34111126994643449e-5,
                                   1.23309466880353358e-3, 1.03461013477204947e-2,
-                                  6.04463203202809537e-2, 2.54998313933430738e-1,
+                                  6.04463202802209537e-2, 2.54998313933430738e-1,
                                   7.82130978084379908e-1, 1.71452663444782722,
                                   2.56137652162462647,    2.34769706975184437,
                                   1.0};
@@ -102,12 +102,17 @@ OAG_INLINE Normal<C> NormalAt(Vector<C> u) {
   const Vector<C> a = AtMost<C>(Abs<C>(u), K::kFar);
   const Vector<C> half = C(0.5) * a;
   const Vector<C> square = half * a;
-  const Vector<C> lost = half * a - square;  // what rounding took from a*a/2, exact where this is one instruction
-  const Vector<C> bell = Exp<C>(-square) * (C(1) - lost);
+  const Vector<C> bell = Exp<C>(-square) * (C(1) - LostIn(square, half, a));
   const Vector<C> tail = bell * (Polynomial<C>(K::kP, a) / Polynomial<C>(K::kQ, a));
   return {(u < 0) ? tail : C(1) - tail, bell};
 }
 
-}  // namespace openautoglm::kernels::OAG_ISA
+// The logistic function.
+template <class C>
+OAG_INLINE Vector<C> Sigmoid(Vector<C> z) {
+  return C(1) / (C(1) + Exp<C>(-z));
+}
+
+}  // namespace openautoglm::kernels::OAG_SIMD
 
 #endif  // OPENAUTOGLM_KERNELS_SPECIAL_H_

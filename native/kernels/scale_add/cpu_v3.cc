@@ -1,0 +1,7 @@
+#include "scale_add.h"
+
+namespace openautoglm::kernels {
+
+const ByDtype<BinaryLine> kScaleAddV3 = OAG_SIMD::BinaryTable<OAG_SIMD::ScaleAdd>();
+
+}  // namespace openautoglm::kernels

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 MANIFEST_PREFIX: Final = "__oag_manifest_"
 GNU_UNIQUE: Final = frozenset({"STB_LOOS", "STB_GNU_UNIQUE"})
 COMPILERS_OWN: Final = ("frame_dummy", "init_have_lse_atomics", "__cpu_indicator_init", "_init")
-CUDA_OWN: Final = "__sti____cudaRegisterAll"
-"""What nvcc adds to each source file: it tells the CUDA runtime where the GPU code lies."""
+CUDA_OWN: Final = ("__sti____cudaRegisterAll", "libcudart_static_")
+"""What nvcc adds: each file tells the CUDA runtime where its GPU code lies."""
 
 MACHINES: Final = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64", "EM_RISCV": "riscv64"}
 NODELETE: Final = 0x8
@@ -169,7 +169,7 @@ def _constructors(elf: ELFFile, dynamic: DynamicSegment, symbols: list[Symbol]) 
 
 
 def _is_compilers_own(name: str) -> bool:
-    return name in COMPILERS_OWN or CUDA_OWN in name
+    return name in COMPILERS_OWN or any(part in name for part in CUDA_OWN)
 
 
 def _has_symbol_table(elf: ELFFile) -> bool:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import enum
 from dataclasses import KW_ONLY, dataclass
 from keyword import iskeyword
+from math import isfinite
 from numbers import Integral, Real
+from sys import float_info
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from openautoglm.errors import OperatorDefinitionError
@@ -145,9 +147,10 @@ class Attr:
         _check_limits(self, where)
         if self.default is not REQUIRED:
             default = self.read(self.default)
-            if default is None:
+            if default is None or not _can_be_written(default):
+                also = ", finite and not subnormal" if self.type is float else ""
                 raise OperatorDefinitionError(
-                    f"{where}: the default must be {self.expected}",
+                    f"{where}: the default must be {self.expected}{also}",
                     got=repr(self.default),
                     fix="change the default or what is allowed",
                 )
@@ -293,8 +296,8 @@ def _limits_problem(attr: Attr) -> str | None:
     limits = [limit for limit in (attr.low, attr.high) if limit is not None]
     if limits and attr.type not in (int, float):
         return f"a {attr.type.__name__} has no range"
-    if any(limit != limit for limit in limits):  # noqa: PLR0124 - what is not itself is NaN
-        return "a limit is a number"
+    if not all(isfinite(limit) for limit in limits):
+        return "a limit is a finite number"
     if attr.low is not None and attr.high is not None and attr.low > attr.high:
         return "the range is empty"
     return "a range and choices exclude each other" if limits and attr.choices is not None else None
@@ -315,6 +318,13 @@ def _limits_text(low: float | None, high: float | None) -> str:
     if low is not None:
         return f" of at least {low}"
     return "" if high is None else f" of at most {high}"
+
+
+def _can_be_written(value: AttrValue) -> bool:
+    """Return whether torch's reader of schemas takes the value as a default."""
+    if not isinstance(value, float) or value == 0:
+        return True
+    return isfinite(value) and abs(value) >= float_info.min
 
 
 def _quoted(value: AttrValue) -> str:

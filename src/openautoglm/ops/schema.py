@@ -9,7 +9,6 @@ A torch schema without the extras is a declaration too. Owns the writing; `schem
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from openautoglm.ops.arguments import REQUIRED, shape_text
@@ -47,8 +46,17 @@ def declaration(
 
 
 def value_text(value: AttrValue) -> str:
-    """Return a value as a schema writes it."""
-    return json.dumps(value) if isinstance(value, str) else repr(value)
+    """Return a value as a schema writes it.
+
+    Control characters are octal escapes: torch's reader and Python's both know those.
+    """
+    return f'"{"".join(map(_escaped, value))}"' if isinstance(value, str) else repr(value)
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    return character if character >= " " else f"\\{ord(character):03o}"
 
 
 def _kind(part: In, dtypes: str = "") -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from openautoglm.ops.arguments import AttrType, AttrValue, Shape
 
 TOKEN: Final = re.compile(
-    r"\s*(?:(?P<number>[+-]?(?:inf\b|nan\b|\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?))"
+    r"\s*(?:(?P<number>[+-]?(?:\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?))"
     r"|(?P<name>[A-Za-z_]\w*)"
     r"|(?P<string>\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')"
     r"|(?P<mark>\.\.\.|->|[()\[\]<>{},=?|*!]))"

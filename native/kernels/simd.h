@@ -82,15 +82,30 @@ OAG_INLINE Vector<C> Splat(C value) {
 
 // ---- bf16 and f16 <-> f32, rounding to nearest even, NaN stays NaN ----
 
+#if defined(OAG_SIMD_V4)
+OAG_INLINE U32Lanes ToU32(U16Lanes bits) {
+  return (U32Lanes)_mm512_maskz_cvtepu16_epi32(0xffff, (__m256i)bits);
+}
+OAG_INLINE U16Lanes ToU16(U32Lanes bits) {
+  return (U16Lanes)_mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)bits);
+}
+#elif defined(OAG_SIMD_V3)
+OAG_INLINE U32Lanes ToU32(U16Lanes bits) { return (U32Lanes)_mm256_cvtepu16_epi32((__m128i)bits); }
+OAG_INLINE U16Lanes ToU16(U32Lanes bits) { return __builtin_convertvector(bits, U16Lanes); }
+#else
+OAG_INLINE U32Lanes ToU32(U16Lanes bits) { return __builtin_convertvector(bits, U32Lanes); }
+OAG_INLINE U16Lanes ToU16(U32Lanes bits) { return __builtin_convertvector(bits, U16Lanes); }
+#endif
+
 OAG_INLINE Vector<float> Widen(U16Lanes bits, BFloat16) {
-  return (Vector<float>)(__builtin_convertvector(bits, U32Lanes) << 16);
+  return (Vector<float>)(ToU32(bits) << 16);
 }
 
 OAG_INLINE U16Lanes Narrow(Vector<float> value, BFloat16) {
   const U32Lanes bits = (U32Lanes)value;
   const U32Lanes rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
   const U32Lanes quiet = (bits >> 16) | 0x40U;
-  return __builtin_convertvector((value == value) ? rounded : quiet, U16Lanes);
+  return ToU16((value == value) ? rounded : quiet);
 }
 
 #if defined(OAG_SIMD_V4)
@@ -110,7 +125,7 @@ OAG_INLINE U16Lanes Narrow(Vector<float> value, Float16) {
 #else
 // Without an instruction: the exponent is moved by a multiplication, which also makes subnormal numbers come out right.
 OAG_INLINE Vector<float> Widen(U16Lanes bits, Float16) {
-  const U32Lanes wide = __builtin_convertvector(bits, U32Lanes);
+  const U32Lanes wide = ToU32(bits);
   const U32Lanes sign = (wide & 0x8000U) << 16;
   const U32Lanes rest = (wide & 0x7fffU) << 13;
   const Vector<float> finite = (Vector<float>)rest * 0x1p112F;
@@ -129,7 +144,7 @@ OAG_INLINE U16Lanes Narrow(Vector<float> value, Float16) {
   U32Lanes half = (size < 0x38800000U) ? small : normal;
   half = (size >= 0x477ff000U) ? infinite : half;
   half = (size > 0x7f800000U) ? quiet : half;
-  return __builtin_convertvector(half | sign, U16Lanes);
+  return ToU16(half | sign);
 }
 #endif
 

@@ -1,0 +1,33 @@
+"""The contracts of the built-in operators, in one tuple.
+
+Knows neither registry nor kernels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from openautoglm.ops.library.add import ADD
+from openautoglm.ops.library.bias_gelu import BIAS_GELU, BIAS_GELU_BACKWARD
+from openautoglm.ops.library.mul import MUL
+from openautoglm.ops.library.rms_norm import RMS_NORM, RMS_NORM_BACKWARD
+from openautoglm.ops.library.scale_add import SCALE_ADD
+from openautoglm.ops.library.softmax_cross_entropy import (
+    SOFTMAX_CROSS_ENTROPY,
+    SOFTMAX_CROSS_ENTROPY_BACKWARD,
+)
+
+if TYPE_CHECKING:
+    from openautoglm.ops.opdef import OpDef
+
+DEFINITIONS: Final[tuple[OpDef, ...]] = (
+    ADD,
+    MUL,
+    SCALE_ADD,
+    BIAS_GELU,
+    BIAS_GELU_BACKWARD,
+    RMS_NORM,
+    RMS_NORM_BACKWARD,
+    SOFTMAX_CROSS_ENTROPY,
+    SOFTMAX_CROSS_ENTROPY_BACKWARD,
+)

@@ -7,6 +7,8 @@ namespace openautoglm {
 
 namespace {
 
+void* opened = nullptr;
+
 template <typename F>
 void Find(void* library, const char* name, F* function) {
   *function = reinterpret_cast<F>(dlsym(library, name));
@@ -48,6 +50,7 @@ const Shim& OpenShim(const std::string& path) {
     void* library = dlopen(path.c_str(), RTLD_LAZY | RTLD_NOLOAD);
     if (library == nullptr) TVM_FFI_THROW(RuntimeError) << "torch is not loaded from " << path;
     Shim found = FindAll(library);
+    opened = library;
     // in libtorch_cuda, which libtorch_cpu does not name: looked up among everything that is loaded
     found.current_stream =
         reinterpret_cast<Status (*)(int32_t, void**)>(dlsym(RTLD_DEFAULT, "aoti_torch_get_current_cuda_stream"));
@@ -63,6 +66,11 @@ const Shim& OpenShim(const std::string& path) {
     return found;
   }();
   return shim;
+}
+
+int32_t TorchDtypeNumber(const std::string& name) {
+  auto* number = reinterpret_cast<int32_t (*)()>(dlsym(opened, ("aoti_torch_dtype_" + name).c_str()));
+  return number == nullptr ? -1 : number();
 }
 
 }  // namespace openautoglm

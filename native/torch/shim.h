@@ -47,6 +47,9 @@ struct Shim {
 // Finds every function in the libtorch at `path`, which must be loaded; throws RuntimeError naming a missing one.
 const Shim& OpenShim(const std::string& path);
 
+// Returns torch's number of a dtype, such as "bfloat16", or -1 where this torch has none.
+int32_t TorchDtypeNumber(const std::string& name);
+
 }  // namespace openautoglm
 
 #endif  // OPENAUTOGLM_TORCH_SHIM_H_

@@ -253,8 +253,9 @@ bool Allocate(const OutputRule& rule, const Call& call, Frame* frame, DLTensor* 
   const int32_t dtype = rule.dtype_input < 0 ? TorchDtype(rule.dtype) : frame->torch_dtypes[rule.dtype_input];
   if (dtype < 0) return false;
   Check(shim->empty_strided(extent.rank, extent.sizes, strides, dtype, frame->device_type, frame->device_index, out));
-  int32_t ignored = 0;
-  View(*out, view, &ignored, &ignored);
+  int32_t same_dtype = 0;
+  int32_t same_device = 0;
+  View(*out, view, &same_dtype, &same_device);
   return true;
 }
 
@@ -328,13 +329,16 @@ constexpr std::array<Thunk, sizeof...(kIndex)> MakeThunks(std::index_sequence<kI
 constexpr std::array<Thunk, kSlots> kThunks = MakeThunks(std::make_index_sequence<kSlots>{});
 int next_slot = 0;
 
-// Readies the slots for the libtorch at `path`. `codes[i]` is (code, bits) of torch's dtype number i, or (0, 0).
-void TorchInit(ffi::String path, ffi::Array<ffi::Array<int64_t>> codes, ffi::Function text) {
+// Readies the slots for the libtorch at `path`. `codes[i]` is DLPack's (code, bits) of torch's dtype `names[i]`.
+void TorchInit(ffi::String path, ffi::Array<ffi::String> names, ffi::Array<ffi::Array<int64_t>> codes,
+               ffi::Function text) {
   std::lock_guard<std::mutex> guard(binding);
   if (shim != nullptr) return;
   const Shim& found = OpenShim(std::string(path));
-  for (size_t i = 0; i < codes.size() && i < kDtypes; ++i) {
-    dtypes[i] = {static_cast<uint8_t>(codes[i][0]), static_cast<uint8_t>(codes[i][1]), 1};
+  for (size_t i = 0; i < names.size(); ++i) {
+    const int32_t number = TorchDtypeNumber(std::string(names[i]));
+    if (number < 0 || number >= kDtypes) continue;
+    dtypes[number] = {static_cast<uint8_t>(codes[i][0]), static_cast<uint8_t>(codes[i][1]), 1};
   }
   cpu_device = found.device_cpu();
   cuda_device = found.device_cuda();

@@ -42,6 +42,11 @@ def owned_by(owner: str) -> Iterator[None]:
         _owner.reset(token)
 
 
+def current_owner() -> str | None:
+    """Return who owns what is added now, or None outside any `owned_by`."""
+    return _owner.get()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry(Generic[T]):
     """One named value and who added it."""
@@ -117,6 +122,25 @@ class Registry(Generic[T]):
         """Return the names of all entries, sorted."""
         self._load_builtins()
         return tuple(sorted(self._entries))
+
+    def exchange(self, name: str, value: T) -> T:
+        """Put another value under a name, for the same owner; return the old one.
+
+        Raises:
+            UnknownNameError: no such entry.
+        """
+        with self._lock:
+            old = self.entry(name)
+            entry = Entry(name=name, value=value, owner=old.owner)
+            self._entries = {**self._entries, name: entry}
+            return old.value
+
+    def remove(self, name: str) -> T:
+        """Remove one entry and return its value; errors as `exchange`."""
+        with self._lock:
+            old = self.entry(name)
+            self._entries = {n: e for n, e in self._entries.items() if n != name}
+            return old.value
 
     def revoke(self, owner: str) -> tuple[str, ...]:
         """Remove all that `owner` added and nothing else; return the names removed, sorted."""

@@ -1,1 +1,55 @@
-"""Operators: one contract, many kernels, chosen by the call and replaced while running."""
+"""Operators: one contract, many kernels, chosen by the call and replaced while running.
+
+`define` and `@register` make an operator, `get` finds one, `operator.kernel` adds a kernel,
+`operator.explain` says which kernel would serve a call and why, `load_library` brings compiled
+ones.
+"""
+
+from openautoglm.ops.arguments import REQUIRED, ArraySpec, Attr, In, Out
+from openautoglm.ops.authoring import Operator
+from openautoglm.ops.catalog import (
+    OPERATORS,
+    define,
+    get,
+    names,
+    register,
+    remove,
+    replace,
+    rollback,
+)
+from openautoglm.ops.dispatch import KernelRun, watching
+from openautoglm.ops.explain import Explanation
+from openautoglm.ops.kernel import Capability, Kernel
+from openautoglm.ops.loading import LoadedLibrary, SwapReport, load_library
+from openautoglm.ops.opdef import Backward, OpDef
+from openautoglm.ops.precision import PolicyTable
+from openautoglm.ops.registered import RegisteredOperator
+
+__all__ = [
+    "OPERATORS",
+    "REQUIRED",
+    "ArraySpec",
+    "Attr",
+    "Backward",
+    "Capability",
+    "Explanation",
+    "In",
+    "Kernel",
+    "KernelRun",
+    "LoadedLibrary",
+    "OpDef",
+    "Operator",
+    "Out",
+    "PolicyTable",
+    "RegisteredOperator",
+    "SwapReport",
+    "define",
+    "get",
+    "load_library",
+    "names",
+    "register",
+    "remove",
+    "replace",
+    "rollback",
+    "watching",
+]

@@ -189,6 +189,10 @@ DEFAULTS: Final[Choices] = _defaults()
 elementwise operators in the widest dtype of their arguments."""
 
 _table: ContextVar[PolicyTable] = ContextVar("openautoglm_ops_policies")
+in_force: str = ""
+"""Names the overrides in force; compiled graphs are guarded by it, so that one that was made under
+other overrides is not used. Process-wide: threads that run graphs under different overrides at the
+same time must not share compiled functions."""
 _DEFAULT_TABLE: Final = PolicyTable()
 
 
@@ -200,10 +204,13 @@ def current_table() -> PolicyTable:
 @contextmanager
 def using(table: PolicyTable) -> Iterator[PolicyTable]:
     """Put a table in force inside the block, in this thread or task: the setting of one run."""
-    token = _table.set(table)
+    global in_force  # noqa: PLW0603 - Dynamo guards module globals, not context variables
+    token, outer = _table.set(table), in_force
+    in_force = repr(sorted((name, str(choice)) for name, choice in table.overrides.items()))
     try:
         yield table
     finally:
+        in_force = outer
         _table.reset(token)
 
 

@@ -1,0 +1,146 @@
+"""The class form of an operator: `forward`, and `backward` where it has a gradient.
+
+Owns `Operator`, the class people write, and the reading of it. It makes the same contract as
+`ops.define`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Final, get_type_hints
+
+from openautoglm.errors import OperatorDefinitionError
+from openautoglm.ops.arguments import REQUIRED, Attr, In, Out
+from openautoglm.ops.opdef import Backward, OpDef
+from openautoglm.ops.saved import saved_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from openautoglm.ops.opdef import Amp, Infer
+
+_PLAIN: Final = (float, int, bool, str)
+
+
+class Operator(ABC):
+    """An operator written as a class; `@ops.register` makes it callable.
+
+    `forward` returns the outputs and is the semantics of the operator. Its arguments annotated
+    float, int, bool or str are attributes, all others inputs, where `inputs` and `attrs` do not say
+    more. `backward` takes the gradients of the outputs, then whatever inputs, outputs and
+    attributes it names, and returns one gradient for each input.
+
+    Example:
+        >>> from openautoglm import ops
+        >>> class Blend(ops.Operator):
+        ...     def forward(self, x, y, share: float = 0.5):
+        ...         return x * share + y * (1 - share)
+        ...     def backward(self, g, share):
+        ...         return g * share, g * (1 - share)
+        >>> blend = ops.register(Blend)
+        >>> blend
+        <operator Blend(Tensor x, Tensor y, float share=0.5) -> Tensor out>
+        >>> ops.remove("Blend")
+    """
+
+    name: ClassVar[str | None] = None
+    """Its name in the registry; None for the name of the class."""
+    inputs: ClassVar[Sequence[In] | None] = None
+    attrs: ClassVar[Sequence[Attr] | None] = None
+    outputs: ClassVar[Sequence[Out]] = (Out("out"),)
+    infer: ClassVar[Infer | None] = None
+    amp: ClassVar[Amp] = None
+
+    @abstractmethod
+    def forward(self, *args: object) -> object:
+        """Return the outputs for inputs and attributes."""
+
+
+def read_class(written: type[Operator]) -> OpDef:
+    """Return the contract that a class states.
+
+    Raises:
+        OperatorDefinitionError: it states none, or contradicts itself.
+    """
+    given: object = written
+    if not isinstance(given, type) or not issubclass(given, Operator):
+        raise OperatorDefinitionError(
+            "an operator in class form is a subclass of `ops.Operator`",
+            got=repr(written),
+            fix="write `class Name(Operator):` with a `forward`",
+        )
+    try:
+        operator = written()
+    except TypeError as cause:
+        raise OperatorDefinitionError(
+            f"operator `{written.__name__}` cannot be made: {cause}",
+            fix="give it a `forward`, and no arguments of its own",
+        ) from cause
+    inputs, attrs = _arguments(operator.forward, written)
+    opdef = OpDef(
+        written.name or written.__name__,
+        inputs=written.inputs or inputs,
+        attrs=attrs if written.attrs is None else written.attrs,
+        outputs=written.outputs,
+        infer=written.infer,
+        reference=operator.forward,
+        amp=written.amp,
+        doc=inspect.cleandoc(written.__doc__ or ""),
+    )
+    backward = getattr(operator, "backward", None)
+    if backward is None:
+        return opdef
+    return with_backward(opdef, backward)
+
+
+def with_backward(opdef: OpDef, function: Callable[..., object]) -> OpDef:
+    """Return the contract with a gradient whose function names only what it needs."""
+    from dataclasses import replace
+
+    names = list(inspect.signature(function).parameters)
+    attrs = opdef.attr_names
+    places = [i for i, name in enumerate(attrs) if name in names]
+    cut = len(opdef.outputs) + len(saved_names(opdef, function, None))
+
+    def reduced(*arguments: object) -> object:
+        values = arguments[cut:]
+        return function(*arguments[:cut], *(values[i] for i in places))
+
+    made = Backward(reduced, save=saved_names(opdef, function, None))
+    return replace(opdef, backward=made)
+
+
+def _arguments(
+    forward: Callable[..., object], written: type[Operator]
+) -> tuple[list[In], list[Attr]]:
+    hints = _hints(forward)
+    inputs: list[In] = []
+    attrs: list[Attr] = []
+    for name, parameter in inspect.signature(forward).parameters.items():
+        kind = hints.get(name)
+        default = parameter.default
+        if kind in _PLAIN:
+            given = REQUIRED if default is parameter.empty else default
+            attrs.append(Attr(name, kind, given))
+        elif default is parameter.empty:
+            inputs.append(In(name))
+        elif default is None:
+            inputs.append(In(name, optional=True))
+        elif type(default) in _PLAIN:
+            attrs.append(Attr(name, type(default), default))
+        else:
+            raise OperatorDefinitionError(
+                f"operator `{written.__name__}`: argument `{name}` of `forward` is neither an "
+                "array nor a plain value",
+                got=f"default {default!r}",
+                fix="annotate it float, int, bool or str, or say `inputs` and `attrs`",
+            )
+    return inputs, attrs
+
+
+def _hints(function: Callable[..., object]) -> dict[str, type]:
+    try:
+        return get_type_hints(function)
+    except NameError:  # a name that only type checkers see: then defaults tell
+        return {}

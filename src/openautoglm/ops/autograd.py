@@ -1,0 +1,150 @@
+"""Gradients of an operator in torch, made from its one `backward`.
+
+Three ways in for the same formula: eager calls through `autograd.Function` with its context in
+`forward` (a third of the cost of the other style), functional transforms through the style they
+ask for, graphs through the public torch operator.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import torch
+
+from openautoglm.errors import KernelFailedError, TransformUnsupportedError
+from openautoglm.ops.opdef import Backward
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from openautoglm.ops.opdef import OpDef
+
+
+def register_gradient(opdef: OpDef, qualified: str, library: Any) -> None:  # noqa: ANN401 - torch's library
+    """Give the public torch operator its gradient, for graphs."""
+    if opdef.backward is None:
+        return
+    formula = _Formula(opdef, opdef.backward)
+    torch.library.register_autograd(
+        qualified, formula.gradients, setup_context=formula.keep, lib=library
+    )
+
+
+def eager_function(opdef: OpDef, raw: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `apply` of an autograd function around the raw torch operator."""
+    formula = _Formula(opdef, opdef.backward or _no_gradient(opdef))
+    apply: Callable[..., Any] = _eager(formula, raw).apply
+    return apply
+
+
+def transformed_function(opdef: OpDef, raw: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the same for calls under `torch.func`, which asks for a context of its own."""
+    formula = _Formula(opdef, opdef.backward or _no_gradient(opdef))
+    apply: Callable[..., Any] = _transformed(formula, raw).apply
+    return apply
+
+
+def _eager(formula: _Formula, raw: Callable[..., Any]) -> type[torch.autograd.Function]:
+    class Eager(torch.autograd.Function):  # type: ignore[misc]  # torch has no types here
+        """The gradient of an eager call."""
+
+        @staticmethod
+        def forward(ctx: Any, *args: Any) -> Any:  # noqa: ANN401 - torch's protocol
+            outputs = raw(*args)
+            formula.keep(ctx, args, outputs)
+            return outputs
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Any) -> Any:  # noqa: ANN401 - torch's protocol
+            return formula.gradients(ctx, *grads)
+
+        @staticmethod
+        def jvp(*_: Any) -> Any:  # noqa: ANN401 - torch's protocol
+            formula.refuse_forward_mode()
+
+    return Eager
+
+
+def _transformed(formula: _Formula, raw: Callable[..., Any]) -> type[torch.autograd.Function]:
+    class Transformed(torch.autograd.Function):  # type: ignore[misc]  # torch has no types here
+        """The gradient under `torch.func`."""
+
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(*args: Any) -> Any:  # noqa: ANN401 - torch's protocol
+            return raw(*args)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:  # noqa: ANN401 - torch's protocol
+            formula.keep(ctx, inputs, output)
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Any) -> Any:  # noqa: ANN401 - torch's protocol
+            return formula.gradients(ctx, *grads)
+
+        @staticmethod
+        def jvp(*_: Any) -> Any:  # noqa: ANN401 - torch's protocol
+            formula.refuse_forward_mode()
+
+    return Transformed
+
+
+def _no_gradient(opdef: OpDef) -> Backward:
+    def refuse(*_: object) -> object:
+        raise TransformUnsupportedError(
+            f"operator `{opdef.name}` has no gradient",
+            got="backward through a call of it",
+            fix="give it a backward, or detach its inputs",
+        )
+
+    return Backward(refuse)
+
+
+class _Formula:
+    """What is kept of a forward, and the gradients made of it."""
+
+    def __init__(self, opdef: OpDef, backward: Backward) -> None:
+        self._opdef = opdef
+        self._backward = backward
+        self._inputs = len(opdef.inputs)
+        self._defaults = tuple(attr.default for attr in opdef.attrs)
+        inputs, outputs = opdef.input_names, opdef.output_names
+        self._kept_inputs = [inputs.index(n) for n in backward.save if n in inputs]
+        self._kept_outputs = [outputs.index(n) for n in backward.save if n not in inputs]
+        order = [n for n in backward.save if n in inputs]
+        order += [n for n in backward.save if n not in inputs]
+        self._order = [order.index(name) for name in backward.save]
+        self._single = len(opdef.outputs) == 1
+
+    def refuse_forward_mode(self) -> NoReturn:
+        """Refuse forward-mode derivatives, of which an operator says nothing."""
+        raise TransformUnsupportedError(
+            f"operator `{self._opdef.name}` has no forward-mode derivative",
+            got="torch.func.jvp, jacfwd or forward-mode autograd",
+            fix="use reverse mode: torch.func.vjp, jacrev or grad",
+        )
+
+    def keep(self, ctx: Any, inputs: Any, output: Any) -> None:  # noqa: ANN401 - torch's protocol
+        """Save what the gradient needs."""
+        outputs = (output,) if self._single else output
+        ctx.save_for_backward(
+            *(inputs[i] for i in self._kept_inputs), *(outputs[i] for i in self._kept_outputs)
+        )
+        given = inputs[self._inputs :]
+        ctx.attrs = (*given, *self._defaults[len(given) :])
+        ctx.arguments = len(inputs)
+
+    def gradients(self, ctx: Any, *grads: Any) -> Any:  # noqa: ANN401 - torch's protocol
+        """Return a gradient for every argument of the call, None where there is none."""
+        kept = ctx.saved_tensors
+        saved = [kept[i] for i in self._order]
+        found: Any = self._backward.function(*grads, *saved, *ctx.attrs)
+        made = tuple(found) if isinstance(found, (tuple, list)) else (found,)
+        if len(made) != self._inputs:
+            raise KernelFailedError(
+                f"backward of `{self._opdef.name}` returned {len(made)} gradients",
+                got=f"the operator has {self._inputs} inputs",
+                fix="return one for each input, None where there is none",
+            )
+        return (*made, *(None,) * (ctx.arguments - self._inputs))

@@ -1,0 +1,211 @@
+"""One call of an operator in Python: checks, choice, outputs, the kernel; any array library.
+
+This is the way of every call that is not ordinary: NumPy's, preferences, predicates, errors worded
+for people. Ordinary calls on torch tensors go to the native table instead (`torch_bridge`).
+Knows nothing of gradients.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from openautoglm.errors import KernelFailedError, NoKernelError, OpenAutoGLMError
+from openautoglm.ops import arrays
+from openautoglm.ops.call import infer_outputs
+from openautoglm.ops.choose import CallFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from openautoglm.ops.arguments import ArraySpec
+    from openautoglm.ops.choose import Arrays, Choice
+    from openautoglm.ops.kernel import Kernel
+    from openautoglm.ops.opdef import InputSpec
+    from openautoglm.ops.table import KernelTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelRun:
+    """One call that a watcher saw.
+
+    Attributes:
+        op: the operator.
+        kernel: which kernel ran.
+        device: where.
+        seconds: how long it took; on a GPU, how long the launch took.
+    """
+
+    op: str
+    kernel: str
+    device: str
+    seconds: float
+
+
+_watchers: ContextVar[tuple[Callable[[KernelRun], None], ...]] = ContextVar(
+    "openautoglm_kernel_watchers", default=()
+)
+_LIBRARIES: Final[dict[str, Arrays]] = {"torch": "torch", "numpy": "numpy", "dlpack": "cupy"}
+
+
+@contextmanager
+def watching(watcher: Callable[[KernelRun], None]) -> Iterator[None]:
+    """Tell `watcher` of every kernel that runs through Python inside the block, in this thread."""
+    token = _watchers.set((*_watchers.get(), watcher))
+    try:
+        yield
+    finally:
+        _watchers.reset(token)
+
+
+def call(table: KernelTable, inputs: Sequence[object], attrs: Sequence[object]) -> Any:  # noqa: ANN401 - arrays
+    """Return the outputs of a call: one array, or a tuple of them.
+
+    Raises:
+        OperatorArgumentError: an argument is not what the operator takes.
+        NoKernelError: no kernel takes the call; the message says why each refused.
+        KernelFailedError: the kernel raised.
+    """
+    opdef = table.opdef
+    specs = specs_of(table, inputs)
+    wanted = infer_outputs(opdef, specs, attrs)
+    facts = facts_of(table, inputs, specs, attrs)
+    choice = table.choose(facts)
+    if choice.winner is None:
+        raise no_kernel(table, facts, choice)
+    like = _first_array(inputs)
+    outs = tuple(arrays.empty(spec, like) for spec in wanted)
+    run(table, choice.winner, inputs, attrs, outs)
+    returned = tuple(arrays.in_library_of(out, like) for out in outs)
+    return returned[0] if len(returned) == 1 else returned
+
+
+def run(
+    table: KernelTable,
+    kernel: Kernel,
+    inputs: Sequence[object],
+    attrs: Sequence[object],
+    outs: tuple[object, ...],
+) -> None:
+    """Run one kernel on arrays of any library, filling `outs`."""
+    wants_contiguous = kernel.contiguous
+    layouts = [wants_contiguous or part.layout == "contiguous" for part in table.opdef.inputs]
+    ready = [_ready(x, kernel, dense=d) for x, d in zip(inputs, layouts, strict=True)]
+    table.count(kernel)
+    watchers = _watchers.get()
+    started = time.perf_counter() if watchers else 0.0
+    try:
+        _invoke(kernel, ready, attrs, outs)
+    except OpenAutoGLMError:
+        raise
+    except Exception as cause:
+        raise KernelFailedError(
+            f"kernel `{kernel.name}` of `{kernel.op}` failed",
+            got=f"{type(cause).__name__}: {cause}",
+            fix=f"prefer another kernel, or see `ops.check({kernel.op!r})`",
+        ) from cause
+    for watcher in watchers:
+        device = str(getattr(outs[0], "device", "cpu"))
+        seconds = time.perf_counter() - started
+        watcher(KernelRun(op=kernel.op, kernel=kernel.name, device=device, seconds=seconds))
+
+
+def specs_of(table: KernelTable, inputs: Sequence[object]) -> list[InputSpec]:
+    """Describe the inputs of a call."""
+    specs: list[InputSpec] = []
+    for part, value in zip(table.opdef.inputs, inputs, strict=True):
+        if value is None:
+            specs.append(None)
+        elif part.many and isinstance(value, (list, tuple)):
+            specs.append(tuple(arrays.spec_of(item, part.name) for item in value))
+        else:
+            specs.append(arrays.spec_of(value, part.name))
+    return specs
+
+
+def facts_of(
+    table: KernelTable,
+    inputs: Sequence[object],
+    specs: Sequence[InputSpec],
+    attrs: Sequence[object],
+) -> CallFacts:
+    """Return what a choice needs to know of a call."""
+    first = next((s for spec in specs for s in _flat_specs(spec)), None)
+    device, _, index = ("cpu" if first is None else first.device).partition(":")
+    like = _first_array(inputs)
+    library = "numpy" if like is None else arrays.library_of(like) or "numpy"
+    return CallFacts(
+        device=device,
+        index=int(index or 0),
+        inputs=table.opdef.input_names,
+        dtypes=tuple(_dtype(spec) for spec in specs),
+        arrays=_LIBRARIES[library],
+        contiguous=all(arrays.is_contiguous(array) for array in _flat(inputs)),
+        arguments=(*inputs, *attrs),
+    )
+
+
+def no_kernel(table: KernelTable, facts: CallFacts, choice: Choice) -> NoKernelError:
+    """Return the error that lists every refusal."""
+    lines = [f"{refusal.kernel.name}: {refusal.reason}" for refusal in choice.refusals]
+    dtypes = ", ".join(str(dtype) for dtype in facts.dtypes)
+    return NoKernelError(
+        f"no kernel of `{table.opdef.name}` takes {dtypes} on {facts.device}",
+        got="; ".join(lines) or "the operator has no kernels",
+        fix="register one, or change dtype or device",
+    )
+
+
+def _invoke(
+    kernel: Kernel, inputs: Sequence[object], attrs: Sequence[object], outs: tuple[object, ...]
+) -> None:
+    if kernel.is_native:
+        kernel.function(*inputs, *attrs, *outs)
+        return
+    targets = tuple(_viewed(out, kernel) for out in outs)
+    kernel.function(*inputs, *attrs, out=targets[0] if len(targets) == 1 else targets)
+
+
+def _ready(value: object, kernel: Kernel, *, dense: bool) -> object:
+    if value is None:
+        return None
+    if isinstance(value, (list, tuple)):
+        return [_ready(item, kernel, dense=dense) for item in value]
+    return _viewed(arrays.contiguous(value) if dense else value, kernel)
+
+
+def _viewed(array: object, kernel: Kernel) -> object:
+    """Return the array as the kernel's language takes it."""
+    if kernel.language == "numpy":
+        return arrays.as_numpy(array)
+    if kernel.language in ("torch", "triton"):
+        return arrays.as_torch(array)
+    if arrays.is_torch(array):
+        return arrays.detached(array) if kernel.is_native else array
+    return arrays.as_writable(array) if kernel.is_native else arrays.as_numpy(array)
+
+
+def _first_array(inputs: Sequence[object]) -> object:
+    return next(iter(_flat(inputs)), None)
+
+
+def _flat(inputs: Sequence[object]) -> Iterator[object]:
+    for value in inputs:
+        if isinstance(value, (list, tuple)):
+            yield from value
+        elif value is not None:
+            yield value
+
+
+def _flat_specs(spec: InputSpec) -> Iterator[ArraySpec]:
+    if isinstance(spec, tuple):
+        yield from spec
+    elif spec is not None:
+        yield spec
+
+
+def _dtype(spec: InputSpec) -> str | None:
+    return next((array.dtype for array in _flat_specs(spec)), None)

@@ -1,0 +1,276 @@
+"""Kernel libraries among the operators: loaded, swapped for another build, rolled back, unloaded.
+
+Owns `LoadedLibrary`. How a library is examined and mapped is `native`'s; which kernel serves a call
+is the table's.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, final
+
+from openautoglm.errors import LibraryRefusedError, NameTakenError, OperatorDefinitionError
+from openautoglm.native.library import KernelLibrary
+from openautoglm.ops import catalog
+from openautoglm.ops.kernel import ANYWHERE, Capability, Kernel
+from openautoglm.ops.opdef import Backward, OpDef
+from openautoglm.registry import current_owner, owned_by
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from openautoglm.native.manifest import KernelRow, OperatorRow
+
+BACKWARD_SUFFIX = "_backward"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwapReport:
+    """What a swap changed.
+
+    Attributes:
+        kind: `body` where every contract is the same: calls and compiled graphs go on with the new
+            kernels. `contract` where an operator changed: new calls see a new version, graphs that
+            were compiled keep the old one.
+        generation: how often this library was loaded, swapped or rolled back.
+        operators: those whose contract changed.
+    """
+
+    kind: Literal["body", "contract"]
+    generation: int
+    operators: tuple[str, ...] = ()
+
+
+@final
+class LoadedLibrary:
+    """A kernel library whose kernels serve calls.
+
+    Example:
+        library = ops.load_library(Path("fast_add.so"))
+        library.swap(Path("fast_add-1.1.so"))
+        library.rollback()
+        library.unload()
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.name = name
+        self._lock = threading.RLock()
+        self._held: list[KernelLibrary] = []
+        self._defined: dict[str, OpDef] = {}
+        self._generation = 0
+        library = KernelLibrary.open(path)
+        with owned_by(current_owner() or f"library:{name}"):
+            try:
+                self._put(library)
+            except BaseException:
+                self._take_back(keep=())
+                raise
+
+    @property
+    def path(self) -> Path:
+        """The copy that is loaded.
+
+        Raises:
+            LibraryRefusedError: the library was unloaded.
+        """
+        return self._current().path
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """The operators it defined, sorted; kernels for others come on top."""
+        return tuple(sorted(self._defined))
+
+    def swap(self, path: Path) -> SwapReport:
+        """Put another build in the place of this one, while calls run.
+
+        The new library is examined and tried first; where it is refused, nothing has changed.
+
+        Raises:
+            LibraryRefusedError: the new library is refused, or this one was unloaded.
+            OperatorDefinitionError: its manifest contradicts itself.
+        """
+        with self._lock:
+            self._current()
+            return self._put(KernelLibrary.open(path))
+
+    def rollback(self) -> SwapReport:
+        """Bring back the build before the last swap; it stayed in memory for this.
+
+        Raises:
+            LibraryRefusedError: there was no swap.
+        """
+        with self._lock:
+            self._current()
+            if len(self._held) == 1:
+                raise LibraryRefusedError(
+                    f"library `{self.name}` was not swapped", fix="nothing has to be rolled back"
+                )
+            self._held.pop()
+            return self._put(self._held.pop())
+
+    def unload(self) -> None:
+        """Take its kernels and operators away; its memory goes when calls in flight have ended."""
+        with self._lock:
+            self._take_back(keep=())
+            self._held.clear()
+
+    def _current(self) -> KernelLibrary:
+        if not self._held:
+            raise LibraryRefusedError(f"library `{self.name}` was unloaded", fix="load it again")
+        return self._held[-1]
+
+    def _put(self, library: KernelLibrary) -> SwapReport:
+        stated = _contracts(library.operators)
+        changed = self._define(stated)
+        kernels = self._kernels(library)
+        for name, made in kernels.items():
+            catalog.get(name).table.replace(self.name, made)
+        self._take_back(keep=tuple(kernels), known=tuple(stated))
+        self._held = [*self._held[-1:], library]
+        self._generation += 1
+        kind: Literal["body", "contract"] = "contract" if changed else "body"
+        return SwapReport(kind=kind, generation=self._generation, operators=changed)
+
+    def _define(self, stated: Mapping[str, OpDef]) -> tuple[str, ...]:
+        changed = []
+        for name, opdef in stated.items():
+            old = self._defined.get(name)
+            if old is None and name in catalog.names():
+                _check_same(name, opdef, self.name)
+                continue
+            if old is None:
+                catalog.add(opdef)
+            elif old.declaration() != opdef.declaration():
+                catalog.replace(opdef)
+                changed.append(name)
+            self._defined[name] = opdef
+        return tuple(changed)
+
+    def _kernels(self, library: KernelLibrary) -> dict[str, tuple[Kernel, ...]]:
+        made: dict[str, list[Kernel]] = defaultdict(list)
+        for row in library.kernels:
+            if row.op not in catalog.names():
+                raise OperatorDefinitionError(
+                    f"library `{self.name}` has a kernel for `{row.op}`, which is no operator",
+                    got=row.symbol,
+                    fix=f'state it: REGISTER_OPERATOR({row.op}, "{row.op}(Tensor x) -> Tensor")',
+                )
+            name = self._kernel_name(row, made[row.op])
+            made[row.op].append(_kernel(row, library, name, self._generation + 1, self.name))
+        return {name: tuple(kernels) for name, kernels in made.items()}
+
+    def _kernel_name(self, row: KernelRow, others: Sequence[Kernel]) -> str:
+        device = "cuda" if row.device == "cuda" else ""
+        name = ".".join(part for part in (self.name, device, row.isa) if part)
+        taken = {kernel.name for kernel in others}
+        count = 2
+        unique = name
+        while unique in taken:
+            unique, count = f"{name}.{count}", count + 1
+        return unique
+
+    def _take_back(self, *, keep: tuple[str, ...], known: tuple[str, ...] = ()) -> None:
+        for name in catalog.names():
+            table = catalog.get(name).table
+            if name not in keep and any(k.library == self.name for k in table.kernels):
+                table.replace(self.name, ())
+        for name in [name for name in self._defined if name not in known]:
+            del self._defined[name]
+            catalog.remove(name)
+
+
+def load_library(path: Path | str, *, name: str | None = None) -> LoadedLibrary:
+    """Load a kernel library: its operators are registered, its kernels serve calls at once.
+
+    Args:
+        path: a library, or a folder of sources, which is built.
+        name: what `prefer` and `explain` call it; the file's name where none is given.
+
+    Raises:
+        LibraryRefusedError: it would do harm or cannot run here; nothing was loaded.
+        OperatorDefinitionError: its manifest contradicts itself or an operator there is.
+        BuildFailedError: a folder of sources does not compile.
+    """
+    given = Path(path)
+    if given.is_dir():
+        from openautoglm.native.toolchain import build_folder
+
+        return LoadedLibrary(build_folder(given).path, name or given.resolve().name)
+    return LoadedLibrary(given, name or given.stem)
+
+
+def _contracts(rows: Sequence[OperatorRow]) -> dict[str, OpDef]:
+    """Return the contracts a library states; `name_backward` is the gradient of `name`."""
+    stated = {row.name: OpDef.from_schema(row.schema) for row in rows}
+    for name in list(stated):
+        backward = stated.get(name + BACKWARD_SUFFIX)
+        if backward is not None:
+            stated[name] = replace(stated[name], backward=_gradient(stated[name], backward))
+    return stated
+
+
+def _gradient(opdef: OpDef, backward: OpDef) -> Backward:
+    """Return a gradient that calls the operator a library states for it.
+
+    Its first inputs are the gradients of the outputs; the others, and its attributes, are named
+    after inputs, outputs and attributes of the operator.
+    """
+    count = len(opdef.outputs)
+    save = backward.input_names[count:]
+    unknown = [n for n in save if n not in (*opdef.input_names, *opdef.output_names)]
+    unknown += [n for n in backward.attr_names if n not in opdef.attr_names]
+    if unknown or len(backward.outputs) != len(opdef.inputs):
+        raise OperatorDefinitionError(
+            f"`{backward.name}` is no gradient of `{opdef.name}`",
+            got=backward.declaration(),
+            fix="it takes the gradients of the outputs, then inputs, outputs and attributes by "
+            "their names, and returns one gradient for each input",
+        )
+    places = [opdef.attr_names.index(name) for name in backward.attr_names]
+    name = backward.name
+
+    def gradient(*arguments: object) -> object:
+        values = arguments[count + len(save) :]
+        return catalog.get(name)(*arguments[: count + len(save)], *(values[i] for i in places))
+
+    return Backward(gradient, save=save)
+
+
+def _check_same(name: str, opdef: OpDef, library: str) -> None:
+    known = catalog.get(name).opdef
+    if known.schema() != opdef.schema():
+        raise NameTakenError(
+            f"library `{library}` states another `{name}` than the one there is",
+            got=f"{opdef.declaration()}; there is {known.declaration()}",
+            fix="rename the operator, or state the same schema",
+        )
+
+
+def _kernel(
+    row: KernelRow, library: KernelLibrary, name: str, generation: int, owner: str
+) -> Kernel:
+    return Kernel(
+        name=name,
+        op=row.op,
+        function=library.function(row.symbol),
+        device=row.device,
+        dtypes=row.dtypes or None,
+        language=row.language,
+        priority=row.priority,
+        capability=_capability(row.isa),
+        contiguous=row.is_contiguous,
+        library=owner,
+        generation=generation,
+    )
+
+
+def _capability(isa: str) -> Capability:
+    if not isa:
+        return ANYWHERE
+    if isa.startswith("sm_"):
+        digits = isa.removeprefix("sm_")
+        return Capability(min=(int(digits[:-1]), int(digits[-1])))
+    return Capability(isa=isa)

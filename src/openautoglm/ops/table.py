@@ -1,0 +1,210 @@
+"""All kernels of one operator, and the native table that calls without Python go through.
+
+Owns which kernels there are, the counts of calls, and when a call has to go through Python. Knows
+nothing of torch; arrays come to it as facts.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final, final
+
+from openautoglm.errors import NameTakenError, OperatorDefinitionError
+from openautoglm.native.cells import MAX_KERNELS, WANTS_CONTIGUOUS, Cell, Entry, key_of, unavailable
+from openautoglm.ops.choose import CallFacts, Choice, choose
+from openautoglm.ops.dtypes import DTYPES, listed
+from openautoglm.ops.kernel import DEVICES, Kernel, check_kernel
+from openautoglm.ops.machine import machine
+from openautoglm.ops.signature import signature_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from openautoglm.ops.machine import Machine
+    from openautoglm.ops.opdef import OpDef
+
+_DEVICE_CODES: Final = {"cpu": 1, "cuda": 2}
+_MAX_KEYS: Final = 512
+
+_preferred: ContextVar[Mapping[str, tuple[str, ...]]] = ContextVar(
+    "openautoglm_preferred_kernels", default={}  # noqa: B039 - replaced, never changed
+)  # fmt: skip
+
+
+@final
+class KernelTable:
+    """The kernels of one operator version.
+
+    Safe from several threads: a change builds the next table and puts it in place by one store;
+    calls in flight finish on what they started with.
+    """
+
+    def __init__(self, opdef: OpDef, facts: Machine | None = None) -> None:
+        self.opdef = opdef
+        self.cell = Cell(signature_text(opdef)) if unavailable() is None else None
+        self._machine = facts
+        self._kernels: tuple[Kernel, ...] = ()
+        self._standing: tuple[str, ...] = ()
+        self._counters: dict[str, int] = {}
+        self._python_counts: Counter[str] = Counter()
+        self._lock = threading.RLock()
+        self.generation = 0
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """All kernels, the reference among them, in the order in which they came."""
+        return self._kernels
+
+    def add(self, *kernels: Kernel) -> None:
+        """Add kernels; the next call may use them.
+
+        Raises:
+            NameTakenError: a kernel of this name is there.
+            OperatorDefinitionError: a kernel cannot serve this operator.
+        """
+        self.replace(None, kernels)
+
+    def replace(self, library: str | None, kernels: Iterable[Kernel]) -> int:
+        """Put `kernels` in the place of all those of `library`, by one store.
+
+        Returns:
+            The generation of the table.
+        """
+        with self._lock:
+            kept = tuple(k for k in self._kernels if library is None or k.library != library)
+            names = {kernel.name for kernel in kept}
+            new = tuple(kernels)
+            for kernel in new:
+                check_kernel(kernel, self.opdef)
+                if kernel.name in names:
+                    raise NameTakenError(
+                        f"operator `{self.opdef.name}` has a kernel `{kernel.name}`",
+                        got=f"kernels: {listed(sorted(names))}",
+                        fix="choose another name, or remove the other kernel first",
+                    )
+                names.add(kernel.name)
+            return self._publish((*kept, *new))
+
+    def remove(self, *names: str) -> None:
+        """Remove kernels by name; a call in flight finishes on them."""
+        with self._lock:
+            self._publish(tuple(k for k in self._kernels if k.name not in names))
+
+    def stand(self, *names: str) -> None:
+        """Prefer kernels in every call from now on, by kernel or library; none for no preference.
+
+        A `prefer` block goes before it.
+        """
+        with self._lock:
+            self._standing = names
+            self._publish(self._kernels)
+
+    @contextmanager
+    def prefer(self, *names: str) -> Iterator[None]:
+        """Prefer kernels inside the block, in this thread or task; see `stand`."""
+        known = {name for k in self._kernels for name in (k.name, k.library)}
+        for name in names:
+            if name not in known:
+                raise OperatorDefinitionError(
+                    f"operator `{self.opdef.name}` has no kernel or library `{name}`",
+                    got=f"kernels: {listed([k.name for k in self._kernels])}",
+                    fix="name one of these",
+                )
+        token = _preferred.set({**_preferred.get(), self.opdef.name: names})
+        try:
+            with self.through_python():
+                yield
+        finally:
+            _preferred.reset(token)
+
+    @contextmanager
+    def through_python(self) -> Iterator[None]:
+        """Send every call of this operator through Python inside the block, in all threads."""
+        if self.cell is not None:
+            self.cell.slow(1)
+        try:
+            yield
+        finally:
+            if self.cell is not None:
+                self.cell.slow(-1)
+
+    def choose(self, facts: CallFacts) -> Choice:
+        """Choose the kernel of a call, by preferences and priorities as they are now."""
+        prefer = (*_preferred.get().get(self.opdef.name, ()), *self._standing)
+        return choose(self._kernels, facts, self._machine or machine(), prefer)
+
+    def count(self, kernel: Kernel) -> None:
+        """Note a call that went through Python."""
+        self._python_counts[kernel.name] += 1  # a lost increment between threads is accepted
+
+    def counts(self) -> dict[str, int]:
+        """Return how many calls each kernel has served, most first."""
+        total = Counter(self._python_counts)
+        if self.cell is not None:
+            native = self.cell.counts()
+            total.update({name: native[i] for name, i in self._counters.items() if native[i]})
+        return dict(total.most_common())
+
+    def _publish(self, kernels: tuple[Kernel, ...]) -> int:
+        self._kernels = kernels
+        self.generation += 1
+        if self.cell is not None:
+            self.cell.publish(self._entries())
+        return self.generation
+
+    def _entries(self) -> list[Entry]:
+        entries = []
+        for device, dtypes in itertools.islice(self._keys(), _MAX_KEYS):
+            facts = CallFacts(device=device, inputs=self.opdef.input_names, dtypes=dtypes)
+            choice = choose(self._kernels, facts, self._machine or machine(), self._standing)
+            winner = choice.winner
+            if winner is None or not winner.is_native or choice.depends_on_arguments:
+                continue
+            counter = self._counter(winner)
+            if counter is None:
+                continue
+            pairs = [None if d is None else (DTYPES[d].code, DTYPES[d].bits) for d in dtypes]
+            entries.append(
+                Entry(
+                    key=key_of(_DEVICE_CODES[device], pairs),
+                    function=winner.function,
+                    flags=WANTS_CONTIGUOUS if self._wants_contiguous(winner) else 0,
+                    counter=counter,
+                )
+            )
+        return entries
+
+    def _wants_contiguous(self, kernel: Kernel) -> bool:
+        return kernel.contiguous or any(p.layout == "contiguous" for p in self.opdef.inputs)
+
+    def _counter(self, kernel: Kernel) -> int | None:
+        if kernel.name not in self._counters and len(self._counters) < MAX_KERNELS:
+            self._counters[kernel.name] = len(self._counters)
+        return self._counters.get(kernel.name)
+
+    def _keys(self) -> Iterator[tuple[str, tuple[str | None, ...]]]:
+        """Yield every device and combination of dtypes that a native kernel may serve."""
+        inputs = self.opdef.inputs
+        if any(part.many for part in inputs) or not any(k.is_native for k in self._kernels):
+            return
+        free = [part for part in inputs if part.like is None]
+        for device in DEVICES:
+            if not any(k.is_native and k.device in (None, device) for k in self._kernels):
+                continue
+            for chosen in itertools.product(*(part.dtypes for part in free)):
+                by_name = dict(zip((part.name for part in free), chosen, strict=True))
+                for part in inputs:
+                    by_name.setdefault(part.name, by_name[part.like or part.name])
+                full = [by_name[name] for name in self.opdef.input_names]
+                yield from ((device, dtypes) for dtypes in self._with_absences(full))
+
+    def _with_absences(self, dtypes: list[str]) -> Iterator[tuple[str | None, ...]]:
+        ways = [
+            (dtype, None) if part.optional else (dtype,)
+            for part, dtype in zip(self.opdef.inputs, dtypes, strict=True)
+        ]
+        yield from itertools.product(*ways)

@@ -1,0 +1,216 @@
+"""The way in from Python for torch's tensors: autocast, graphs, gradients, then the raw operator.
+
+The function is written for each signature and compiled once, as dataclasses do: an ordinary call
+costs a handful of checks. Everything unusual is left to functions that take their time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+from openautoglm.ops import arrays, dispatch, precision
+from openautoglm.ops.arguments import REQUIRED
+from openautoglm.ops.autograd import eager_function, register_gradient, transformed_function
+from openautoglm.ops.call import bind_arguments
+from openautoglm.ops.torch_bridge import slots
+from openautoglm.ops.torch_bridge.batching import register_batching
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from openautoglm.ops.arguments import Attr
+    from openautoglm.ops.opdef import OpDef
+    from openautoglm.ops.registered import RegisteredOperator
+
+TENSORS: Final = frozenset({torch.Tensor, torch.nn.Parameter})
+
+_FRONT: Final = """\
+def __call__({parameters}):
+    if {all_tensors}:
+        if is_compiling():
+            return in_graph(({inputs},), ({attrs}))
+        if transforming() or forward_ad._current_level >= 0:
+            return transformed({arguments})
+        if is_autocasting():
+            {inputs}, = cast(({inputs},))
+        {read_attrs}
+        try:
+            if ({any_requires_grad}) and is_grad_enabled():
+                return with_gradient({arguments})
+            {shortcut}
+            return raw({arguments})
+        except RuntimeError as failure:
+            raise_pending(failure)
+    return unusual(self, {by_name})
+"""
+
+
+def make_front(operator: RegisteredOperator) -> Callable[..., Any]:
+    """Define the operator in torch and return `__call__` for its signature."""
+    opdef = operator.opdef
+    made = slots.define(operator)
+    register_gradient(opdef, made.public.name(), slots.LIBRARY)
+    register_batching(opdef, made)
+    cast = _caster(opdef)
+    raw = made.raw._op  # noqa: SLF001 - spares a Python frame
+    scope: dict[str, Any] = {
+        "TENSORS": TENSORS,
+        "is_compiling": torch.compiler.is_dynamo_compiling,
+        "is_autocasting": torch._C._is_any_autocast_enabled,  # noqa: SLF001 - one call for all devices
+        "is_grad_enabled": torch.is_grad_enabled,
+        "raw": raw,
+        "forward_ad": torch.autograd.forward_ad,
+        "transforming": torch._C._are_functorch_transforms_active,  # noqa: SLF001 - as autograd.Function asks
+        "transformed": transformed_function(opdef, raw),
+        "in_graph": _in_graph(made.public, cast),
+        "cast": cast,
+        "with_gradient": eager_function(opdef, raw),
+        "raise_pending": slots.raise_pending,
+        "unusual": _unusual(made, cast),
+        "REQUIRED": REQUIRED,
+        "MISSING": _MISSING,
+    }
+    for attr in opdef.attrs:
+        scope[f"default_{attr.name}"] = attr.default
+        scope[f"read_{attr.name}"] = _reader(opdef, attr)
+    if any(part.many for part in opdef.inputs) or not opdef.inputs:
+        return _slow_front(scope["unusual"])
+    exec(compile(_source(opdef), f"<front of {opdef.name}>", "exec"), scope)  # noqa: S102 - our own text
+    front: Callable[..., Any] = scope["__call__"]
+    return front
+
+
+_MISSING: Final = object()
+
+
+def _source(opdef: OpDef) -> str:
+    required = [part.name for part in opdef.inputs if not part.optional]
+    checks = [f"type({name}) in TENSORS" for name in required]
+    grads = [f"{name}.requires_grad" for name in required]
+    for part in opdef.inputs:
+        if part.optional:
+            checks.append(f"({part.name} is None or type({part.name}) in TENSORS)")
+            grads.append(f"({part.name} is not None and {part.name}.requires_grad)")
+    attrs = list(opdef.attr_names)
+    checks += [f"{a.name} is not MISSING" for a in opdef.attrs if a.default is REQUIRED]
+    by_name = [f"{name}={name}" for name in (*opdef.input_names, *attrs)]
+    return _FRONT.format(
+        parameters=", ".join(["self", *_parameters(opdef)]),
+        all_tensors=" and ".join(checks),
+        any_requires_grad=" or ".join(grads),
+        inputs=", ".join(opdef.input_names),
+        attrs="".join(f"{name}, " for name in attrs),
+        read_attrs="\n        ".join(map(_read_attr, opdef.attrs)) or "pass",
+        arguments=", ".join((*opdef.input_names, *attrs)),
+        shortcut=_shortcut(opdef),
+        by_name=", ".join(by_name),
+    )
+
+
+def _parameters(opdef: OpDef) -> list[str]:
+    """Return the parameters; after an optional one all have defaults, and `unusual` complains."""
+    missing = {True: "None", False: "MISSING"}
+    parameters = [f"{part.name}={missing[part.optional]}" for part in opdef.inputs]
+    for attr in opdef.attrs:
+        value = "MISSING" if attr.default is REQUIRED else f"default_{attr.name}"
+        parameters.append(f"{attr.name}={value}")
+    return parameters
+
+
+def _read_attr(attr: Attr) -> str:
+    if attr.default is REQUIRED:
+        return f"{attr.name} = read_{attr.name}({attr.name})"
+    return f"if {attr.name} is not default_{attr.name}: {attr.name} = read_{attr.name}({attr.name})"
+
+
+def _shortcut(opdef: OpDef) -> str:
+    """Return the line that leaves default attributes to the schema: torch reads fewer arguments."""
+    if not opdef.attrs or any(attr.default is REQUIRED for attr in opdef.attrs):
+        return "pass"
+    default = " and ".join(f"{attr.name} is default_{attr.name}" for attr in opdef.attrs)
+    return f"if {default}: return raw({', '.join(opdef.input_names)})"
+
+
+def _reader(opdef: OpDef, attr: Attr) -> Callable[[object], object]:
+    inputs = (0,) * len(opdef.inputs)
+
+    def read(value: object) -> object:
+        found = attr.read(value)
+        if found is None:  # the error is worded where all errors of calls are
+            bind_arguments(opdef, inputs, {attr.name: value})
+        return found
+
+    return read
+
+
+def _caster(opdef: OpDef) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """Return what casts inputs as the policy in force says, where autocast is on for their device.
+
+    Dynamo traces it; what the policy says is a constant of the graph, guarded by the name of the
+    table in force.
+    """
+
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch has no types here
+    def targets(in_force: str, lower: torch.dtype, *dtypes: torch.dtype | None) -> Any:  # noqa: ANN401 - torch's dtypes
+        del in_force  # part of the guard, not of the answer: the table is read here
+        names = [None if dtype is None else arrays.torch_name(dtype) for dtype in dtypes]
+        policies = precision.current_table().policies(opdef)
+        found = precision.cast_targets(policies, names, arrays.torch_name(lower))
+        return tuple(None if name is None else arrays.torch_dtype(name) for name in found)
+
+    def cast(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        device = next(value for value in inputs if value is not None).device.type
+        if not torch.is_autocast_enabled(device):
+            return inputs
+        dtypes = [None if value is None else value.dtype for value in inputs]
+        found = targets(precision.in_force, torch.get_autocast_dtype(device), *dtypes)
+        return tuple(
+            value if dtype is None else value.to(dtype)
+            for value, dtype in zip(inputs, found, strict=True)
+        )
+
+    return cast
+
+
+def _in_graph(
+    public: Callable[..., Any], cast: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+) -> Callable[..., Any]:
+    def call(inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:  # noqa: ANN401 - tensors
+        return public(*cast(inputs), *attrs)
+
+    return call
+
+
+def _unusual(
+    made: slots.Slots, cast: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+) -> Callable[..., Any]:
+    """Return the way of every call that is not plainly on tensors of torch itself."""
+
+    def call(operator: RegisteredOperator, **given: object) -> Any:  # noqa: ANN401 - arrays
+        arguments = {name: value for name, value in given.items() if value is not _MISSING}
+        inputs, attrs = bind_arguments(operator.opdef, (), arguments)
+        flat = [x for v in inputs for x in (v if isinstance(v, (list, tuple)) else (v,))]
+        if not any(arrays.is_torch(array) for array in flat):
+            return dispatch.call(operator.table, inputs, attrs)
+        dispatch.specs_of(operator.table, inputs)  # words what is no array
+        ready = tuple(arrays.as_torch_all(value) for value in inputs)
+        if not any(part.many for part in operator.opdef.inputs):
+            ready = cast(ready)
+        try:
+            return made.public(*ready, *attrs)
+        except RuntimeError as failure:
+            slots.raise_pending(failure)
+
+    return call
+
+
+def _slow_front(unusual: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self: RegisteredOperator, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, N807 - becomes a method
+        inputs, attrs = bind_arguments(self.opdef, args, kwargs)
+        opdef = self.opdef
+        named = dict(zip((*opdef.input_names, *opdef.attr_names), (*inputs, *attrs), strict=True))
+        return unusual(self, **named)
+
+    return __call__

@@ -62,8 +62,15 @@ struct Owned {
   }
 };
 
+struct Extent {
+  int64_t sizes[kMaxRank];
+  int64_t strides[kMaxRank];
+  int rank = 0;
+};
+
 struct Frame {
   DLTensor views[kMaxInputs + kMaxOutputs];
+  Extent extents[kMaxOutputs];
   TVMFFIAny args[kMaxArguments];
   int32_t torch_dtypes[kMaxInputs];
   int32_t device_type = -1;
@@ -185,11 +192,6 @@ void TakeStack(const Signature& signature, StackValue* stack, Owned* owned) {
   }
 }
 
-struct Extent {
-  int64_t sizes[kMaxRank];
-  int rank = 0;
-};
-
 bool Broadcast(const OutputRule& rule, const Call& call, Extent* extent) {
   for (int input : rule.inputs) {
     const DLTensor* t = call.tensors[input];
@@ -241,21 +243,26 @@ int32_t TorchDtype(DLDataType dtype) {
 }
 
 // Allocates an output, contiguous; false where the slow way is needed.
-bool Allocate(const OutputRule& rule, const Call& call, Frame* frame, DLTensor* view, TensorHandle* out) {
-  Extent extent;
-  if (!ExtentOf(rule, call, &extent)) return false;
-  int64_t strides[kMaxRank];
+bool Allocate(const OutputRule& rule, const Call& call, Frame* frame, int index, TensorHandle* out) {
+  Extent* extent = &frame->extents[index];
+  if (!ExtentOf(rule, call, extent)) return false;
   int64_t step = 1;
-  for (int i = extent.rank - 1; i >= 0; --i) {
-    strides[i] = step;
-    step *= extent.sizes[i] > 0 ? extent.sizes[i] : 1;
+  for (int i = extent->rank - 1; i >= 0; --i) {
+    extent->strides[i] = step;
+    step *= extent->sizes[i] > 0 ? extent->sizes[i] : 1;
   }
   const int32_t dtype = rule.dtype_input < 0 ? TorchDtype(rule.dtype) : frame->torch_dtypes[rule.dtype_input];
   if (dtype < 0) return false;
-  Check(shim->empty_strided(extent.rank, extent.sizes, strides, dtype, frame->device_type, frame->device_index, out));
-  int32_t same_dtype = 0;
-  int32_t same_device = 0;
-  View(*out, view, &same_dtype, &same_device);
+  Check(shim->empty_strided(extent->rank, extent->sizes, extent->strides, dtype, frame->device_type,
+                            frame->device_index, out));
+  DLTensor* view = &frame->views[kMaxInputs + index];  // all but the memory is known
+  Check(shim->get_data(*out, &view->data));
+  view->ndim = extent->rank;
+  view->shape = extent->sizes;
+  view->strides = extent->strides;
+  view->dtype = dtypes[dtype];
+  view->device = {frame->device_type == cpu_device ? kDLCPU : kDLCUDA, frame->device_index};
+  view->byte_offset = 0;
   return true;
 }
 
@@ -293,11 +300,10 @@ bool GoFast(Cell* cell, StackValue* stack) {
   TensorHandle made[kMaxOutputs];
   int count = static_cast<int>(signature.kinds.size());
   for (int i = 0; i < outputs; ++i) {
-    DLTensor* view = &frame.views[kMaxInputs + i];
-    if (!Allocate(signature.outputs[i], call, &frame, view, &made[i])) return false;
+    if (!Allocate(signature.outputs[i], call, &frame, i, &made[i])) return false;
     owned.tensors[owned.tensor_count++] = made[i];
     frame.args[count].zero_padding = 0;
-    SetTensor(view, &frame.args[count++]);
+    SetTensor(&frame.views[kMaxInputs + i], &frame.args[count++]);
   }
   UseStream(frame);
   cell->Count(entry->counter);

@@ -33,7 +33,9 @@ def register_gradient(opdef: OpDef, qualified: str, library: Any) -> None:  # no
 def eager_function(opdef: OpDef, raw: Callable[..., Any]) -> Callable[..., Any]:
     """Return `apply` of an autograd function around the raw torch operator."""
     formula = _Formula(opdef, opdef.backward or _no_gradient(opdef))
-    apply: Callable[..., Any] = _eager(formula, raw).apply
+    made = _eager(formula, raw)
+    # the C function below autograd.Function.apply, which asks again whether a transform is active
+    apply: Callable[..., Any] = super(torch.autograd.Function, made).apply
     return apply
 
 

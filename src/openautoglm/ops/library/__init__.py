@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from openautoglm import native
 from openautoglm.errors import MissingExtraError
+from openautoglm.native import cells
 from openautoglm.ops.library.definitions import DEFINITIONS
+from openautoglm.ops.loading import load_library
 from openautoglm.ops.machine import machine
 from openautoglm.ops.registered import RegisteredOperator
 
 if TYPE_CHECKING:
     from openautoglm.registry import Registry
-
-LIBRARIES: Final = Path(native.__file__).parent / "lib"
-CPU_KERNELS: Final = LIBRARIES / "liboag_kernels.so"
-CUDA_KERNELS: Final = LIBRARIES / "liboag_kernels_cuda.so"
 
 
 def add_all(registry: Registry[RegisteredOperator]) -> None:
@@ -25,12 +21,17 @@ def add_all(registry: Registry[RegisteredOperator]) -> None:
 
     Without the extra `ops`, or in a package built without a compiler, the references serve.
     """
-    from openautoglm import ops
-
     for opdef in DEFINITIONS:
         registry.add(opdef.name, RegisteredOperator(opdef))
+    if cells.unavailable() is not None:
+        return
     with suppress(MissingExtraError):
-        if CPU_KERNELS.is_file():
-            ops.load_library(CPU_KERNELS, name="native")
-        if CUDA_KERNELS.is_file() and machine().cuda:
-            ops.load_library(CUDA_KERNELS, name="native_cuda")
+        _load("native")
+        if machine().cuda:
+            _load("native_cuda")
+
+
+def _load(name: str) -> None:
+    path = cells.library_path(name.replace("native", "liboag_kernels"))
+    if path is not None:
+        load_library(path, name=name)

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from openautoglm.ops.opdef import OpDef
     from openautoglm.ops.registered import RegisteredOperator
 
-TENSORS: Final = frozenset({torch.Tensor, torch.nn.Parameter})
-
 _FRONT: Final = """\
 def __call__({parameters}):
     if {all_tensors}:
@@ -33,11 +31,11 @@ def __call__({parameters}):
             return in_graph(({inputs},), ({attrs}))
         if transforming() or forward_ad._current_level >= 0:
             return transformed({arguments})
-        if is_autocasting():
-            {inputs}, = cast(({inputs},))
         {read_attrs}
         try:
             if ({any_requires_grad}) and is_grad_enabled():
+                if is_autocasting():
+                    {inputs}, = cast(({inputs},))
                 return with_gradient({arguments})
             {shortcut}
             return raw({arguments})
@@ -51,12 +49,14 @@ def make_front(operator: RegisteredOperator) -> Callable[..., Any]:
     """Define the operator in torch and return `__call__` for its signature."""
     opdef = operator.opdef
     made = slots.define(operator)
+    cast = _caster(opdef)
     register_gradient(opdef, made.public.name(), slots.LIBRARY)
     register_batching(opdef, made)
-    cast = _caster(opdef)
+    _register_autocast(made, cast)
     raw = made.raw._op  # noqa: SLF001 - spares a Python frame
     scope: dict[str, Any] = {
-        "TENSORS": TENSORS,
+        "Tensor": torch.Tensor,
+        "Parameter": torch.nn.Parameter,
         "is_compiling": torch.compiler.is_dynamo_compiling,
         "is_autocasting": torch._C._is_any_autocast_enabled,  # noqa: SLF001 - one call for all devices
         "is_grad_enabled": torch.is_grad_enabled,
@@ -83,15 +83,21 @@ def make_front(operator: RegisteredOperator) -> Callable[..., Any]:
 
 
 _MISSING: Final = object()
+_KEYS: Final = torch._C.DispatchKey  # noqa: SLF001 - it has no public name
+_KEY_SET: Final = torch._C.DispatchKeySet  # noqa: SLF001 - it has no public name
+_AUTOCAST: Final = _KEY_SET(_KEYS.AutocastCPU) | _KEY_SET(_KEYS.AutocastCUDA)
 
 
 def _source(opdef: OpDef) -> str:
     required = [part.name for part in opdef.inputs if not part.optional]
-    checks = [f"type({name}) in TENSORS" for name in required]
+    checks = [f"(type({name}) is Tensor or type({name}) is Parameter)" for name in required]
     grads = [f"{name}.requires_grad" for name in required]
     for part in opdef.inputs:
         if part.optional:
-            checks.append(f"({part.name} is None or type({part.name}) in TENSORS)")
+            checks.append(
+                f"({part.name} is None or type({part.name}) is Tensor"
+                f" or type({part.name}) is Parameter)"
+            )
             grads.append(f"({part.name} is not None and {part.name}.requires_grad)")
     attrs = list(opdef.attr_names)
     checks += [f"{a.name} is not MISSING" for a in opdef.attrs if a.default is REQUIRED]
@@ -172,6 +178,23 @@ def _caster(opdef: OpDef) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
         )
 
     return cast
+
+
+def _register_autocast(
+    made: slots.Slots, cast: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+) -> None:
+    """Cast in torch's own dispatcher, so that calls without autocast pay nothing for it."""
+    name = made.raw._schema.name.partition("::")[2]  # noqa: SLF001 - the overload does not tell it
+    inputs = sum("Tensor" in str(a.type) for a in made.raw._schema.arguments)  # noqa: SLF001 - as above
+
+    def autocast(*args: Any) -> Any:  # noqa: ANN401 - tensors
+        # torch leaves out trailing arguments that have their default
+        ready = cast(args[:inputs])
+        with torch._C._ExcludeDispatchKeyGuard(_AUTOCAST):  # noqa: SLF001 - the way back into the dispatcher
+            return made.raw(*ready, *args[inputs:])
+
+    for key in ("AutocastCPU", "AutocastCUDA"):
+        slots.LIBRARY.impl(name, autocast, key)
 
 
 def _in_graph(

@@ -7,21 +7,28 @@ Knows nothing of gradients.
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from openautoglm.errors import KernelFailedError, NoKernelError, OpenAutoGLMError
+from openautoglm.errors import (
+    KernelFailedError,
+    NoKernelError,
+    OpenAutoGLMError,
+    OperatorArgumentError,
+)
 from openautoglm.ops import arrays
 from openautoglm.ops.call import infer_outputs
 from openautoglm.ops.choose import CallFacts
+from openautoglm.ops.table import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from openautoglm.ops.arguments import ArraySpec
+    from openautoglm.ops.arguments import ArraySpec, In
     from openautoglm.ops.choose import Arrays, Choice
     from openautoglm.ops.kernel import Kernel
     from openautoglm.ops.opdef import InputSpec
@@ -48,6 +55,7 @@ class KernelRun:
 _watchers: ContextVar[tuple[Callable[[KernelRun], None], ...]] = ContextVar(
     "openautoglm_kernel_watchers", default=()
 )
+_MAX_PLANS: Final = 256
 _LIBRARIES: Final[dict[str, Arrays]] = {"torch": "torch", "numpy": "numpy", "dlpack": "cupy"}
 
 
@@ -69,18 +77,45 @@ def call(table: KernelTable, inputs: Sequence[object], attrs: Sequence[object]) 
         NoKernelError: no kernel takes the call; the message says why each refused.
         KernelFailedError: the kernel raised.
     """
-    opdef = table.opdef
+    plan = _plan(table, inputs, attrs)
+    like = _first_array(inputs)
+    outs = tuple(arrays.empty(spec, like) for spec in plan.outputs)
+    run(table, plan.kernel, inputs, attrs, outs)
+    returned = tuple(arrays.in_library_of(out, like) for out in outs)
+    return returned[0] if len(returned) == 1 else returned
+
+
+def _plan(table: KernelTable, inputs: Sequence[object], attrs: Sequence[object]) -> Plan:
+    """Return the kernel and the outputs of a call; those of an equal one before it where it can."""
+    plans = table.plans  # emptied by putting another dict in its place, so this one stays true
+    looks = _looks(inputs, attrs) if table.is_steady else None
+    known = None if looks is None else plans.get(looks)
+    if known is not None:
+        return known
     specs = specs_of(table, inputs)
-    wanted = infer_outputs(opdef, specs, attrs)
+    wanted = infer_outputs(table.opdef, specs, attrs)
     facts = facts_of(table, inputs, specs, attrs)
     choice = table.choose(facts)
     if choice.winner is None:
         raise no_kernel(table, facts, choice)
-    like = _first_array(inputs)
-    outs = tuple(arrays.empty(spec, like) for spec in wanted)
-    run(table, choice.winner, inputs, attrs, outs)
-    returned = tuple(arrays.in_library_of(out, like) for out in outs)
-    return returned[0] if len(returned) == 1 else returned
+    plan = Plan(kernel=choice.winner, outputs=tuple(wanted))
+    if looks is not None and len(plans) < _MAX_PLANS:
+        plans[looks] = plan
+    return plan
+
+
+def _looks(inputs: Sequence[Any], attrs: Sequence[object]) -> object | None:
+    """Return all that a plan depends on, for NumPy's arrays; None for a call with any other."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return None
+    kind = numpy.ndarray
+    shapes: list[object] = []
+    for array in inputs:
+        if type(array) is not kind:
+            return None
+        shapes += (array.dtype, array.shape)
+    return (*shapes, *attrs, *map(type, attrs))
 
 
 def run(
@@ -91,9 +126,9 @@ def run(
     outs: tuple[object, ...],
 ) -> None:
     """Run one kernel on arrays of any library, filling `outs`."""
-    wants_contiguous = kernel.contiguous
-    layouts = [wants_contiguous or part.layout == "contiguous" for part in table.opdef.inputs]
-    ready = [_ready(x, kernel, dense=d) for x, d in zip(inputs, layouts, strict=True)]
+    ready = [
+        _handed(value, kernel, part) for part, value in zip(table.opdef.inputs, inputs, strict=True)
+    ]
     table.count(kernel)
     watchers = _watchers.get()
     started = time.perf_counter() if watchers else 0.0
@@ -111,6 +146,13 @@ def run(
         device = str(getattr(outs[0], "device", "cpu"))
         seconds = time.perf_counter() - started
         watcher(KernelRun(op=kernel.op, kernel=kernel.name, device=device, seconds=seconds))
+
+
+def are_dense(table: KernelTable, inputs: Sequence[object]) -> bool:
+    """Return whether every input that the operator wants contiguous is."""
+    pairs = zip(table.opdef.inputs, inputs, strict=True)
+    wanted = [value for part, value in pairs if part.layout == "contiguous"]
+    return all(arrays.is_contiguous(array) for array in _flat(wanted))
 
 
 def specs_of(table: KernelTable, inputs: Sequence[object]) -> list[InputSpec]:
@@ -167,6 +209,18 @@ def _invoke(
         return
     targets = tuple(_viewed(out, kernel) for out in outs)
     kernel.function(*inputs, *attrs, out=targets[0] if len(targets) == 1 else targets)
+
+
+def _handed(value: object, kernel: Kernel, part: In) -> object:
+    """Return an argument as the kernel takes it, or say which one cannot be handed over."""
+    try:
+        return _ready(value, kernel, dense=kernel.contiguous or part.layout == "contiguous")
+    except (BufferError, RuntimeError, TypeError, ValueError) as cause:
+        raise OperatorArgumentError(
+            f"argument `{part.name}` of `{kernel.op}` cannot be handed to kernel `{kernel.name}`",
+            got=f"{type(value).__name__}: {cause}",
+            fix="pass a plain array of numbers on one device",
+        ) from cause
 
 
 def _ready(value: object, kernel: Kernel, *, dense: bool) -> object:

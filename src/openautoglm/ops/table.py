@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
 from openautoglm.errors import NameTakenError, OperatorDefinitionError
@@ -24,6 +25,7 @@ from openautoglm.ops.signature import signature_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from openautoglm.ops.arguments import ArraySpec
     from openautoglm.ops.machine import Machine
     from openautoglm.ops.opdef import OpDef
 
@@ -33,6 +35,14 @@ _MAX_KEYS: Final = 512
 _preferred: ContextVar[Mapping[str, tuple[str, ...]]] = ContextVar(
     "openautoglm_preferred_kernels", default={}  # noqa: B039 - replaced, never changed
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What was decided for a call, for the next one that looks the same."""
+
+    kernel: Kernel
+    outputs: tuple[ArraySpec, ...]
 
 
 @final
@@ -48,11 +58,18 @@ class KernelTable:
         self.cell = Cell(signature_text(opdef)) if unavailable() is None else None
         self._machine = facts
         self._kernels: tuple[Kernel, ...] = ()
+        self._has_predicates = False
         self._standing: tuple[str, ...] = ()
         self._counters: dict[str, int] = {}
         self._python_counts: Counter[str] = Counter()
         self._lock = threading.RLock()
         self.generation = 0
+        self.plans: dict[object, Plan] = {}
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether equal descriptions of arguments always get the same kernel."""
+        return self.opdef.name not in _preferred.get() and not self._has_predicates
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
@@ -151,6 +168,8 @@ class KernelTable:
 
     def _publish(self, kernels: tuple[Kernel, ...]) -> int:
         self._kernels = kernels
+        self._has_predicates = any(kernel.when is not None for kernel in kernels)
+        self.plans = {}
         self.generation += 1
         if self.cell is not None:
             self.cell.publish(self._entries())

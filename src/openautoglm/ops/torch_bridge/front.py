@@ -126,9 +126,13 @@ def _parameters(opdef: OpDef) -> list[str]:
 
 
 def _read_attr(attr: Attr) -> str:
-    if attr.default is REQUIRED:
-        return f"{attr.name} = read_{attr.name}({attr.name})"
-    return f"if {attr.name} is not default_{attr.name}: {attr.name} = read_{attr.name}({attr.name})"
+    """Return the line that checks an attribute; one of the right type and without limits is right."""
+    name = attr.name
+    tests = [] if attr.default is REQUIRED else [f"{name} is not default_{name}"]
+    if attr.low is None and attr.high is None and attr.choices is None:
+        tests.append(f"type({name}) is not {attr.type.__name__}")
+    line = f"{name} = read_{name}({name})"
+    return f"if {' and '.join(tests)}: {line}" if tests else line
 
 
 def _shortcut(opdef: OpDef) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import torch
 
@@ -17,6 +17,7 @@ from openautoglm.native.cells import init_torch
 from openautoglm.ops import arrays, dispatch
 from openautoglm.ops.call import infer_outputs
 from openautoglm.ops.dtypes import DTYPES
+from openautoglm.ops.torch_bridge import failures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -59,13 +60,17 @@ def define(operator: RegisteredOperator) -> Slots:
     )
 
 
-def raise_pending(failure: RuntimeError) -> None:
-    """Raise the error that a slow call of this thread kept, or the failure as it came."""
+def raise_pending(failure: RuntimeError) -> NoReturn:
+    """Raise the error that a failure stands for, or the failure as it came.
+
+    The slow call of this thread keeps its error; a compiled graph may have left another one there,
+    which is known by its text.
+    """
     kept = getattr(_pending, "error", None)
-    if kept is None:
-        raise failure
     _pending.error = None
-    raise kept from None
+    if kept is not None and _text_of(kept) in str(failure):
+        raise kept from None
+    raise failures.read(failure)
 
 
 def _free_name(operator: RegisteredOperator) -> str:
@@ -108,7 +113,7 @@ def _define_slow(operator: RegisteredOperator, name: str, schema: str) -> None:
             return body(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - raised again on the other side of the core
             _pending.error = error
-            _pending.text = str(error) or type(error).__name__
+            _pending.text = _text_of(error)
             nothing = torch.empty(0)
             return nothing if count == 1 else (nothing,) * count
 
@@ -131,6 +136,10 @@ def _python_body(operator: RegisteredOperator) -> Callable[..., Any]:
             return dispatch.call(operator.table, arrays_in, values)
 
     return body
+
+
+def _text_of(error: BaseException) -> str:
+    return str(error) or type(error).__name__
 
 
 def _take_problem() -> str:

@@ -1,6 +1,7 @@
 // Walks over several strided tensors at once.
 //
-// Built by the plain C++ compiler only, so the standard library is welcome here; the inner loops it calls are not.
+// Built by the plain C++ compiler only, so the standard library is welcome here; the inner loops it
+// calls are not.
 #ifndef OPENAUTOGLM_KERNELS_AXES_H_
 #define OPENAUTOGLM_KERNELS_AXES_H_
 
@@ -21,7 +22,8 @@ struct Axis {
   std::array<int64_t, kTensors> step{};  // in elements, one for each tensor
 };
 
-// The dimensions of a walk, outermost first. Neighbours that lie one behind the other in every tensor become one.
+// The dimensions of a walk, outermost first. Neighbours that lie one behind the other in every
+// tensor become one.
 template <int kTensors>
 class Axes {
  public:
@@ -81,25 +83,31 @@ inline void* At(const TensorView& tensor, int64_t offset) {
   return static_cast<char*>(tensor.bytes()) + offset * ElementBytes(tensor);
 }
 
-// The step of `tensor` along dimension `dim` of an output with `rank` dimensions, 0 where it is broadcast.
-inline int64_t BroadcastStep(const char* name, const TensorView& tensor, const TensorView& out, int dim) {
+// The step of `tensor` along dimension `dim` of an output with `rank` dimensions, 0 where it is
+// broadcast.
+inline int64_t BroadcastStep(const char* name, const TensorView& tensor, const TensorView& out,
+                             int dim) {
   const int own = dim - (out.rank() - tensor.rank());
   if (own < 0) return 0;
   if (tensor.size(own) == out.size(dim)) return tensor.stride(own);
   if (tensor.size(own) != 1) {
-    Refuse(std::string(name) + " must broadcast to shape " + out.shape_text(), "shape " + tensor.shape_text());
+    Refuse(std::string(name) + " must broadcast to shape " + out.shape_text(),
+           "shape " + tensor.shape_text());
   }
   return 0;
 }
 
 // The distance between neighbours in the last dimension; 1 where there are no neighbours.
-inline int64_t LastStep(const TensorView& tensor) { return tensor.size(-1) <= 1 ? 1 : tensor.stride(-1); }
+inline int64_t LastStep(const TensorView& tensor) {
+  return tensor.size(-1) <= 1 ? 1 : tensor.stride(-1);
+}
 
 // The leading dimensions of tensors of one shape [..., n].
 template <class... Tensors>
 Axes<sizeof...(Tensors)> LeadingAxes(const TensorView& first, const Tensors&... tensors) {
   Axes<sizeof...(Tensors)> axes;
-  for (int dim = 0; dim + 1 < first.rank(); ++dim) axes.Append({first.size(dim), {tensors.stride(dim)...}});
+  for (int dim = 0; dim + 1 < first.rank(); ++dim)
+    axes.Append({first.size(dim), {tensors.stride(dim)...}});
   return axes;
 }
 
@@ -110,7 +118,8 @@ void Run(const ByDtype<Call>& table, DLDataType dtype, const Call& call) {
   dtype.code == kDLBfloat ? table.bf16(call) : table.f16(call);
 }
 
-// Ours stand behind any kernel that a plugin registers without a priority, and before the reference.
+// Ours stand behind any kernel that a plugin registers without a priority, and before the
+// reference.
 constexpr int kPlainPriority = -30;
 constexpr int kV3Priority = -20;
 constexpr int kV4Priority = -10;

@@ -7,7 +7,8 @@
 
 namespace openautoglm::kernels {
 
-// One line of elements, borrowed for the call. Steps are in elements and may be negative or, for inputs, 0.
+// One line of elements, borrowed for the call. Steps are in elements and may be negative or, for
+// inputs, 0.
 struct BinaryLine {
   const void* x;
   const void* y;
@@ -28,7 +29,9 @@ struct Side {
   Vector<Compute<T>> value;
 
   OAG_INLINE explicit Side(const T* from) : data(from), value(Splat<Compute<T>>(LoadOne(from))) {}
-  OAG_INLINE Vector<Compute<T>> Get(int64_t at) const { return kOneValue ? value : Load<T>(data + at); }
+  OAG_INLINE Vector<Compute<T>> Get(int64_t at) const {
+    return kOneValue ? value : Load<T>(data + at);
+  }
   OAG_INLINE Vector<Compute<T>> Get(int64_t at, int count) const {
     return kOneValue ? value : Load<T>(data + at, 1, count);
   }
@@ -43,7 +46,8 @@ OAG_INLINE void BinaryUnit(const BinaryLine& line) {
   const auto factor = Splat<Compute<T>>(static_cast<Compute<T>>(line.factor));
   int64_t i = 0;
 #pragma GCC unroll 4
-  for (; i + kStep <= line.size; i += kStep) Store<T>(out + i, Op::Apply(x.Get(i), y.Get(i), factor));
+  for (; i + kStep <= line.size; i += kStep)
+    Store<T>(out + i, Op::Apply(x.Get(i), y.Get(i), factor));
   const int rest = static_cast<int>(line.size - i);
   if (rest > 0) Store<T>(out + i, 1, rest, Op::Apply(x.Get(i, rest), y.Get(i, rest), factor));
 }

@@ -24,7 +24,8 @@ __global__ void BinaryPacked(const T* x, const T* y, T* out, int64_t size, Compu
     const P b = reinterpret_cast<const P*>(y)[i];
     P c;
 #pragma unroll
-    for (int k = 0; k < P::kCount; ++k) c.items[k] = Narrow<T>(Op::Apply(Wide(a.items[k]), Wide(b.items[k]), factor));
+    for (int k = 0; k < P::kCount; ++k)
+      c.items[k] = Narrow<T>(Op::Apply(Wide(a.items[k]), Wide(b.items[k]), factor));
     reinterpret_cast<P*>(out)[i] = c;
   }
   for (int64_t i = packs * P::kCount + first; i < size; i += stride) {
@@ -33,9 +34,11 @@ __global__ void BinaryPacked(const T* x, const T* y, T* out, int64_t size, Compu
 }
 
 template <class Op, class T>
-__global__ void BinaryStrided(const T* x, const T* y, T* out, BroadcastAxes axes, int64_t size, Compute<T> factor) {
+__global__ void BinaryStrided(const T* x, const T* y, T* out, BroadcastAxes axes, int64_t size,
+                              Compute<T> factor) {
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < size; i += stride) {
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < size;
+       i += stride) {
     int64_t rest = i, at_x = 0, at_y = 0, at_out = 0;
     for (int k = axes.count - 1; k >= 0; --k) {
       const int64_t index = rest % axes.sizes[k];
@@ -48,11 +51,13 @@ __global__ void BinaryStrided(const T* x, const T* y, T* out, BroadcastAxes axes
   }
 }
 
-inline int64_t BroadcastStep(const char* name, const TensorView& tensor, const TensorView& out, int dim) {
+inline int64_t BroadcastStep(const char* name, const TensorView& tensor, const TensorView& out,
+                             int dim) {
   const int own = dim - (out.rank() - tensor.rank());
   if (own < 0) return 0;
   if (tensor.size(own) == out.size(dim)) return tensor.stride(own);
-  OAG_CHECK(tensor.size(own) == 1, std::string(name) + " must broadcast to shape " + out.shape_text(),
+  OAG_CHECK(tensor.size(own) == 1,
+            std::string(name) + " must broadcast to shape " + out.shape_text(),
             "shape " + tensor.shape_text());
   return 0;
 }
@@ -61,13 +66,15 @@ inline BroadcastAxes AxesOf(const TensorView& x, const TensorView& y, const Tens
   BroadcastAxes axes{};
   for (int dim = 0; dim < out.rank(); ++dim) {
     const int64_t size = out.size(dim);
-    const int64_t steps[3] = {BroadcastStep("x", x, out, dim), BroadcastStep("y", y, out, dim), out.stride(dim)};
+    const int64_t steps[3] = {BroadcastStep("x", x, out, dim), BroadcastStep("y", y, out, dim),
+                              out.stride(dim)};
     if (size == 1) continue;
     const int last = axes.count - 1;
     bool continues = last >= 0;
     for (int k = 0; continues && k < 3; ++k) continues = axes.steps[last][k] == steps[k] * size;
     if (!continues) {
-      OAG_CHECK(axes.count < kMaxAxes, "at most 8 dimensions that are not one behind the other", out.rank());
+      OAG_CHECK(axes.count < kMaxAxes, "at most 8 dimensions that are not one behind the other",
+                out.rank());
       axes.sizes[axes.count++] = 1;
     }
     const int at = axes.count - 1;
@@ -85,8 +92,8 @@ struct BinaryCuda {
   static void forward(TensorView x, TensorView y, double factor, TensorView out) {
     OAG_CHECK_SAME_DTYPE(y, x);
     OAG_CHECK_SAME_DTYPE(out, x);
-    OAG_CHECK(x.rank() <= out.rank() && y.rank() <= out.rank(), "out must have the shape x and y broadcast to",
-              "shape " + out.shape_text());
+    OAG_CHECK(x.rank() <= out.rank() && y.rank() <= out.rank(),
+              "out must have the shape x and y broadcast to", "shape " + out.shape_text());
     const BroadcastAxes axes = AxesOf(x, y, out);
     if (out.numel() == 0) return;
     VisitFloat(x.dtype(), [&](auto zero) { Launch<decltype(zero)>(x, y, factor, out, axes); });
@@ -94,7 +101,8 @@ struct BinaryCuda {
 
  private:
   template <class T>
-  static void Launch(TensorView x, TensorView y, double factor, TensorView out, const BroadcastAxes& axes) {
+  static void Launch(TensorView x, TensorView y, double factor, TensorView out,
+                     const BroadcastAxes& axes) {
     const T* a = static_cast<const T*>(x.bytes());
     const T* b = static_cast<const T*>(y.bytes());
     T* c = static_cast<T*>(out.bytes());
@@ -102,11 +110,14 @@ struct BinaryCuda {
     const auto wide = static_cast<Compute<T>>(factor);
     const cudaStream_t stream = CurrentStream(out.device());
     const int64_t* steps = axes.steps[0];
-    const bool unit = axes.count == 0 || (axes.count == 1 && steps[0] == 1 && steps[1] == 1 && steps[2] == 1);
+    const bool unit =
+        axes.count == 0 || (axes.count == 1 && steps[0] == 1 && steps[1] == 1 && steps[2] == 1);
     if (unit && IsAligned(a) && IsAligned(b) && IsAligned(c)) {
-      BinaryPacked<Op, T><<<Blocks(size, kThreads * Pack<T>::kCount), kThreads, 0, stream>>>(a, b, c, size, wide);
+      BinaryPacked<Op, T>
+          <<<Blocks(size, kThreads * Pack<T>::kCount), kThreads, 0, stream>>>(a, b, c, size, wide);
     } else {
-      BinaryStrided<Op, T><<<Blocks(size, kThreads), kThreads, 0, stream>>>(a, b, c, axes, size, wide);
+      BinaryStrided<Op, T>
+          <<<Blocks(size, kThreads), kThreads, 0, stream>>>(a, b, c, axes, size, wide);
     }
     CheckCuda(cudaGetLastError());
   }

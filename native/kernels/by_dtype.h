@@ -1,4 +1,5 @@
-// One function per element type, as a constant table: what an instruction set's file offers to the kernels.
+// One function per element type, as a constant table: what an instruction set's file offers to the
+// kernels.
 #ifndef OPENAUTOGLM_KERNELS_BY_DTYPE_H_
 #define OPENAUTOGLM_KERNELS_BY_DTYPE_H_
 

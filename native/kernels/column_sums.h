@@ -9,8 +9,8 @@
 
 namespace openautoglm::kernels {
 
-// Every kBlock rows are summed on their own first, so that the rounding error grows with the number of blocks and not
-// with the number of rows.
+// Every kBlock rows are summed on their own first, so that the rounding error grows with the number
+// of blocks and not with the number of rows.
 template <class C>
 class ColumnSums {
  public:
@@ -37,7 +37,8 @@ class ColumnSums {
     Fold();
     T* to = static_cast<T*>(out.bytes());
     const int64_t step = LastStep(out);
-    for (size_t i = 0; i < total_.size(); ++i) OAG_SIMD::StoreOne<T>(to + static_cast<int64_t>(i) * step, total_[i]);
+    for (size_t i = 0; i < total_.size(); ++i)
+      OAG_SIMD::StoreOne<T>(to + static_cast<int64_t>(i) * step, total_[i]);
   }
 
  private:

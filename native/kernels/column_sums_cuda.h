@@ -1,4 +1,5 @@
-// The sum over rows of a product that a functor gives, as a CUDA kernel: one thread for each column.
+// The sum over rows of a product that a functor gives, as a CUDA kernel: one thread for each
+// column.
 #ifndef OPENAUTOGLM_KERNELS_COLUMN_SUMS_CUDA_H_
 #define OPENAUTOGLM_KERNELS_COLUMN_SUMS_CUDA_H_
 
@@ -6,8 +7,8 @@
 
 namespace openautoglm::kernels {
 
-// A block takes kWarp columns; its warps share the rows, so that neighbours read neighbours. The order of the sum does
-// not depend on the grid: the same input gives the same bits.
+// A block takes kWarp columns; its warps share the rows, so that neighbours read neighbours. The
+// order of the sum does not depend on the grid: the same input gives the same bits.
 template <class T, class Term>
 __global__ void ColumnSums(Term term, T* out, int64_t out_step, int64_t rows, int64_t size) {
   using C = Compute<T>;
@@ -34,8 +35,8 @@ __global__ void ColumnSums(Term term, T* out, int64_t out_step, int64_t rows, in
 template <class T, class Term>
 void SumColumns(const Term& term, const TensorView& out, int64_t rows, cudaStream_t stream) {
   const int64_t size = out.size(0);
-  ColumnSums<T><<<Blocks(size, kWarp), kThreads, 0, stream>>>(term, static_cast<T*>(out.bytes()), out.stride(0), rows,
-                                                              size);
+  ColumnSums<T><<<Blocks(size, kWarp), kThreads, 0, stream>>>(term, static_cast<T*>(out.bytes()),
+                                                              out.stride(0), rows, size);
   CheckCuda(cudaGetLastError());
 }
 

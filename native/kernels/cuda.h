@@ -1,4 +1,5 @@
-// What the CUDA kernels share: 16-byte vectors, conversions, sums over a block, launch sizes, strided rows.
+// What the CUDA kernels share: 16-byte vectors, conversions, sums over a block, launch sizes,
+// strided rows.
 //
 // f16 and bf16 are computed in f32. A kernel takes any size and any grid.
 #ifndef OPENAUTOGLM_KERNELS_CUDA_H_
@@ -42,7 +43,9 @@ struct alignas(16) Pack {
   T items[kCount];
 };
 
-inline bool IsAligned(const void* address) { return reinterpret_cast<uintptr_t>(address) % 16 == 0; }
+inline bool IsAligned(const void* address) {
+  return reinterpret_cast<uintptr_t>(address) % 16 == 0;
+}
 
 inline int Blocks(int64_t work, int64_t per_block) {
   const int64_t blocks = (work + per_block - 1) / per_block;
@@ -61,7 +64,8 @@ struct Most {
   __device__ C operator()(C a, C b) const { return b > a ? b : a; }
 };
 
-// Combines a value of every thread; every thread gets the result. All threads of the block must call it.
+// Combines a value of every thread; every thread gets the result. All threads of the block must
+// call it.
 template <class Combine, class C>
 __device__ C OverBlock(C value) {
   __shared__ C partial[kThreads / kWarp];
@@ -111,7 +115,8 @@ inline Rows RowsOf(const TensorView& tensor) {
       rows.steps[last] = step;
       continue;
     }
-    OAG_CHECK(rows.axes < kMaxAxes, "at most 8 dimensions that are not one behind the other", tensor.rank());
+    OAG_CHECK(rows.axes < kMaxAxes, "at most 8 dimensions that are not one behind the other",
+              tensor.rank());
     rows.sizes[rows.axes] = size;
     rows.steps[rows.axes++] = step;
   }

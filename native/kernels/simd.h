@@ -1,11 +1,12 @@
 // Vectors of one register, for whichever instruction set the including file is compiled for.
 //
-// Written with the vector extensions of GCC and Clang, so the same text serves x86-64-v2, v3, v4 and Arm; intrinsics
-// stand only where a conversion has an instruction the extensions cannot name. f16 and bf16 are computed in f32.
+// Written with the vector extensions of GCC and Clang, so the same text serves x86-64-v2, v3, v4
+// and Arm; intrinsics stand only where a conversion has an instruction the extensions cannot name.
+// f16 and bf16 are computed in f32.
 //
-// Everything lives in a namespace named after the instruction set: one library holds several builds of this text, and a
-// linker that merged them would hand AVX-512 code to a machine without it. For the same reason no header of the C++
-// library is included here.
+// Everything lives in a namespace named after the instruction set: one library holds several builds
+// of this text, and a linker that merged them would hand AVX-512 code to a machine without it. For
+// the same reason no header of the C++ library is included here.
 #ifndef OPENAUTOGLM_KERNELS_SIMD_H_
 #define OPENAUTOGLM_KERNELS_SIMD_H_
 
@@ -123,7 +124,8 @@ OAG_INLINE U16Lanes Narrow(Vector<float> value, Float16) {
   return (U16Lanes)_mm256_cvtps_ph((__m256)value, _MM_FROUND_TO_NEAREST_INT);
 }
 #else
-// Without an instruction: the exponent is moved by a multiplication, which also makes subnormal numbers come out right.
+// Without an instruction: the exponent is moved by a multiplication, which also makes subnormal
+// numbers come out right.
 OAG_INLINE Vector<float> Widen(U16Lanes bits, Float16) {
   const U32Lanes wide = ToU32(bits);
   const U32Lanes sign = (wide & 0x8000U) << 16;
@@ -183,7 +185,8 @@ OAG_INLINE void Store(double* to, Vector<double> value) {
   __builtin_memcpy(to, &value, sizeof value);
 }
 
-// The first `count` elements at any distance apart (in elements, negative and 0 too); other lanes are zero.
+// The first `count` elements at any distance apart (in elements, negative and 0 too); other lanes
+// are zero.
 template <class T>
 OAG_INLINE Vector<Compute<T>> Load(const T* from, int64_t stride, int count) {
   T lanes[kLanes<T>] = {};
@@ -208,7 +211,8 @@ OAG_INLINE void StoreOne(T* to, Compute<T> value) {
   Store(to, 0, 1, Splat<Compute<T>>(value));
 }
 
-// A line of elements `step` apart; with kUnit they lie side by side and whole vectors are read at once.
+// A line of elements `step` apart; with kUnit they lie side by side and whole vectors are read at
+// once.
 template <class Element, bool kUnit>
 struct Line {
   using T = typename WithoutConst<Element>::type;
@@ -235,17 +239,53 @@ struct Line {
 
 // ---- arithmetic ----
 
-// Both bounds let NaN through.
-template <class C>
-OAG_INLINE Vector<C> AtLeast(Vector<C> value, C low) {
-  const Vector<C> bound = Splat<C>(low);
-  return (value < bound) ? bound : value;
+// Both bounds let NaN through: the instructions return their second operand where either is NaN.
+#if defined(OAG_SIMD_V4)
+OAG_INLINE Vector<float> AtLeast(Vector<float> value, float low) {
+  return (Vector<float>)_mm512_maskz_max_ps(0xffff, (__m512)Splat<float>(low), (__m512)value);
 }
-template <class C>
-OAG_INLINE Vector<C> AtMost(Vector<C> value, C high) {
-  const Vector<C> bound = Splat<C>(high);
-  return (value > bound) ? bound : value;
+OAG_INLINE Vector<double> AtLeast(Vector<double> value, double low) {
+  return (Vector<double>)_mm512_maskz_max_pd(0xff, (__m512d)Splat<double>(low), (__m512d)value);
 }
+OAG_INLINE Vector<float> AtMost(Vector<float> value, float high) {
+  return (Vector<float>)_mm512_maskz_min_ps(0xffff, (__m512)Splat<float>(high), (__m512)value);
+}
+OAG_INLINE Vector<double> AtMost(Vector<double> value, double high) {
+  return (Vector<double>)_mm512_maskz_min_pd(0xff, (__m512d)Splat<double>(high), (__m512d)value);
+}
+#elif defined(OAG_SIMD_V3)
+OAG_INLINE Vector<float> AtLeast(Vector<float> value, float low) {
+  return (Vector<float>)_mm256_max_ps((__m256)Splat<float>(low), (__m256)value);
+}
+OAG_INLINE Vector<double> AtLeast(Vector<double> value, double low) {
+  return (Vector<double>)_mm256_max_pd((__m256d)Splat<double>(low), (__m256d)value);
+}
+OAG_INLINE Vector<float> AtMost(Vector<float> value, float high) {
+  return (Vector<float>)_mm256_min_ps((__m256)Splat<float>(high), (__m256)value);
+}
+OAG_INLINE Vector<double> AtMost(Vector<double> value, double high) {
+  return (Vector<double>)_mm256_min_pd((__m256d)Splat<double>(high), (__m256d)value);
+}
+#else
+template <class V, class C>
+OAG_INLINE V AtLeast(V value, C low) {
+  return (value < low) ? Splat<C>(low) : value;
+}
+template <class V, class C>
+OAG_INLINE V AtMost(V value, C high) {
+  return (value > high) ? Splat<C>(high) : value;
+}
+#endif
+
+#if defined(OAG_SIMD_V4)
+// value * 2^power, for whole powers.
+OAG_INLINE Vector<float> TimesTwoTo(Vector<float> value, Vector<float> power) {
+  return (Vector<float>)_mm512_maskz_scalef_ps(0xffff, (__m512)value, (__m512)power);
+}
+OAG_INLINE Vector<double> TimesTwoTo(Vector<double> value, Vector<double> power) {
+  return (Vector<double>)_mm512_maskz_scalef_pd(0xff, (__m512d)value, (__m512d)power);
+}
+#endif
 
 template <class C>
 OAG_INLINE Vector<C> Abs(Vector<C> value) {

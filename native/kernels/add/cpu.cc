@@ -1,6 +1,5 @@
-#include "add.h"
-
 #include "../binary_kernel.h"
+#include "add.h"
 
 namespace openautoglm::kernels {
 

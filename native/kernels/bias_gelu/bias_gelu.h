@@ -40,7 +40,7 @@ namespace OAG_SIMD {
 
 template <bool kTanh>
 struct Gelu {
-  static constexpr double kTwoK = 1.59576912160573071;   // 2 sqrt(2 / pi)
+  static constexpr double kTwoK = 1.59576912160573071;  // 2 sqrt(2 / pi)
   static constexpr double kCube = 0.044715;
   static constexpr double kPeak = 0.398942280401432678;  // 1 / sqrt(2 pi)
 
@@ -68,14 +68,17 @@ struct Gelu {
 };
 
 template <class T, bool kUnit, bool kTanh>
-OAG_INLINE void GeluRow(Line<const T, kUnit> x, Line<const T, kUnit> bias, Line<T, kUnit> out, int64_t size) {
+OAG_INLINE void GeluRow(Line<const T, kUnit> x, Line<const T, kUnit> bias, Line<T, kUnit> out,
+                        int64_t size) {
   using C = Compute<T>;
   constexpr int kStep = kLanes<T>;
   int64_t i = 0;
 #pragma GCC unroll 2
-  for (; i + kStep <= size; i += kStep) out.Set(i, Gelu<kTanh>::template Value<C>(x.Get(i) + bias.Get(i)));
+  for (; i + kStep <= size; i += kStep)
+    out.Set(i, Gelu<kTanh>::template Value<C>(x.Get(i) + bias.Get(i)));
   const int rest = static_cast<int>(size - i);
-  if (rest > 0) out.Set(i, rest, Gelu<kTanh>::template Value<C>(x.Get(i, rest) + bias.Get(i, rest)));
+  if (rest > 0)
+    out.Set(i, rest, Gelu<kTanh>::template Value<C>(x.Get(i, rest) + bias.Get(i, rest)));
 }
 
 template <class T, bool kUnit, bool kTanh>
@@ -104,8 +107,10 @@ OAG_INLINE void GeluBackwardRow(const GeluBackwardCall& call, int64_t r) {
   constexpr int kStep = kLanes<T>;
   const Line<const T, kUnit> bias{static_cast<const T*>(call.bias.data), call.bias.step};
   const Line<const T, kUnit> x{static_cast<const T*>(call.x.data) + r * call.x.row, call.x.step};
-  const Line<const T, kUnit> grad{static_cast<const T*>(call.grad.data) + r * call.grad.row, call.grad.step};
-  const Line<T, kUnit> x_grad{static_cast<T*>(call.x_grad.data) + r * call.x_grad.row, call.x_grad.step};
+  const Line<const T, kUnit> grad{static_cast<const T*>(call.grad.data) + r * call.grad.row,
+                                  call.grad.step};
+  const Line<T, kUnit> x_grad{static_cast<T*>(call.x_grad.data) + r * call.x_grad.row,
+                              call.x_grad.step};
   C* sums = static_cast<C*>(call.bias_sums);
   int64_t i = 0;
   for (; i + kStep <= call.size; i += kStep) {
@@ -138,10 +143,10 @@ void GeluBackward(const GeluBackwardCall& call) {
   }
 }
 
-inline constexpr ByDtype<GeluCall> kGeluTable = {GeluForward<float>, GeluForward<double>, GeluForward<BFloat16>,
-                                                 GeluForward<Float16>};
-inline constexpr ByDtype<GeluBackwardCall> kGeluBackwardTable = {GeluBackward<float>, GeluBackward<double>,
-                                                                 GeluBackward<BFloat16>, GeluBackward<Float16>};
+inline constexpr ByDtype<GeluCall> kGeluTable = {GeluForward<float>, GeluForward<double>,
+                                                 GeluForward<BFloat16>, GeluForward<Float16>};
+inline constexpr ByDtype<GeluBackwardCall> kGeluBackwardTable = {
+    GeluBackward<float>, GeluBackward<double>, GeluBackward<BFloat16>, GeluBackward<Float16>};
 
 }  // namespace OAG_SIMD
 }  // namespace openautoglm::kernels

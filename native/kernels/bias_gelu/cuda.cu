@@ -8,7 +8,7 @@ namespace bias_gelu {
 
 template <class C, bool kTanh>
 struct Gelu {
-  static constexpr C kTwoK = C(1.59576912160573071);   // 2 sqrt(2 / pi)
+  static constexpr C kTwoK = C(1.59576912160573071);  // 2 sqrt(2 / pi)
   static constexpr C kCube = C(0.044715);
   static constexpr C kPeak = C(0.398942280401432678);  // 1 / sqrt(2 pi)
   static constexpr C kRootHalf = C(0.707106781186547524);
@@ -52,9 +52,11 @@ struct Operands {
 template <class T, bool kTanh>
 __global__ void Forward(Operands<T> o) {
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t k = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; k < o.rows * o.size; k += stride) {
+  for (int64_t k = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; k < o.rows * o.size;
+       k += stride) {
     const int64_t r = k / o.size, i = k % o.size;
-    o.out[o.out_rows.Offset(r) + i * o.out_rows.step] = Narrow<T>(Gelu<Compute<T>, kTanh>::Value(o.At(r, i)));
+    o.out[o.out_rows.Offset(r) + i * o.out_rows.step] =
+        Narrow<T>(Gelu<Compute<T>, kTanh>::Value(o.At(r, i)));
   }
 }
 
@@ -64,12 +66,14 @@ __global__ void ForwardPacked(Operands<T> o) {
   using P = Pack<T>;
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
   const int64_t packs = o.rows * o.size / P::kCount;
-  for (int64_t k = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; k < packs; k += stride) {
+  for (int64_t k = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; k < packs;
+       k += stride) {
     P p = reinterpret_cast<const P*>(o.x)[k];
     const int64_t i = k * P::kCount % o.size;
 #pragma unroll
     for (int j = 0; j < P::kCount; ++j) {
-      p.items[j] = Narrow<T>(Gelu<Compute<T>, kTanh>::Value(Wide(p.items[j]) + Wide(o.bias[(i + j) * o.bias_step])));
+      p.items[j] = Narrow<T>(
+          Gelu<Compute<T>, kTanh>::Value(Wide(p.items[j]) + Wide(o.bias[(i + j) * o.bias_step])));
     }
     reinterpret_cast<P*>(o.out)[k] = p;
   }
@@ -88,7 +92,8 @@ template <class T, bool kTanh>
 __global__ void Backward(BiasTerm<T, kTanh> term) {
   const Operands<T>& o = term.o;
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
-  for (int64_t k = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; k < o.rows * o.size; k += stride) {
+  for (int64_t k = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; k < o.rows * o.size;
+       k += stride) {
     const int64_t r = k / o.size, i = k % o.size;
     o.out[o.out_rows.Offset(r) + i * o.out_rows.step] = Narrow<T>(term(r, i));
   }
@@ -108,13 +113,15 @@ Operands<T> Read(const TensorView& x, const TensorView& bias, const TensorView& 
   return o;
 }
 
-inline bool Check(const TensorView& x, const TensorView& bias, std::string_view approximate, const TensorView& out) {
+inline bool Check(const TensorView& x, const TensorView& bias, std::string_view approximate,
+                  const TensorView& out) {
   OAG_CHECK_SAME_SHAPE(out, x);
   OAG_CHECK_SAME_DTYPE(out, x);
   OAG_CHECK_SAME_DTYPE(bias, x);
   OAG_CHECK_RANK(bias, 1);
   OAG_CHECK_SIZE(bias, 0, x.size(-1));
-  OAG_CHECK(approximate == "none" || approximate == "tanh", "approximate must be none or tanh", approximate);
+  OAG_CHECK(approximate == "none" || approximate == "tanh", "approximate must be none or tanh",
+            approximate);
   return approximate == "tanh";
 }
 
@@ -136,10 +143,11 @@ struct ForwardKernel {
   static void Launch(TensorView x, TensorView bias, TensorView out) {
     const Operands<T> o = Read<T>(x, bias, out);
     const cudaStream_t stream = CurrentStream(x.device());
-    const bool packed = x.is_contiguous() && out.is_contiguous() && o.size % Pack<T>::kCount == 0 && IsAligned(o.x) &&
-                        IsAligned(o.out);
+    const bool packed = x.is_contiguous() && out.is_contiguous() && o.size % Pack<T>::kCount == 0 &&
+                        IsAligned(o.x) && IsAligned(o.out);
     if (packed) {
-      ForwardPacked<T, kTanh><<<Blocks(x.numel(), kThreads * Pack<T>::kCount), kThreads, 0, stream>>>(o);
+      ForwardPacked<T, kTanh>
+          <<<Blocks(x.numel(), kThreads * Pack<T>::kCount), kThreads, 0, stream>>>(o);
     } else {
       Forward<T, kTanh><<<Blocks(x.numel(), kThreads), kThreads, 0, stream>>>(o);
     }
@@ -151,8 +159,8 @@ struct BackwardKernel {
   static constexpr int kPriority = kCudaPriority;
   static constexpr int kMinSm = 80;
 
-  static void forward(TensorView grad, TensorView x, TensorView bias, std::string_view approximate, TensorView grad_x,
-                      TensorView grad_bias) {
+  static void forward(TensorView grad, TensorView x, TensorView bias, std::string_view approximate,
+                      TensorView grad_x, TensorView grad_bias) {
     const bool tanh = Check(x, bias, approximate, grad_x);
     OAG_CHECK_SAME_SHAPE(grad, x);
     OAG_CHECK_SAME_DTYPE(grad, x);
@@ -161,13 +169,15 @@ struct BackwardKernel {
     if (x.size(-1) == 0) return;
     VisitFloat(x.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      tanh ? Launch<T, true>(grad, x, bias, grad_x, grad_bias) : Launch<T, false>(grad, x, bias, grad_x, grad_bias);
+      tanh ? Launch<T, true>(grad, x, bias, grad_x, grad_bias)
+           : Launch<T, false>(grad, x, bias, grad_x, grad_bias);
     });
   }
 
  private:
   template <class T, bool kTanh>
-  static void Launch(TensorView grad, TensorView x, TensorView bias, TensorView grad_x, TensorView grad_bias) {
+  static void Launch(TensorView grad, TensorView x, TensorView bias, TensorView grad_x,
+                     TensorView grad_bias) {
     BiasTerm<T, kTanh> term{Read<T>(x, bias, grad_x)};
     term.o.grad = static_cast<const T*>(grad.bytes());
     term.o.grad_rows = RowsOf(grad);

@@ -14,7 +14,8 @@ inline void CheckBias(const TensorView& bias, const TensorView& x) {
 }
 
 inline bool IsTanh(std::string_view approximate) {
-  OAG_CHECK(approximate == "none" || approximate == "tanh", "approximate must be none or tanh", approximate);
+  OAG_CHECK(approximate == "none" || approximate == "tanh", "approximate must be none or tanh",
+            approximate);
   return approximate == "tanh";
 }
 
@@ -55,7 +56,8 @@ struct BiasGeluBackwardKernel {
     CheckBias(bias, x);
     const bool tanh = IsTanh(approximate);
     if (x.size(-1) == 0) return;
-    VisitFloat(x.dtype(), [&](auto zero) { Typed<decltype(zero)>(grad, x, bias, tanh, grad_x, grad_bias); });
+    VisitFloat(x.dtype(),
+               [&](auto zero) { Typed<decltype(zero)>(grad, x, bias, tanh, grad_x, grad_bias); });
   }
 
  private:
@@ -63,19 +65,20 @@ struct BiasGeluBackwardKernel {
   static void Typed(TensorView grad, TensorView x, TensorView bias, bool tanh, TensorView grad_x,
                     TensorView grad_bias) {
     ColumnSums<OAG_SIMD::Compute<T>> sums(x.size(-1));
-    LeadingAxes(x, grad, x, grad_x).Walk([&](const std::array<int64_t, 3>& offset, const Axis<3>& axis) {
-      sums.AddRows(axis.size, [&](int64_t first, int64_t rows) {
-        Run(kTable, x.dtype(),
-            {{At(grad, offset[0] + first * axis.step[0]), axis.step[0], LastStep(grad)},
-             {At(x, offset[1] + first * axis.step[1]), axis.step[1], LastStep(x)},
-             {bias.bytes(), 0, LastStep(bias)},
-             {At(grad_x, offset[2] + first * axis.step[2]), axis.step[2], LastStep(grad_x)},
-             sums.block(),
-             rows,
-             x.size(-1),
-             tanh});
-      });
-    });
+    LeadingAxes(x, grad, x, grad_x)
+        .Walk([&](const std::array<int64_t, 3>& offset, const Axis<3>& axis) {
+          sums.AddRows(axis.size, [&](int64_t first, int64_t rows) {
+            Run(kTable, x.dtype(),
+                {{At(grad, offset[0] + first * axis.step[0]), axis.step[0], LastStep(grad)},
+                 {At(x, offset[1] + first * axis.step[1]), axis.step[1], LastStep(x)},
+                 {bias.bytes(), 0, LastStep(bias)},
+                 {At(grad_x, offset[2] + first * axis.step[2]), axis.step[2], LastStep(grad_x)},
+                 sums.block(),
+                 rows,
+                 x.size(-1),
+                 tanh});
+          });
+        });
     sums.template WriteTo<T>(grad_bias);
   }
 };

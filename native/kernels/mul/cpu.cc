@@ -1,6 +1,5 @@
-#include "mul.h"
-
 #include "../binary_kernel.h"
+#include "mul.h"
 
 namespace openautoglm::kernels {
 

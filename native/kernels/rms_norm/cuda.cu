@@ -102,7 +102,8 @@ struct WeightTerm {
 };
 
 template <class T>
-Operands<T> Read(const TensorView& x, const Optional<TensorView>& weight, double eps, const TensorView& out) {
+Operands<T> Read(const TensorView& x, const Optional<TensorView>& weight, double eps,
+                 const TensorView& out) {
   Operands<T> o{};
   o.x = static_cast<const T*>(x.bytes());
   o.x_rows = RowsOf(x);
@@ -140,8 +141,8 @@ struct ForwardKernel {
   static void Launch(TensorView x, const Optional<TensorView>& weight, double eps, TensorView out) {
     const Operands<T> o = Read<T>(x, weight, eps, out);
     const cudaStream_t stream = CurrentStream(x.device());
-    const bool packed = x.is_contiguous() && out.is_contiguous() && o.size % Pack<T>::kCount == 0 && IsAligned(o.x) &&
-                        IsAligned(o.out);
+    const bool packed = x.is_contiguous() && out.is_contiguous() && o.size % Pack<T>::kCount == 0 &&
+                        IsAligned(o.x) && IsAligned(o.out);
     if (packed) {
       ForwardPacked<T><<<Blocks(o.rows, 1), kThreads, 0, stream>>>(o);
     } else {
@@ -155,8 +156,8 @@ struct BackwardKernel {
   static constexpr int kPriority = kCudaPriority;
   static constexpr int kMinSm = 80;
 
-  static void forward(TensorView grad, TensorView x, Optional<TensorView> weight, double eps, TensorView grad_x,
-                      TensorView grad_weight) {
+  static void forward(TensorView grad, TensorView x, Optional<TensorView> weight, double eps,
+                      TensorView grad_x, TensorView grad_weight) {
     Check(x, weight, grad_x);
     OAG_CHECK_SAME_SHAPE(grad, x);
     OAG_CHECK_SAME_DTYPE(grad, x);
@@ -164,13 +165,15 @@ struct BackwardKernel {
     OAG_CHECK_RANK(grad_weight, 1);
     OAG_CHECK_SIZE(grad_weight, 0, x.size(-1));
     if (x.size(-1) == 0) return;
-    VisitFloat(x.dtype(), [&](auto zero) { Launch<decltype(zero)>(grad, x, weight, eps, grad_x, grad_weight); });
+    VisitFloat(x.dtype(), [&](auto zero) {
+      Launch<decltype(zero)>(grad, x, weight, eps, grad_x, grad_weight);
+    });
   }
 
  private:
   template <class T>
-  static void Launch(TensorView grad, TensorView x, const Optional<TensorView>& weight, double eps, TensorView grad_x,
-                     TensorView grad_weight) {
+  static void Launch(TensorView grad, TensorView x, const Optional<TensorView>& weight, double eps,
+                     TensorView grad_x, TensorView grad_weight) {
     Operands<T> o = Read<T>(x, weight, eps, grad_x);
     o.grad = static_cast<const T*>(grad.bytes());
     o.grad_rows = RowsOf(grad);
@@ -180,7 +183,8 @@ struct BackwardKernel {
     CheckCuda(cudaMallocAsync(reinterpret_cast<void**>(&inverses), bytes, stream));
     if (o.rows > 0) Backward<T><<<Blocks(o.rows, 1), kThreads, 0, stream>>>(o, inverses);
     const cudaError_t launched = cudaGetLastError();
-    if (launched == cudaSuccess) SumColumns<T>(WeightTerm<T>{o, inverses}, grad_weight, o.rows, stream);
+    if (launched == cudaSuccess)
+      SumColumns<T>(WeightTerm<T>{o, inverses}, grad_weight, o.rows, stream);
     CheckCuda(cudaFreeAsync(inverses, stream));
     CheckCuda(launched);
   }

@@ -54,7 +54,9 @@ struct RmsNormBackwardKernel {
     OAG_CHECK_SIZE(grad_weight, 0, x.size(-1));
     CheckWeight(weight, x);
     if (x.size(-1) == 0) return;
-    VisitFloat(x.dtype(), [&](auto zero) { Typed<decltype(zero)>(grad, x, weight, eps, grad_x, grad_weight); });
+    VisitFloat(x.dtype(), [&](auto zero) {
+      Typed<decltype(zero)>(grad, x, weight, eps, grad_x, grad_weight);
+    });
   }
 
  private:
@@ -62,19 +64,20 @@ struct RmsNormBackwardKernel {
   static void Typed(TensorView grad, TensorView x, const Optional<TensorView>& weight, double eps,
                     TensorView grad_x, TensorView grad_weight) {
     ColumnSums<OAG_SIMD::Compute<T>> sums(x.size(-1));
-    LeadingAxes(x, grad, x, grad_x).Walk([&](const std::array<int64_t, 3>& offset, const Axis<3>& axis) {
-      sums.AddRows(axis.size, [&](int64_t first, int64_t rows) {
-        Run(kTable, x.dtype(),
-            {{At(grad, offset[0] + first * axis.step[0]), axis.step[0], LastStep(grad)},
-             {At(x, offset[1] + first * axis.step[1]), axis.step[1], LastStep(x)},
-             WeightRow(weight),
-             {At(grad_x, offset[2] + first * axis.step[2]), axis.step[2], LastStep(grad_x)},
-             sums.block(),
-             rows,
-             x.size(-1),
-             eps});
-      });
-    });
+    LeadingAxes(x, grad, x, grad_x)
+        .Walk([&](const std::array<int64_t, 3>& offset, const Axis<3>& axis) {
+          sums.AddRows(axis.size, [&](int64_t first, int64_t rows) {
+            Run(kTable, x.dtype(),
+                {{At(grad, offset[0] + first * axis.step[0]), axis.step[0], LastStep(grad)},
+                 {At(x, offset[1] + first * axis.step[1]), axis.step[1], LastStep(x)},
+                 WeightRow(weight),
+                 {At(grad_x, offset[2] + first * axis.step[2]), axis.step[2], LastStep(grad_x)},
+                 sums.block(),
+                 rows,
+                 x.size(-1),
+                 eps});
+          });
+        });
     sums.template WriteTo<T>(grad_weight);
   }
 };

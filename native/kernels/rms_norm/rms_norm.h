@@ -76,7 +76,8 @@ OAG_INLINE void RmsNormRow(const RmsNormCall& call, int64_t r) {
   const Line<const T, kUnit> weight{static_cast<const T*>(call.weight.data), call.weight.step};
   const Line<const T, kUnit> x{static_cast<const T*>(call.x.data) + r * call.x.row, call.x.step};
   const Line<T, kUnit> out{static_cast<T*>(call.out.data) + r * call.out.row, call.out.step};
-  const auto scale = Splat<C>(InverseRoot<C>(SumOfSquares<T, kUnit>(x, call.size), call.size, call.eps));
+  const auto scale =
+      Splat<C>(InverseRoot<C>(SumOfSquares<T, kUnit>(x, call.size), call.size, call.eps));
   int64_t i = 0;
 #pragma GCC unroll 4
   for (; i + kStep <= call.size; i += kStep) {
@@ -106,7 +107,8 @@ void RmsNormForward(const RmsNormCall& call) {
   unit ? RmsNormRows<T, true>(call) : RmsNormRows<T, false>(call);
 }
 
-// ---- gradient: x_grad = r * (grad * weight - x * r^2 * mean(grad * weight * x)); weight_sums += grad * x * r ----
+// ---- gradient: x_grad = r * (grad * weight - x * r^2 * mean(grad * weight * x)); weight_sums +=
+// grad * x * r ----
 
 template <class C>
 struct RowSums {
@@ -129,7 +131,9 @@ struct RmsNormBackwardRow {
   Line<T, kUnit> x_grad;
   C* weight_sums;
 
-  OAG_INLINE Vector<C> Weighted(Vector<C> g, int64_t at) const { return kWeighted ? g * weight.Get(at) : g; }
+  OAG_INLINE Vector<C> Weighted(Vector<C> g, int64_t at) const {
+    return kWeighted ? g * weight.Get(at) : g;
+  }
   OAG_INLINE Vector<C> Weighted(Vector<C> g, int64_t at, int count) const {
     return kWeighted ? g * weight.Get(at, count) : g;
   }
@@ -191,14 +195,17 @@ void RmsNormBackward(const RmsNormBackwardCall& call) {
   if (unit) {
     weighted ? RmsNormBackwardRows<T, true, true>(call) : RmsNormBackwardRows<T, true, false>(call);
   } else {
-    weighted ? RmsNormBackwardRows<T, false, true>(call) : RmsNormBackwardRows<T, false, false>(call);
+    weighted ? RmsNormBackwardRows<T, false, true>(call)
+             : RmsNormBackwardRows<T, false, false>(call);
   }
 }
 
-inline constexpr ByDtype<RmsNormCall> kRmsNormTable = {RmsNormForward<float>, RmsNormForward<double>,
-                                                       RmsNormForward<BFloat16>, RmsNormForward<Float16>};
+inline constexpr ByDtype<RmsNormCall> kRmsNormTable = {
+    RmsNormForward<float>, RmsNormForward<double>, RmsNormForward<BFloat16>,
+    RmsNormForward<Float16>};
 inline constexpr ByDtype<RmsNormBackwardCall> kRmsNormBackwardTable = {
-    RmsNormBackward<float>, RmsNormBackward<double>, RmsNormBackward<BFloat16>, RmsNormBackward<Float16>};
+    RmsNormBackward<float>, RmsNormBackward<double>, RmsNormBackward<BFloat16>,
+    RmsNormBackward<Float16>};
 
 }  // namespace OAG_SIMD
 }  // namespace openautoglm::kernels

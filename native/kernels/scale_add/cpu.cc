@@ -1,6 +1,5 @@
-#include "scale_add.h"
-
 #include "../binary_kernel.h"
+#include "scale_add.h"
 
 namespace openautoglm::kernels {
 

@@ -3,9 +3,11 @@
 namespace openautoglm::kernels {
 
 using CrossEntropyPlain = CrossEntropyKernel<OAG_SIMD::kCrossEntropyTable, kPlainPriority>;
-using CrossEntropyBackwardPlain = CrossEntropyBackwardKernel<OAG_SIMD::kCrossEntropyBackwardTable, kPlainPriority>;
+using CrossEntropyBackwardPlain =
+    CrossEntropyBackwardKernel<OAG_SIMD::kCrossEntropyBackwardTable, kPlainPriority>;
 REGISTER_KERNEL(softmax_cross_entropy, CrossEntropyPlain, CPU, F16, BF16, F32, F64);
-REGISTER_KERNEL(softmax_cross_entropy_backward, CrossEntropyBackwardPlain, CPU, F16, BF16, F32, F64);
+REGISTER_KERNEL(softmax_cross_entropy_backward, CrossEntropyBackwardPlain, CPU, F16, BF16, F32,
+                F64);
 
 #if defined(__x86_64__)
 using CrossEntropyV3 = CrossEntropyKernel<kCrossEntropyV3, kV3Priority>;

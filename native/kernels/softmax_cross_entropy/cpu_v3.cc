@@ -3,6 +3,7 @@
 namespace openautoglm::kernels {
 
 const ByDtype<CrossEntropyCall> kCrossEntropyV3 = OAG_SIMD::kCrossEntropyTable;
-const ByDtype<CrossEntropyBackwardCall> kCrossEntropyBackwardV3 = OAG_SIMD::kCrossEntropyBackwardTable;
+const ByDtype<CrossEntropyBackwardCall> kCrossEntropyBackwardV3 =
+    OAG_SIMD::kCrossEntropyBackwardTable;
 
 }  // namespace openautoglm::kernels

@@ -3,6 +3,7 @@
 namespace openautoglm::kernels {
 
 const ByDtype<CrossEntropyCall> kCrossEntropyV4 = OAG_SIMD::kCrossEntropyTable;
-const ByDtype<CrossEntropyBackwardCall> kCrossEntropyBackwardV4 = OAG_SIMD::kCrossEntropyBackwardTable;
+const ByDtype<CrossEntropyBackwardCall> kCrossEntropyBackwardV4 =
+    OAG_SIMD::kCrossEntropyBackwardTable;
 
 }  // namespace openautoglm::kernels

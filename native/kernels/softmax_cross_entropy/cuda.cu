@@ -31,10 +31,12 @@ template <class T>
 __device__ Softmax<Compute<T>> Over(const T* row, const Operands<T>& o) {
   using C = Compute<T>;
   C largest = Most<C>::Start();
-  for (int64_t i = threadIdx.x; i < o.classes; i += blockDim.x) largest = Most<C>()(largest, Wide(row[i * o.step]));
+  for (int64_t i = threadIdx.x; i < o.classes; i += blockDim.x)
+    largest = Most<C>()(largest, Wide(row[i * o.step]));
   largest = OverBlock<Most<C>>(largest);
   C sum = 0;
-  for (int64_t i = threadIdx.x; i < o.classes; i += blockDim.x) sum += exp(Wide(row[i * o.step]) - largest);
+  for (int64_t i = threadIdx.x; i < o.classes; i += blockDim.x)
+    sum += exp(Wide(row[i * o.step]) - largest);
   return {largest, OverBlock<Sum<C>>(sum)};
 }
 
@@ -62,7 +64,8 @@ __global__ void Backward(Operands<T> o) {
     T* out = o.out + r * o.out_row;
     if (target == o.ignore_index || target < 0 || target >= o.classes) {
       const C value = target == o.ignore_index ? C(0) : C(NAN);
-      for (int64_t i = threadIdx.x; i < o.classes; i += blockDim.x) out[i * o.out_step] = Narrow<T>(value);
+      for (int64_t i = threadIdx.x; i < o.classes; i += blockDim.x)
+        out[i * o.out_step] = Narrow<T>(value);
       continue;
     }
     const Softmax<C> softmax = Over(row, o);
@@ -82,7 +85,8 @@ inline void Check(const TensorView& logits, const TensorView& target) {
 }
 
 template <class T>
-Operands<T> Read(const TensorView& logits, const TensorView& target, int64_t ignore_index, const TensorView& out) {
+Operands<T> Read(const TensorView& logits, const TensorView& target, int64_t ignore_index,
+                 const TensorView& out) {
   Operands<T> o{};
   o.logits = static_cast<const T*>(logits.bytes());
   o.row = logits.stride(0);
@@ -110,7 +114,8 @@ struct ForwardKernel {
     const cudaStream_t stream = CurrentStream(logits.device());
     VisitFloat(logits.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      Forward<T><<<Blocks(logits.size(0), 1), kThreads, 0, stream>>>(Read<T>(logits, target, ignore_index, loss));
+      Forward<T><<<Blocks(logits.size(0), 1), kThreads, 0, stream>>>(
+          Read<T>(logits, target, ignore_index, loss));
     });
     CheckCuda(cudaGetLastError());
   }
@@ -142,7 +147,9 @@ struct BackwardKernel {
 
 }  // namespace softmax_cross_entropy
 
-REGISTER_KERNEL(softmax_cross_entropy, softmax_cross_entropy::ForwardKernel, CUDA, F16, BF16, F32, F64);
-REGISTER_KERNEL(softmax_cross_entropy_backward, softmax_cross_entropy::BackwardKernel, CUDA, F16, BF16, F32, F64);
+REGISTER_KERNEL(softmax_cross_entropy, softmax_cross_entropy::ForwardKernel, CUDA, F16, BF16, F32,
+                F64);
+REGISTER_KERNEL(softmax_cross_entropy_backward, softmax_cross_entropy::BackwardKernel, CUDA, F16,
+                BF16, F32, F64);
 
 }  // namespace openautoglm::kernels

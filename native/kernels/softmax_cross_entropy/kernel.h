@@ -31,7 +31,8 @@ struct CrossEntropyKernel {
     OAG_CHECK_SAME_SHAPE(loss, target);
     OAG_CHECK_SAME_DTYPE(loss, logits);
     Run(kTable, logits.dtype(),
-        {InRows(logits), InRows(target), OutRows(loss), logits.size(0), logits.size(1), ignore_index});
+        {InRows(logits), InRows(target), OutRows(loss), logits.size(0), logits.size(1),
+         ignore_index});
   }
 };
 
@@ -47,8 +48,8 @@ struct CrossEntropyBackwardKernel {
     OAG_CHECK_SAME_DTYPE(logits, grad);
     OAG_CHECK_SAME_DTYPE(grad_logits, grad);
     Run(kTable, logits.dtype(),
-        {InRows(grad), InRows(logits), InRows(target), OutRows(grad_logits), logits.size(0), logits.size(1),
-         ignore_index});
+        {InRows(grad), InRows(logits), InRows(target), OutRows(grad_logits), logits.size(0),
+         logits.size(1), ignore_index});
   }
 };
 

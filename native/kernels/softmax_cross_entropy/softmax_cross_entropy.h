@@ -1,7 +1,7 @@
 // softmax_cross_entropy: log(sum(exp(row))) - row[target] of each row, and its gradient.
 //
-// A target that is `ignore_index` gives 0; one that is no class gives NaN, on every device alike: a GPU cannot refuse
-// without stopping the stream.
+// A target that is `ignore_index` gives 0; one that is no class gives NaN, on every device alike: a
+// GPU cannot refuse without stopping the stream.
 #ifndef OPENAUTOGLM_KERNELS_SOFTMAX_CROSS_ENTROPY_H_
 #define OPENAUTOGLM_KERNELS_SOFTMAX_CROSS_ENTROPY_H_
 
@@ -99,7 +99,8 @@ OAG_INLINE void CrossEntropyRows(const CrossEntropyCall& call) {
     const int64_t target = static_cast<const int64_t*>(call.target.data)[r * call.target.row];
     const Line<const T, kUnit> row{static_cast<const T*>(call.logits.data) + r * call.logits.row,
                                    call.logits.step};
-    const C loss = target == call.ignore_index ? C(0) : RowLoss<T, kUnit>(row, call.classes, target);
+    const C loss =
+        target == call.ignore_index ? C(0) : RowLoss<T, kUnit>(row, call.classes, target);
     StoreOne<T>(static_cast<T*>(call.loss.data) + r * call.loss.row, loss);
   }
 }
@@ -115,8 +116,8 @@ OAG_INLINE void Fill(Line<T, kUnit> row, int64_t size, Compute<T> value) {
 }
 
 template <class T, bool kUnit>
-OAG_INLINE void RowLossBackward(Line<const T, kUnit> row, Line<T, kUnit> out, int64_t size, int64_t target,
-                                Compute<T> grad) {
+OAG_INLINE void RowLossBackward(Line<const T, kUnit> row, Line<T, kUnit> out, int64_t size,
+                                int64_t target, Compute<T> grad) {
   using C = Compute<T>;
   constexpr int kStep = kLanes<T>;
   if (target < 0 || target >= size) return Fill<T, kUnit>(out, size, kNaN<C>);
@@ -156,8 +157,8 @@ void CrossEntropyBackward(const CrossEntropyBackwardCall& call) {
   unit ? CrossEntropyBackwardRows<T, true>(call) : CrossEntropyBackwardRows<T, false>(call);
 }
 
-inline constexpr ByDtype<CrossEntropyCall> kCrossEntropyTable = {CrossEntropy<float>, CrossEntropy<double>,
-                                                                 CrossEntropy<BFloat16>, CrossEntropy<Float16>};
+inline constexpr ByDtype<CrossEntropyCall> kCrossEntropyTable = {
+    CrossEntropy<float>, CrossEntropy<double>, CrossEntropy<BFloat16>, CrossEntropy<Float16>};
 inline constexpr ByDtype<CrossEntropyBackwardCall> kCrossEntropyBackwardTable = {
     CrossEntropyBackward<float>, CrossEntropyBackward<double>, CrossEntropyBackward<BFloat16>,
     CrossEntropyBackward<Float16>};

@@ -41,8 +41,8 @@ def load() -> ModuleType:
         MissingExtraError: tvm-ffi is not installed.
     """
     loaded = sys.modules.get("tvm_ffi")
-    if loaded is not None:
-        return loaded
+    if loaded is not None and not getattr(loaded.__spec__, "_initializing", False):
+        return loaded  # and not half of it, while another thread imports it
     finder = _NoTorch()
     sys.meta_path.insert(0, finder)
     try:

@@ -12,7 +12,7 @@ import platform
 from typing import TYPE_CHECKING, Final, Self, final
 
 from openautoglm.errors import KernelFailedError, LibraryRefusedError, OperatorArgumentError
-from openautoglm.native import elf, manifest, trial
+from openautoglm.native import elf, ffi, manifest, trial
 from openautoglm.native.cache import cache_folder, digest, put
 from openautoglm.native.toolchain import runtime_library
 from openautoglm.settings import need
@@ -58,7 +58,7 @@ class KernelLibrary:
         self.digest = content
         self.operators: tuple[OperatorRow, ...] = rows.operators
         self.kernels: tuple[KernelRow, ...] = rows.kernels
-        tvm_ffi = need("tvm_ffi", extra="ops", why="loading a kernel library")
+        tvm_ffi = ffi.load()
         _teach_errors()
         self._module = tvm_ffi.load_module(str(path), keep_module_alive=False)
 

@@ -140,10 +140,16 @@ def as_numpy(array: Any) -> np.ndarray[Any, Any]:  # noqa: ANN401 - an array of 
 
 
 def as_torch(array: Any) -> Any:  # noqa: ANN401 - an array of any library
-    """Return a torch view of an array; nothing is copied. torch must be in the process."""
+    """Return a torch view of an array; torch must be in the process.
+
+    Copied is only what runs backwards: torch has no negative strides and ends the process at them.
+    """
     if is_torch(array):
         return array
-    return sys.modules["torch"].from_dlpack(as_writable(array))
+    ready = as_numpy(array) if _device_of(array, "dlpack") == "cpu" else array
+    if any(stride < 0 for stride in getattr(ready, "strides", None) or ()):
+        ready = ready.copy()
+    return sys.modules["torch"].from_dlpack(as_writable(ready))
 
 
 def as_torch_all(value: Any) -> Any:  # noqa: ANN401 - an argument of an operator
@@ -164,7 +170,11 @@ def as_writable(array: Any) -> Any:  # noqa: ANN401 - an array of any library
     DLPack before 1.0 cannot say read-only, so NumPy refuses; kernels do not write inputs, which
     `ops.check` proves.
     """
-    if library_of(array) != "numpy" or array.flags.writeable:
+    if library_of(array) != "numpy":
+        return array
+    if any(stride % array.itemsize for stride in array.strides):
+        return array.copy()  # a field of a record: DLPack counts strides in elements
+    if array.flags.writeable:
         return array
     return _numpy().asarray(_Borrowed(array))
 

@@ -15,16 +15,17 @@ from openautoglm.errors import KernelFailedError, TransformUnsupportedError
 from openautoglm.ops.opdef import Backward
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from openautoglm.ops.opdef import OpDef
 
 
 def register_gradient(opdef: OpDef, qualified: str, library: Any) -> None:  # noqa: ANN401 - torch's library
-    """Give the public torch operator its gradient, for graphs."""
-    if opdef.backward is None:
-        return
-    formula = _Formula(opdef, opdef.backward)
+    """Give the public torch operator its gradient, for graphs.
+
+    Without one it refuses: torch would go on and leave the gradient out.
+    """
+    formula = _Formula(opdef, opdef.backward or _no_gradient(opdef))
     torch.library.register_autograd(
         qualified, formula.gradients, setup_context=formula.keep, lib=library
     )
@@ -118,6 +119,7 @@ class _Formula:
         order += [n for n in backward.save if n not in inputs]
         self._order = [order.index(name) for name in backward.save]
         self._single = len(opdef.outputs) == 1
+        self._has_lists = any(part.many for part in opdef.inputs)
 
     def refuse_forward_mode(self) -> NoReturn:
         """Refuse forward-mode derivatives, of which an operator says nothing."""
@@ -130,16 +132,18 @@ class _Formula:
     def keep(self, ctx: Any, inputs: Any, output: Any) -> None:  # noqa: ANN401 - torch's protocol
         """Save what the gradient needs."""
         outputs = (output,) if self._single else output
-        ctx.save_for_backward(
-            *(inputs[i] for i in self._kept_inputs), *(outputs[i] for i in self._kept_outputs)
-        )
+        kept = [inputs[i] for i in self._kept_inputs] + [outputs[i] for i in self._kept_outputs]
+        if self._has_lists:
+            ctx.counts = [len(v) if isinstance(v, (list, tuple)) else None for v in kept]
+            kept = _flat(kept)
+        ctx.save_for_backward(*kept)
         given = inputs[self._inputs :]
         ctx.attrs = (*given, *self._defaults[len(given) :])
         ctx.arguments = len(inputs)
 
     def gradients(self, ctx: Any, *grads: Any) -> Any:  # noqa: ANN401 - torch's protocol
         """Return a gradient for every argument of the call, None where there is none."""
-        kept = ctx.saved_tensors
+        kept = _nested(ctx.saved_tensors, ctx.counts) if self._has_lists else ctx.saved_tensors
         saved = [kept[i] for i in self._order]
         found: Any = self._backward.function(*grads, *saved, *ctx.attrs)
         made = tuple(found) if isinstance(found, (tuple, list)) else (found,)
@@ -150,3 +154,13 @@ class _Formula:
                 fix="return one for each input, None where there is none",
             )
         return (*made, *(None,) * (ctx.arguments - self._inputs))
+
+
+def _flat(values: Sequence[Any]) -> list[Any]:
+    return [one for v in values for one in (v if isinstance(v, (list, tuple)) else (v,))]
+
+
+def _nested(flat: Sequence[Any], counts: Sequence[int | None]) -> list[Any]:
+    """Return values as they were before `_flat`: lists of `counts` values, single ones for None."""
+    rest = iter(flat)
+    return [next(rest) if n is None else [next(rest) for _ in range(n)] for n in counts]

@@ -33,7 +33,8 @@ def _add_builtins(registry: Registry[RegisteredOperator]) -> None:
 OPERATORS: Registry[RegisteredOperator] = Registry("operator", builtins=_add_builtins)
 """Every operator by name; `OPERATORS.revoke(owner)` takes back what an owner added."""
 
-_earlier: dict[str, list[RegisteredOperator]] = {}
+_earlier: dict[str, list[tuple[RegisteredOperator, RegisteredOperator]]] = {}
+"""By name: what was put aside, and what came in its place; the last pair last."""
 _changing = threading.RLock()
 
 
@@ -111,10 +112,11 @@ def replace(opdef: OpDef) -> RegisteredOperator:
     from dataclasses import replace as with_changes
 
     with _changing:
-        old = OPERATORS.entry(opdef.name)
-        _earlier.setdefault(opdef.name, []).append(old.value)
-        version = len(_earlier[opdef.name]) + old.value.opdef.version
+        old = OPERATORS.get(opdef.name)
+        pairs = _pairs(opdef.name)
+        version = max([old.opdef.version, *(new.opdef.version for _, new in pairs)]) + 1
         new = RegisteredOperator(with_changes(opdef, version=version))
+        _earlier[opdef.name] = [*pairs, (old, new)]
         OPERATORS.exchange(opdef.name, new)
         return new
 
@@ -126,11 +128,13 @@ def rollback(name: str) -> RegisteredOperator:
         UnknownNameError: there is no such version.
     """
     with _changing:
-        if not _earlier.get(name):
+        pairs = _pairs(name)
+        if not pairs:
             raise UnknownNameError(
                 f"operator `{name}` has no earlier version", fix="nothing has to be rolled back"
             )
-        old = _earlier[name].pop()
+        old, _ = pairs[-1]
+        _earlier[name] = pairs[:-1]
         OPERATORS.exchange(name, old)
         return old
 
@@ -144,6 +148,12 @@ def remove(name: str) -> None:
     with _changing:
         OPERATORS.remove(name)
         _earlier.pop(name, None)
+
+
+def _pairs(name: str) -> list[tuple[RegisteredOperator, RegisteredOperator]]:
+    """Return the versions put aside, none where the operator in force is another one since."""
+    pairs = _earlier.get(name, [])
+    return pairs if pairs and pairs[-1][1] is OPERATORS.get(name) else []
 
 
 def _owner_of_caller() -> AbstractContextManager[None]:

@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, final
 
-from openautoglm.errors import LibraryRefusedError, NameTakenError, OperatorDefinitionError
+from openautoglm.errors import (
+    LibraryRefusedError,
+    NameTakenError,
+    NoKernelError,
+    OperatorDefinitionError,
+    UnknownNameError,
+)
 from openautoglm.native.library import KernelLibrary
 from openautoglm.ops import catalog
-from openautoglm.ops.kernel import ANYWHERE, Capability, Kernel
+from openautoglm.ops.kernel import ANYWHERE, Capability, Kernel, check_kernel
 from openautoglm.ops.opdef import Backward, OpDef
 from openautoglm.registry import current_owner, owned_by
 
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from openautoglm.native.manifest import KernelRow, OperatorRow
+    from openautoglm.ops.registered import RegisteredOperator
 
 BACKWARD_SUFFIX = "_backward"
 
@@ -61,13 +70,8 @@ class LoadedLibrary:
         self._held: list[KernelLibrary] = []
         self._defined: dict[str, OpDef] = {}
         self._generation = 0
-        library = KernelLibrary.open(path)
-        with owned_by(current_owner() or f"library:{name}"):
-            try:
-                self._put(library)
-            except BaseException:
-                self._take_back(keep=())
-                raise
+        self._owner = current_owner() or f"library:{name}"
+        self._put(KernelLibrary.open(path))
 
     @property
     def path(self) -> Path:
@@ -108,8 +112,9 @@ class LoadedLibrary:
                 raise LibraryRefusedError(
                     f"library `{self.name}` was not swapped", fix="nothing has to be rolled back"
                 )
-            self._held.pop()
-            return self._put(self._held.pop())
+            report = self._put(self._held[0])
+            self._held = self._held[-1:]
+            return report
 
     def unload(self) -> None:
         """Take its kernels and operators away; its memory goes when calls in flight have ended."""
@@ -124,8 +129,9 @@ class LoadedLibrary:
 
     def _put(self, library: KernelLibrary) -> SwapReport:
         stated = _contracts(library.operators)
-        changed = self._define(stated)
-        kernels = self._kernels(library)
+        kernels = self._kernels(library, stated)  # all checks come before the first change
+        with owned_by(self._owner):
+            changed = self._define(stated)
         for name, made in kernels.items():
             catalog.get(name).table.replace(self.name, made)
         self._take_back(keep=tuple(kernels), known=tuple(stated))
@@ -137,22 +143,32 @@ class LoadedLibrary:
     def _define(self, stated: Mapping[str, OpDef]) -> tuple[str, ...]:
         changed = []
         for name, opdef in stated.items():
-            old = self._defined.get(name)
-            if old is None and name in catalog.names():
-                _check_same(name, opdef, self.name)
+            if self._is_foreign(name):
                 continue
-            if old is None:
+            if name not in catalog.names():
                 catalog.add(opdef)
-            elif old.declaration() != opdef.declaration():
+            elif self._defined[name].contract_hash != opdef.contract_hash:
                 catalog.replace(opdef)
                 changed.append(name)
             self._defined[name] = opdef
+        for name in stated.keys() & self._defined.keys():
+            _connect(catalog.get(name))
         return tuple(changed)
 
-    def _kernels(self, library: KernelLibrary) -> dict[str, tuple[Kernel, ...]]:
+    def _is_foreign(self, name: str) -> bool:
+        """Whether the operator of this name came from elsewhere."""
+        return name not in self._defined and name in catalog.names()
+
+    def _kernels(
+        self, library: KernelLibrary, stated: Mapping[str, OpDef]
+    ) -> dict[str, tuple[Kernel, ...]]:
+        """Return the kernels by operator, or refuse what does not go with the operators."""
         made: dict[str, list[Kernel]] = defaultdict(list)
+        for name, opdef in stated.items():
+            if self._is_foreign(name):
+                _check_same(name, opdef, self.name)
         for row in library.kernels:
-            if row.op not in catalog.names():
+            if row.op not in stated and row.op not in catalog.names():
                 raise OperatorDefinitionError(
                     f"library `{self.name}` has a kernel for `{row.op}`, which is no operator",
                     got=row.symbol,
@@ -160,7 +176,18 @@ class LoadedLibrary:
                 )
             name = self._kernel_name(row, made[row.op])
             made[row.op].append(_kernel(row, library, name, self._generation + 1, self.name))
+        for name, kernels in made.items():
+            self._check(name, kernels, stated)
         return {name: tuple(kernels) for name, kernels in made.items()}
+
+    def _check(self, name: str, kernels: Sequence[Kernel], stated: Mapping[str, OpDef]) -> None:
+        is_known = name in catalog.names()
+        table = catalog.get(name).table if is_known else None
+        opdef = table.opdef if table and name not in stated else stated[name]
+        for kernel in kernels:
+            check_kernel(kernel, opdef)
+        if table is not None:
+            table.check_names(self.name, kernels)
 
     def _kernel_name(self, row: KernelRow, others: Sequence[Kernel]) -> str:
         device = "cuda" if row.device == "cuda" else ""
@@ -179,7 +206,8 @@ class LoadedLibrary:
                 table.replace(self.name, ())
         for name in [name for name in self._defined if name not in known]:
             del self._defined[name]
-            catalog.remove(name)
+            with suppress(UnknownNameError):  # its owner took it away before
+                catalog.remove(name)
 
 
 def load_library(path: Path | str, *, name: str | None = None) -> LoadedLibrary:
@@ -230,13 +258,34 @@ def _gradient(opdef: OpDef, backward: OpDef) -> Backward:
             "their names, and returns one gradient for each input",
         )
     places = [opdef.attr_names.index(name) for name in backward.attr_names]
-    name = backward.name
+    # the declaration is there for the contract: a forward whose backward changed is another one
+    call = partial(_call_backward, _Link(), backward.declaration(), count + len(save), places)
+    return Backward(call, save=save)
 
-    def gradient(*arguments: object) -> object:
-        values = arguments[count + len(save) :]
-        return catalog.get(name)(*arguments[: count + len(save)], *(values[i] for i in places))
 
-    return Backward(gradient, save=save)
+@final
+class _Link:
+    """The operator that a gradient calls: one version of it, whatever the name means later."""
+
+    def __init__(self) -> None:
+        self.operator: RegisteredOperator | None = None
+
+
+def _call_backward(
+    link: _Link, _declaration: str, arrays: int, places: Sequence[int], *arguments: object
+) -> object:
+    if link.operator is None:
+        raise NoKernelError("a gradient is called before its library was loaded")
+    values = arguments[arrays:]
+    return link.operator(*arguments[:arrays], *(values[i] for i in places))
+
+
+def _connect(operator: RegisteredOperator) -> None:
+    """Give an operator's gradient the operator it calls, once."""
+    made = None if operator.opdef.backward is None else operator.opdef.backward.function
+    link = made.args[0] if isinstance(made, partial) and made.func is _call_backward else None
+    if isinstance(link, _Link) and link.operator is None:
+        link.operator = catalog.get(operator.name + BACKWARD_SUFFIX)
 
 
 def _check_same(name: str, opdef: OpDef, library: str) -> None:

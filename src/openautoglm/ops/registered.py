@@ -6,8 +6,9 @@ torch's tensors; before that nothing here imports torch. Knows nothing of how li
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from openautoglm.errors import OperatorDefinitionError
 from openautoglm.ops import arrays, dispatch
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., object]")
 
 _NUMPY_LACKS = ("bf16", "f8_e4m3fn", "f8_e5m2")
+_binding: Final = threading.RLock()
 
 
 class RegisteredOperator:
@@ -47,12 +49,15 @@ class RegisteredOperator:
         [2.0, 2.0]
     """
 
+    _torch_front: Callable[..., Any]
+
     def __init__(self, opdef: OpDef) -> None:
         self.opdef = opdef
         self.table = KernelTable(opdef)
         self.__name__ = opdef.name
         self.__doc__ = describe(opdef)
         self.is_torch_bound = False
+        self._bind_torch = _binder(self)
         if opdef.reference is not None:
             filled = _filling(opdef.reference)
             self.table.add(reference_kernel(opdef, filled))
@@ -65,10 +70,10 @@ class RegisteredOperator:
             NoKernelError: no kernel takes the call.
             KernelFailedError: the kernel raised.
         """
-        inputs, attrs = bind_arguments(self.opdef, args, kwargs)
-        if any(arrays.is_torch(array) for array in inputs) or self._has_torch_list(inputs):
+        if _has_torch((*args, *kwargs.values())):
             self._bind_torch()
-            return self(*args, **kwargs)
+            return self._torch_front(self, *args, **kwargs)
+        inputs, attrs = bind_arguments(self.opdef, args, kwargs)
         return dispatch.call(self.table, inputs, attrs)
 
     def __repr__(self) -> str:
@@ -175,11 +180,12 @@ class RegisteredOperator:
         infer_outputs(self.opdef, specs, attrs)
         facts = dispatch.facts_of(self.table, inputs, specs, attrs)
         choice = self.table.choose(facts)
+        is_dense = dispatch.are_dense(self.table, inputs)
         return Explanation(
             op=self.name,
             winner=None if choice.winner is None else choice.winner.name,
             refusals=tuple((r.kernel.name, r.reason) for r in choice.refusals),
-            copies=choice.copies,
+            copies=choice.copies or (choice.winner is not None and not is_dense),
         )
 
     def infer(self, *specs: ArraySpec | None, **attrs: object) -> list[ArraySpec]:
@@ -194,17 +200,37 @@ class RegisteredOperator:
     def _numpy_dtypes(self) -> tuple[str, ...]:
         return tuple(d for d in self.opdef.inputs[0].dtypes if d not in _NUMPY_LACKS)
 
-    def _has_torch_list(self, inputs: Sequence[object]) -> bool:
-        lists = [value for value in inputs if isinstance(value, (list, tuple))]
-        return any(arrays.is_torch(array) for value in lists for array in value)
 
-    def _bind_torch(self) -> None:
+def _has_torch(arguments: Sequence[object]) -> bool:
+    for value in arguments:
+        if arrays.is_torch(value):
+            return True
+        if isinstance(value, (list, tuple)) and any(arrays.is_torch(item) for item in value):
+            return True
+    return False
+
+
+def _binder(operator: RegisteredOperator) -> Callable[[], None]:
+    """Return what adds the torch side, once.
+
+    Dynamo runs it while it traces a first call and takes its answer as a constant, so that a
+    function can be compiled before the operator has seen a tensor.
+    """
+
+    def bind() -> None:
         from openautoglm.ops.torch_bridge import make_front
 
-        if not self.is_torch_bound:
-            front = make_front(self)
-            self.__class__ = type("RegisteredOperator", (type(self),), {"__call__": front})
-            self.is_torch_bound = True
+        with _binding:
+            if operator.is_torch_bound:
+                return
+            front = make_front(operator)
+            operator._torch_front = front  # noqa: SLF001 - it is the operator's own
+            kind = type("RegisteredOperator", (type(operator),), {"__call__": front})
+            operator.__class__ = kind
+            operator.is_torch_bound = True
+
+    bind._dynamo_marked_constant = True  # type: ignore[attr-defined] # noqa: SLF001 - as torch.compiler.assume_constant_result does, without torch
+    return bind
 
 
 def _filling(reference: Callable[..., Any]) -> Callable[..., None]:

@@ -92,19 +92,30 @@ class KernelTable:
             The generation of the table.
         """
         with self._lock:
-            kept = tuple(k for k in self._kernels if library is None or k.library != library)
-            names = {kernel.name for kernel in kept}
             new = tuple(kernels)
             for kernel in new:
                 check_kernel(kernel, self.opdef)
-                if kernel.name in names:
-                    raise NameTakenError(
-                        f"operator `{self.opdef.name}` has a kernel `{kernel.name}`",
-                        got=f"kernels: {listed(sorted(names))}",
-                        fix="choose another name, or remove the other kernel first",
-                    )
-                names.add(kernel.name)
-            return self._publish((*kept, *new))
+            self.check_names(library, new)
+            return self._publish((*self._without(library), *new))
+
+    def check_names(self, library: str | None, kernels: Iterable[Kernel]) -> None:
+        """Refuse names that `replace` could not take.
+
+        Raises:
+            NameTakenError: a kernel of this name is there, and is not of `library`.
+        """
+        names = {kernel.name for kernel in self._without(library)}
+        for kernel in kernels:
+            if kernel.name in names:
+                raise NameTakenError(
+                    f"operator `{self.opdef.name}` has a kernel `{kernel.name}`",
+                    got=f"kernels: {listed(sorted(names))}",
+                    fix="choose another name, or remove the other kernel first",
+                )
+            names.add(kernel.name)
+
+    def _without(self, library: str | None) -> tuple[Kernel, ...]:
+        return tuple(k for k in self._kernels if library is None or k.library != library)
 
     def remove(self, *names: str) -> None:
         """Remove kernels by name; a call in flight finishes on them."""

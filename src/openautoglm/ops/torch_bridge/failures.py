@@ -17,7 +17,8 @@ from openautoglm.errors import (
 )
 
 _KERNEL: Final = re.compile(
-    r"\[OAG204\] (?P<problem>a kernel of `\w+` failed)\n  got: (?P<kind>\w+): (?P<text>.*)", re.S
+    r"\[OAG204\] (?P<problem>a kernel of `\w+` failed)\n  got: (?P<kind>\w+): (?P<text>.*)",
+    re.DOTALL,
 )
 _BACKEND: Final = re.compile(r"Could not run 'oag::_?(?P<op>\w+)' with arguments from the '(\w+)'")
 _NO_BATCHING: Final = re.compile(r"Batching rule not implemented for oag::_?(?P<op>\w+)")

@@ -109,6 +109,7 @@ def _define_slow(operator: RegisteredOperator, name: str, schema: str) -> None:
 
     def slow(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - tensors
         # an exception would lose its type on the way through the core: it is kept for the caller
+        _pending.error = None
         try:
             return body(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - raised again on the other side of the core

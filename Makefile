@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 WASM := tests/e2e/wasm
 
-.PHONY: run test check docs bench clean
+.PHONY: run test check docs bench soak clean
 
 run: .venv/.ready-run ## run the main job on a text file and print the result
 	$(BIN)/oag run extract examples/complaint.txt
@@ -21,13 +21,18 @@ docs: .venv/.ready-test ## build the documentation into site/
 bench: .venv/.ready-test ## measure every published number again, beside its peers
 	$(BIN)/python benchmarks/run_all.py
 
+soak: .venv/.ready-test ## hours in minutes: swaps under load, memory, threads
+	$(BIN)/python tests/soak/swap.py
+
 clean:
-	rm -rf .venv site dist $(WASM)/node_modules
+	rm -rf .venv site dist build $(WASM)/node_modules
 
 $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
-.venv/.ready-run: pyproject.toml constraints.txt | $(BIN)/python
+NATIVE := CMakeLists.txt $(shell find native -name '*.cc' -o -name '*.h' -o -name '*.cu')
+
+.venv/.ready-run: pyproject.toml constraints.txt $(NATIVE) | $(BIN)/python
 	$(PIP) --editable '.[local]'
 	touch $@
 

@@ -30,7 +30,7 @@ MODULES = sorted(  # __main__ would start the command
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_block_of_the_page_runs(page: Path, tmp_path: Path) -> None:
-    for folder in ("examples", "prompts", "spec"):
+    for folder in ("examples", "plugins", "prompts", "spec"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     environment = {
         **os.environ,

@@ -126,7 +126,7 @@ def _parameters(opdef: OpDef) -> list[str]:
 
 
 def _read_attr(attr: Attr) -> str:
-    """Return the line that checks an attribute; one of the right type and without limits is right."""
+    """Return the line that checks an attribute; the right type without limits is right."""
     name = attr.name
     tests = [] if attr.default is REQUIRED else [f"{name} is not default_{name}"]
     if attr.low is None and attr.high is None and attr.choices is None:
@@ -193,7 +193,8 @@ def _register_autocast(
 
     def autocast(*args: Any) -> Any:  # noqa: ANN401 - tensors
         # torch leaves out trailing arguments that have their default
-        ready = cast(args[:inputs])
+        given = args[:inputs]
+        ready = cast((*given, *(None,) * (inputs - len(given))))
         with torch._C._ExcludeDispatchKeyGuard(_AUTOCAST):  # noqa: SLF001 - the way back into the dispatcher
             return made.raw(*ready, *args[inputs:])
 

@@ -5,6 +5,11 @@
 ones.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from openautoglm.ops import catalog
 from openautoglm.ops.arguments import REQUIRED, ArraySpec, Attr, In, Out
 from openautoglm.ops.authoring import Operator
 from openautoglm.ops.catalog import (
@@ -24,6 +29,9 @@ from openautoglm.ops.loading import LoadedLibrary, SwapReport, load_library
 from openautoglm.ops.opdef import Backward, OpDef
 from openautoglm.ops.precision import PolicyTable
 from openautoglm.ops.registered import RegisteredOperator
+
+if TYPE_CHECKING:
+    from openautoglm.registry import Registry
 
 __all__ = [
     "OPERATORS",
@@ -53,3 +61,12 @@ __all__ = [
     "rollback",
     "watching",
 ]
+
+
+def _add_builtins(registry: Registry[RegisteredOperator]) -> None:
+    from openautoglm.ops.library import add_all
+
+    add_all(registry)
+
+
+catalog.on_first_look(_add_builtins)

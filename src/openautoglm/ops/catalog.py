@@ -18,16 +18,23 @@ from openautoglm.ops.registered import RegisteredOperator
 from openautoglm.registry import Registry, current_owner, owned_by
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from openautoglm.ops.arguments import Attr, In
 
 
-def _add_builtins(registry: Registry[RegisteredOperator]) -> None:
-    from openautoglm.ops.library import add_all
+_first_look: list[Callable[[Registry[RegisteredOperator]], None]] = []
 
-    add_all(registry)
+
+def on_first_look(add_operators: Callable[[Registry[RegisteredOperator]], None]) -> None:
+    """Have operators added at the first look at the registry, as the package adds its own."""
+    _first_look.append(add_operators)
+
+
+def _add_builtins(registry: Registry[RegisteredOperator]) -> None:
+    for add_operators in _first_look:
+        add_operators(registry)
 
 
 OPERATORS: Registry[RegisteredOperator] = Registry("operator", builtins=_add_builtins)

@@ -223,7 +223,7 @@ def _binder(operator: RegisteredOperator) -> Callable[[], None]:
         with _binding:
             if operator.is_torch_bound:
                 return
-            front = make_front(operator)
+            front = make_front(operator.table)
             operator._torch_front = front  # noqa: SLF001 - it is the operator's own
             kind = type("RegisteredOperator", (type(operator),), {"__call__": front})
             operator.__class__ = kind

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-from openautoglm import ops
+from openautoglm.ops import catalog
 from openautoglm.ops.arguments import Attr, In, Out
 from openautoglm.ops.library.terms import column_sum, namespace, narrowed, quiet, widened
 from openautoglm.ops.opdef import Backward, OpDef
@@ -82,7 +82,7 @@ def _reference(x: Any, bias: Any, approximate: str) -> Any:  # noqa: ANN401 - ar
 
 
 def _backward(grad: Any, x: Any, bias: Any, approximate: str) -> Any:  # noqa: ANN401 - tensors
-    return ops.get("bias_gelu_backward")(grad, x, bias, approximate)
+    return catalog.get("bias_gelu_backward")(grad, x, bias, approximate)
 
 
 def _gradient(grad: Any, x: Any, bias: Any, approximate: str) -> Any:  # noqa: ANN401 - arrays

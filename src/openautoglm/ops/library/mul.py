@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from openautoglm import ops
+from openautoglm.ops import catalog
 from openautoglm.ops.arguments import Attr, In, Out
 from openautoglm.ops.library.terms import narrowed, quiet, widened
 from openautoglm.ops.opdef import Backward, OpDef
@@ -16,7 +16,7 @@ def _reference(x: Any, y: Any, scale: float) -> Any:  # noqa: ANN401 - arrays
 
 
 def _backward(grad: Any, x: Any, y: Any, scale: float) -> Any:  # noqa: ANN401 - tensors
-    mul = ops.get("mul")
+    mul = catalog.get("mul")
     return mul(grad, y, scale), mul(grad, x, scale)  # autograd sums what was broadcast
 
 

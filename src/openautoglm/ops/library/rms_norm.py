@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from openautoglm import ops
+from openautoglm.ops import catalog
 from openautoglm.ops.arguments import Attr, In, Out
 from openautoglm.ops.library.terms import column_sum, narrowed, quiet, row_mean, widened
 from openautoglm.ops.opdef import Backward, OpDef
@@ -25,7 +25,7 @@ def _reference(x: Any, weight: Any, eps: float) -> Any:  # noqa: ANN401 - arrays
 
 
 def _backward(grad: Any, x: Any, weight: Any, eps: float) -> Any:  # noqa: ANN401 - tensors
-    grad_x, grad_weight = ops.get("rms_norm_backward")(grad, x, weight, eps)
+    grad_x, grad_weight = catalog.get("rms_norm_backward")(grad, x, weight, eps)
     return grad_x, None if weight is None else grad_weight
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from openautoglm import ops
+from openautoglm.ops import catalog
 from openautoglm.ops.arguments import Attr, In, Out
 from openautoglm.ops.library.terms import namespace, narrowed, quiet, row_sum, widened
 from openautoglm.ops.opdef import Backward, OpDef
@@ -40,7 +40,7 @@ def _reference(logits: Any, target: Any, ignore_index: int) -> Any:  # noqa: ANN
 
 
 def _backward(grad: Any, logits: Any, target: Any, ignore_index: int) -> Any:  # noqa: ANN401 - tensors
-    backward = ops.get("softmax_cross_entropy_backward")
+    backward = catalog.get("softmax_cross_entropy_backward")
     return backward(grad, logits, target, ignore_index), None
 
 

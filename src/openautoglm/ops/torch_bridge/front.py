@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from openautoglm.ops.arguments import Attr
     from openautoglm.ops.opdef import OpDef
-    from openautoglm.ops.registered import RegisteredOperator
+    from openautoglm.ops.table import KernelTable
 
 _FRONT: Final = """\
 def __call__({parameters}):
@@ -41,14 +41,14 @@ def __call__({parameters}):
             return raw({arguments})
         except RuntimeError as failure:
             raise_pending(failure)
-    return unusual(self, {by_name})
+    return unusual({by_name})
 """
 
 
-def make_front(operator: RegisteredOperator) -> Callable[..., Any]:
+def make_front(table: KernelTable) -> Callable[..., Any]:
     """Define the operator in torch and return `__call__` for its signature."""
-    opdef = operator.opdef
-    made = slots.define(operator)
+    opdef = table.opdef
+    made = slots.define(table)
     cast = _caster(opdef)
     register_gradient(opdef, made.public.name(), slots.LIBRARY)
     register_batching(opdef, made)
@@ -68,7 +68,7 @@ def make_front(operator: RegisteredOperator) -> Callable[..., Any]:
         "cast": cast,
         "with_gradient": eager_function(opdef, raw),
         "raise_pending": slots.raise_pending,
-        "unusual": _unusual(made, cast),
+        "unusual": _unusual(table, made, cast),
         "REQUIRED": REQUIRED,
         "MISSING": _MISSING,
     }
@@ -76,7 +76,7 @@ def make_front(operator: RegisteredOperator) -> Callable[..., Any]:
         scope[f"default_{attr.name}"] = attr.default
         scope[f"read_{attr.name}"] = _reader(opdef, attr)
     if any(part.many for part in opdef.inputs) or not opdef.inputs:
-        return _slow_front(scope["unusual"])
+        return _slow_front(opdef, scope["unusual"])
     exec(compile(_source(opdef), f"<front of {opdef.name}>", "exec"), scope)  # noqa: S102 - our own text
     front: Callable[..., Any] = scope["__call__"]
     return front
@@ -212,19 +212,19 @@ def _in_graph(
 
 
 def _unusual(
-    made: slots.Slots, cast: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+    table: KernelTable, made: slots.Slots, cast: Callable[[tuple[Any, ...]], tuple[Any, ...]]
 ) -> Callable[..., Any]:
     """Return the way of every call that is not plainly on tensors of torch itself."""
 
-    def call(operator: RegisteredOperator, **given: object) -> Any:  # noqa: ANN401 - arrays
+    def call(**given: object) -> Any:  # noqa: ANN401 - arrays
         arguments = {name: value for name, value in given.items() if value is not _MISSING}
-        inputs, attrs = bind_arguments(operator.opdef, (), arguments)
+        inputs, attrs = bind_arguments(table.opdef, (), arguments)
         flat = [x for v in inputs for x in (v if isinstance(v, (list, tuple)) else (v,))]
         if not any(arrays.is_torch(array) for array in flat):
-            return dispatch.call(operator.table, inputs, attrs)
-        dispatch.specs_of(operator.table, inputs)  # words what is no array
+            return dispatch.call(table, inputs, attrs)
+        dispatch.specs_of(table, inputs)  # words what is no array
         ready = tuple(arrays.as_torch_all(value) for value in inputs)
-        if not any(part.many for part in operator.opdef.inputs):
+        if not any(part.many for part in table.opdef.inputs):
             ready = cast(ready)
         try:
             return made.public(*ready, *attrs)
@@ -234,11 +234,10 @@ def _unusual(
     return call
 
 
-def _slow_front(unusual: Callable[..., Any]) -> Callable[..., Any]:
-    def __call__(self: RegisteredOperator, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, N807 - becomes a method
-        inputs, attrs = bind_arguments(self.opdef, args, kwargs)
-        opdef = self.opdef
+def _slow_front(opdef: OpDef, unusual: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(_self: object, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, N807 - becomes a method
+        inputs, attrs = bind_arguments(opdef, args, kwargs)
         named = dict(zip((*opdef.input_names, *opdef.attr_names), (*inputs, *attrs), strict=True))
-        return unusual(self, **named)
+        return unusual(**named)
 
     return __call__

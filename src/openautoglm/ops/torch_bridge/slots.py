@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from openautoglm.ops.arguments import ArraySpec
-    from openautoglm.ops.registered import RegisteredOperator
+    from openautoglm.ops.table import KernelTable
 
 NAMESPACE: Final = "oag"
 _DEVICES: Final = ("CPU", "CUDA")
@@ -44,16 +44,16 @@ class Slots:
     raw: Any
 
 
-def define(operator: RegisteredOperator) -> Slots:
+def define(table: KernelTable) -> Slots:
     """Define the torch operators of an operator; their names are never used twice."""
     with _lock:
-        name = _free_name(operator)
-        schema = operator.opdef.schema()
-        _define_slow(operator, name, schema)
+        name = _free_name(table)
+        schema = table.opdef.schema()
+        _define_slow(table, name, schema)
         for slot in (name, f"_{name}"):
-            _define_slot(operator, slot, schema, f"_slow_{name}")
-            torch.library.register_fake(f"{NAMESPACE}::{slot}", _fake(operator), lib=LIBRARY)
-        _tag_caches(operator)
+            _define_slot(table, slot, schema, f"_slow_{name}")
+            torch.library.register_fake(f"{NAMESPACE}::{slot}", _fake(table), lib=LIBRARY)
+        _tag_caches(table)
     namespace = getattr(torch.ops, NAMESPACE)
     return Slots(
         public=getattr(namespace, name).default, raw=getattr(namespace, f"_{name}").default
@@ -73,9 +73,9 @@ def raise_pending(failure: RuntimeError) -> NoReturn:
     raise failures.read(failure)
 
 
-def _free_name(operator: RegisteredOperator) -> str:
+def _free_name(table: KernelTable) -> str:
     """Return the operator's name, with its contract's hash where an earlier one has the name."""
-    opdef = operator.opdef
+    opdef = table.opdef
     name = opdef.name
     if name in _taken:
         name = f"{opdef.name}_{opdef.contract_hash[:12]}"
@@ -87,32 +87,32 @@ def _free_name(operator: RegisteredOperator) -> str:
     return name
 
 
-def _define_slot(operator: RegisteredOperator, slot: str, schema: str, slow: str) -> None:
-    cell = operator.table.cell
-    if cell is not None and not _has_lists(operator):
+def _define_slot(table: KernelTable, slot: str, schema: str, slow: str) -> None:
+    cell = table.cell
+    if cell is not None and not _has_lists(table):
         _ready_core()
         qualified = f"{NAMESPACE}::{slow}"
         if cell.bind_torch(namespace=NAMESPACE, name=slot, schema=schema, slow=qualified):
             return
     LIBRARY.define(f"{slot}{schema}")
     for device in _DEVICES:
-        LIBRARY.impl(slot, _python_body(operator), device)
+        LIBRARY.impl(slot, _python_body(table), device)
 
 
-def _has_lists(operator: RegisteredOperator) -> bool:
-    return any(part.many for part in operator.opdef.inputs)
+def _has_lists(table: KernelTable) -> bool:
+    return any(part.many for part in table.opdef.inputs)
 
 
-def _define_slow(operator: RegisteredOperator, name: str, schema: str) -> None:
-    body = _python_body(operator)
-    count = len(operator.opdef.outputs)
+def _define_slow(table: KernelTable, name: str, schema: str) -> None:
+    body = _python_body(table)
+    count = len(table.opdef.outputs)
 
     def slow(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - tensors
         # an exception would lose its type on the way through the core: it is kept for the caller
         _pending.error = None
         try:
             return body(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 - raised again on the other side of the core
+        except BaseException as error:  # noqa: BLE001 - Ctrl-C too is raised again beyond the core
             _pending.error = error
             _pending.text = _text_of(error)
             nothing = torch.empty(0)
@@ -123,8 +123,8 @@ def _define_slow(operator: RegisteredOperator, name: str, schema: str) -> None:
         LIBRARY.impl(f"_slow_{name}", slow, device)
 
 
-def _python_body(operator: RegisteredOperator) -> Callable[..., Any]:
-    opdef = operator.opdef
+def _python_body(table: KernelTable) -> Callable[..., Any]:
+    opdef = table.opdef
     inputs = len(opdef.inputs)
     defaults = tuple(attr.default for attr in opdef.attrs)
 
@@ -134,7 +134,7 @@ def _python_body(operator: RegisteredOperator) -> Callable[..., Any]:
         values = (*given, *defaults[len(given) :])
         arrays_in = (*args[:inputs], *(None,) * (inputs - len(args)))
         with torch.no_grad():
-            return dispatch.call(operator.table, arrays_in, values)
+            return dispatch.call(table, arrays_in, values)
 
     return body
 
@@ -150,8 +150,8 @@ def _take_problem() -> str:
     return text
 
 
-def _fake(operator: RegisteredOperator) -> Callable[..., Any]:
-    opdef = operator.opdef
+def _fake(table: KernelTable) -> Callable[..., Any]:
+    opdef = table.opdef
     inputs = len(opdef.inputs)
     defaults = tuple(attr.default for attr in opdef.attrs)
 
@@ -189,11 +189,11 @@ def _dtype_codes() -> Mapping[str, tuple[int, int]]:
     return {arrays.LONG_NAMES[name]: (dtype.code, dtype.bits) for name, dtype in DTYPES.items()}
 
 
-def _tag_caches(operator: RegisteredOperator) -> None:
+def _tag_caches(table: KernelTable) -> None:
     """Make compiled graphs on disk of other contracts unfit: torch's own key does not see them."""
     from hashlib import sha256
 
-    _contracts.append(f"{operator.name}:{operator.opdef.contract_hash}")
+    _contracts.append(f"{table.opdef.name}:{table.opdef.contract_hash}")
     digest = sha256("\n".join(sorted(_contracts)).encode()).hexdigest()
     base = torch.compiler.config.cache_key_tag.partition(";oag=")[0]
     torch.compiler.config.cache_key_tag = f"{base};oag={digest[:16]}"

@@ -7,6 +7,7 @@ ones.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from openautoglm.ops import catalog
@@ -31,6 +32,7 @@ from openautoglm.ops.precision import PolicyTable
 from openautoglm.ops.registered import RegisteredOperator
 
 if TYPE_CHECKING:
+    from openautoglm.ops.check import check
     from openautoglm.registry import Registry
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "PolicyTable",
     "RegisteredOperator",
     "SwapReport",
+    "check",
     "define",
     "get",
     "load_library",
@@ -67,6 +70,12 @@ def _add_builtins(registry: Registry[RegisteredOperator]) -> None:
     from openautoglm.ops.library import add_all
 
     add_all(registry)
+
+
+def __getattr__(name: str) -> object:
+    if name == "check":  # it needs NumPy, which nothing else here does at import
+        return import_module("openautoglm.ops.check")
+    raise AttributeError(f"module 'openautoglm.ops' has no attribute {name!r}")
 
 
 catalog.on_first_look(_add_builtins)

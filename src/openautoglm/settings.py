@@ -6,11 +6,11 @@ Knows nothing of what the settings are used for.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openautoglm.errors import MissingExtraError
+from openautoglm.errors import InvalidParameterError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,11 +23,14 @@ class Settings:
 
     Attributes:
         model: model folder or name used where none is given (`OPENAUTOGLM_MODEL`); None is `nano`.
+        kernels: kernels or libraries preferred by operator, as in `add=reference;mul=fast,native`
+            (`OPENAUTOGLM_KERNELS`).
         prompts_dir: folder of the prompt store (`OPENAUTOGLM_PROMPTS`), default `./prompts`.
     """
 
     model: str | None = None
     prompts_dir: Path = Path("prompts")
+    kernels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -35,7 +38,23 @@ class Settings:
         return cls(
             model=env.get("OPENAUTOGLM_MODEL") or None,
             prompts_dir=Path(env.get("OPENAUTOGLM_PROMPTS") or "prompts"),
+            kernels=_read_kernels(env.get("OPENAUTOGLM_KERNELS") or ""),
         )
+
+
+def _read_kernels(text: str) -> dict[str, tuple[str, ...]]:
+    preferred = {}
+    for choice in filter(None, (part.strip() for part in text.split(";"))):
+        name, equals, kernels = choice.partition("=")
+        names = tuple(kernel.strip() for kernel in kernels.split(",") if kernel.strip())
+        if not equals or not name.strip() or not names:
+            raise InvalidParameterError(
+                "OPENAUTOGLM_KERNELS names kernels by operator",
+                got=choice,
+                fix="write it like add=reference;mul=fast,native",
+            )
+        preferred[name.strip()] = names
+    return preferred
 
 
 def need(module: str, *, extra: str, why: str) -> ModuleType:

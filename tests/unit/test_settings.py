@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from openautoglm.errors import MissingExtraError
+from openautoglm.errors import InvalidParameterError, MissingExtraError
 from openautoglm.settings import Settings, need
 
 
@@ -19,6 +19,17 @@ def test_an_empty_variable_means_unset() -> None:
 def test_each_variable_sets_its_field() -> None:
     env = {"OPENAUTOGLM_MODEL": "./m", "OPENAUTOGLM_PROMPTS": "/p"}
     assert Settings.from_env(env) == Settings(model="./m", prompts_dir=Path("/p"))
+
+
+def test_kernels_are_preferred_by_operator() -> None:
+    settings = Settings.from_env({"OPENAUTOGLM_KERNELS": "add=reference; mul=fast, native;"})
+    assert settings.kernels == {"add": ("reference",), "mul": ("fast", "native")}
+
+
+@pytest.mark.parametrize("text", ["add", "=fast", "add=", "add=,"])
+def test_a_preference_that_names_no_kernel_is_refused(text: str) -> None:
+    with pytest.raises(InvalidParameterError, match="OPENAUTOGLM_KERNELS"):
+        Settings.from_env({"OPENAUTOGLM_KERNELS": text})
 
 
 def test_a_missing_package_names_the_extra_that_brings_it() -> None:

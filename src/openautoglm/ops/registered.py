@@ -173,6 +173,13 @@ class RegisteredOperator:
         """Prefer kernels or libraries, in this order, inside a `with` block of this thread."""
         return self.table.prefer(*names)
 
+    def stand(self, *names: str) -> None:
+        """Prefer kernels or libraries from now on, in all threads; none for no preference.
+
+        `OPENAUTOGLM_KERNELS` says the same for a whole run: `add=reference;mul=fast,native`.
+        """
+        self.table.stand(*names)
+
     def explain(self, *args: object, **kwargs: object) -> Explanation:
         """Tell which kernel would serve this call, and why each other one would not."""
         inputs, attrs = bind_arguments(self.opdef, args, kwargs)

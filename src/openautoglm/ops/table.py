@@ -7,6 +7,7 @@ nothing of torch; arrays come to it as facts.
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from collections import Counter
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from openautoglm.ops.dtypes import DTYPES, listed
 from openautoglm.ops.kernel import DEVICES, Kernel, check_kernel
 from openautoglm.ops.machine import machine
 from openautoglm.ops.signature import signature_text
+from openautoglm.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -59,7 +61,7 @@ class KernelTable:
         self._machine = facts
         self._kernels: tuple[Kernel, ...] = ()
         self._has_predicates = False
-        self._standing: tuple[str, ...] = ()
+        self._standing = Settings.from_env(os.environ).kernels.get(opdef.name, ())
         self._counters: dict[str, int] = {}
         self._python_counts: Counter[str] = Counter()
         self._lock = threading.RLock()

@@ -49,7 +49,7 @@ struct ExpConstants<double> {
                                       1.0};
   static constexpr double kFloor = -746.0;
   static constexpr double kLow = -708.3;
-  static constexpr double kHigh = 709.5;
+  static constexpr double kHigh = 710.0;  // above 709.78 at the latest, infinity
   static constexpr double kLn2High = 0.693147180369123816490;  // 32 bits, so that n * it is exact
   static constexpr double kLn2Low = 1.90821492927058770002e-10;
   static constexpr double kLog2e = 1.44269504088896340736;
@@ -82,12 +82,12 @@ struct TailConstants;
 
 // Phi(-a) * exp(a*a/2) as P(a) / Q(a): every coefficient is positive, nothing cancels.
 template <>
-struct TailConstants<float> {  // 0 <= a <= 14, within 6e-9
+struct TailConstants<float> {  // 0 <= a <= 14, beyond which it is no normal number, within 6e-9
   static constexpr float kP[] = {4.077298568e-3F, 4.037081019e-2F, 1.824571676e-1F, 4.372453995e-1F,
                                  0.5F};
   static constexpr float kQ[] = {1.022014314e-2F, 1.01201424e-1F, 4.674166304e-1F,
                                  1.199272626F,    1.672375751F,   1.0F};
-  static constexpr float kFar = 14.0F;  // Phi(-14) is below the smallest normal number
+  static constexpr float kFar = 15.0F;  // where it is zero
 };
 template <>
 struct TailConstants<double> {  // 0 <= a <= 39, within 6e-17
@@ -107,7 +107,7 @@ struct TailConstants<double> {  // 0 <= a <= 39, within 6e-17
                                   2.56137652162462647,
                                   2.34769706975184437,
                                   1.0};
-  static constexpr double kFar = 38.5;
+  static constexpr double kFar = 38.7;
 };
 
 // The normal distribution at u: cdf(u) = P(X <= u), and bell = exp(-u*u/2).

@@ -27,8 +27,8 @@ _Q: Final = (
     *(7.82130978084379908e-1, 1.71452663444782722, 2.56137652162462647),
     *(2.34769706975184437, 1.0),
 )
-_FAR: Final = {4: 14.0, 8: 38.5}
-"""By bytes of the dtype: where the tail is smaller than the smallest normal number."""
+_FAR: Final = {4: 15.0, 8: 38.7}
+"""By bytes of the dtype: where the tail is zero."""
 _PEAK: Final = 1 / math.sqrt(2 * math.pi)
 _TWO_K: Final = 2 * math.sqrt(2 / math.pi)
 _CUBE: Final = 0.044715

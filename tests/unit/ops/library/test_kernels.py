@@ -226,9 +226,12 @@ def test_nan_and_infinity_go_through(kernels: Kernels, isa: str, dtype: torch.dt
     out = torch.empty_like(x)
     kernels.get("add", isa)(x, zero, 1.0, out)
     torch.testing.assert_close(out, x, equal_nan=True)
-    kernels.get("bias_gelu", isa)(x, zero, "none", out)
-    assert out[0, :5].isnan().tolist() == [True, False, True, False, False]
-    assert out[0, 1] == math.inf
+    for approximate in ("none", "tanh"):
+        kernels.get("bias_gelu", isa)(x, zero, approximate, out)
+        assert out[0, :5].isnan().tolist() == [True, False, True, False, False]
+        assert out[0, 1] == math.inf
+        kernels.get("bias_gelu", isa)(torch.full_like(x, -6e4), zero, approximate, out)
+        assert (out == 0).all()
     kernels.get("rms_norm", isa)(x, None, 1e-6, out)
     assert out.isnan().all()
     loss = torch.empty(3, dtype=dtype)

@@ -14,10 +14,20 @@ const DLTensor* TensorOf(const TVMFFIAny& value) {
   return nullptr;
 }
 
+// Whether elements are there to be read: a tensor that only stands for one (torch's FakeTensor) points nowhere.
+bool HasMemory(const DLTensor& t) {
+  if (t.data != nullptr) return true;
+  for (int i = 0; i < t.ndim; ++i) {
+    if (t.shape[i] == 0) return true;
+  }
+  return false;
+}
+
 bool ReadInputs(const Signature& signature, const TVMFFIAny* args, Call* call) {
   for (int i = 0; i < signature.inputs; ++i) {
     call->tensors[i] = const_cast<DLTensor*>(TensorOf(args[i]));
     if (call->tensors[i] == nullptr && args[i].type_index != kTVMFFINone) return false;
+    if (call->tensors[i] != nullptr && !HasMemory(*call->tensors[i])) return false;
   }
   return true;
 }
@@ -45,7 +55,7 @@ bool OutputFits(const OutputRule& rule, const Call& call, const DLTensor& out) {
 bool OutputsFit(const Signature& signature, const TVMFFIAny* args, const Call& call) {
   for (int i = 0; i < signature.output_count; ++i) {
     const DLTensor* out = TensorOf(args[signature.kinds.size() + i]);
-    if (out == nullptr || !OutputFits(signature.outputs[i], call, *out)) return false;
+    if (out == nullptr || !HasMemory(*out) || !OutputFits(signature.outputs[i], call, *out)) return false;
   }
   return true;
 }

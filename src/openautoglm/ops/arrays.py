@@ -70,6 +70,11 @@ def spec_of(array: Any, argument: str) -> ArraySpec:  # noqa: ANN401 - an array 
             f"argument `{argument}`: expected an array, got {type(array).__name__}",
             fix="pass a torch tensor, a NumPy array, or another array that has `__dlpack__`",
         )
+    if library == "numpy" and getattr(array, "mask", None) is not None:
+        raise OperatorArgumentError(
+            f"argument `{argument}`: a masked array would lose its mask",
+            fix="fill it: `array.filled(value)`",
+        )
     name = str(array.dtype).rpartition(".")[2]
     dtype = _NUMPY_NAMES.get(name)
     if dtype is None:

@@ -161,10 +161,16 @@ def specs_of(table: KernelTable, inputs: Sequence[object]) -> list[InputSpec]:
     for part, value in zip(table.opdef.inputs, inputs, strict=True):
         if value is None:
             specs.append(None)
-        elif part.many and isinstance(value, (list, tuple)):
+        elif not part.many:
+            specs.append(arrays.spec_of(value, part.name))
+        elif isinstance(value, (list, tuple)):
             specs.append(tuple(arrays.spec_of(item, part.name) for item in value))
         else:
-            specs.append(arrays.spec_of(value, part.name))
+            raise OperatorArgumentError(
+                f"argument `{part.name}` of `{table.opdef.name}`: expected a list of arrays",
+                got=type(value).__name__,
+                fix="pass a list",
+            )
     return specs
 
 

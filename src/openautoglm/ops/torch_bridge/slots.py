@@ -69,7 +69,7 @@ def raise_pending(failure: RuntimeError) -> NoReturn:
     kept = getattr(_pending, "error", None)
     _pending.error = None
     if kept is not None and _text_of(kept) in str(failure):
-        raise kept from None
+        raise kept from kept.__cause__  # not from the failure, which says the same
     raise failures.read(failure)
 
 

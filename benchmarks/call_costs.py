@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 ROUNDS = 30
 SAMPLES = 5  # of a case in a round
-CALLS = 100  # in a sample
+CALLS = 100  # in a sample, at most
+SAMPLE_NS = 500_000  # about, so that few samples meet another program's turn
 
 NEW, GIVEN, RECORDED, BOTH, COMPILED = (
     "output made",
@@ -59,15 +60,18 @@ def costs(cases: Sequence[Case], *, settle: Callable[[], object] = int) -> list[
     Samples include the loop around the calls, about 30 ns a call.
     """
     taken: list[list[list[float]]] = [[] for _ in cases]
+    calls = [
+        max(CALLS // 10, min(CALLS, int(SAMPLE_NS / sample_ns(c, calls=CALLS)))) for c in cases
+    ]
     gc.collect()
     gc.disable()
     for turn in range(ROUNDS + 1):
-        for case, found in zip(cases, taken, strict=True):
-            sample_ns(case, calls=CALLS // 5)
+        for case, found, count in zip(cases, taken, calls, strict=True):
+            sample_ns(case, calls=CALLS // 10)
             samples = []
             for _ in range(SAMPLES):
                 settle()
-                samples.append(sample_ns(case, calls=CALLS))
+                samples.append(sample_ns(case, calls=count))
             if turn:
                 found.append(samples)
         gc.collect()

@@ -17,6 +17,7 @@ import torch
 
 from openautoglm import ops
 from openautoglm.native.cache import cache_folder, digest, put, turn
+from openautoglm.native.cells import unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +36,16 @@ def skip(reason: str) -> NoReturn:
     sys.exit(SKIPPED)
 
 
+def need_core() -> None:
+    """End the program where the compiled core is not there."""
+    reason = unavailable()
+    if reason is not None:
+        skip(f"no compiled core: {reason}")
+
+
 def need_cuda() -> None:
-    """End the program where no GPU is that torch can use."""
+    """End the program where no compiled core is, or no GPU that torch can use."""
+    need_core()
     if not torch.cuda.is_available():
         skip("no GPU that torch can use: " + ("no device" if torch.version.cuda else "a CPU build"))
 
@@ -69,9 +78,6 @@ def torch_extension() -> Path:
     Raises:
         LookupError: no compiler is there, or it does not accept torch's headers.
     """
-    compiler = shutil.which("g++")
-    if compiler is None:
-        raise LookupError("no g++ on PATH")
     root = Path(torch.__file__).parent
     headers = [f"-I{root / 'include'}", f"-I{root / 'include/torch/csrc/api/include'}"]
     libraries = [f"-L{root / 'lib'}", "-ltorch_cpu", "-lc10"]
@@ -81,15 +87,19 @@ def torch_extension() -> Path:
     made = folder / f"torch_add-{named}.so"
     with turn(folder / "torch_add.lock"):
         if not made.is_file():
-            part = folder / f"torch_add-{named}.part"
-            done = subprocess.run(
-                [compiler, *flags, str(TORCH_ADD), "-o", str(part), *libraries],
-                stderr=subprocess.PIPE,
-                text=True,
-                check=False,
-            )
-            if done.returncode != 0:
-                raise LookupError(f"g++ does not compile it: {done.stderr.strip()[:200]}")
+            part = made.with_suffix(".part")
+            _compile([*flags, str(TORCH_ADD), "-o", str(part), *libraries])
             put(made, part.read_bytes(), mode=0o555)
             part.unlink()
     return made
+
+
+def _compile(arguments: list[str]) -> None:
+    compiler = shutil.which("g++")
+    if compiler is None:
+        raise LookupError("no g++ on PATH")
+    done = subprocess.run(
+        [compiler, *arguments], stderr=subprocess.PIPE, text=True, errors="replace", check=False
+    )
+    if done.returncode != 0:
+        raise LookupError(f"g++ does not compile it: {done.stderr.strip()[:200]}")

@@ -11,7 +11,7 @@ import torch
 
 import call_costs as cost
 from call_costs import BOTH, COMPILED, CUSTOM, CUSTOM_GRAD, GIVEN, NEW, RECORDED, TORCH, Case
-from operators import kernel_of, native_add, torch_extension
+from operators import kernel_of, native_add, need_core, torch_extension
 from timing import report
 
 if TYPE_CHECKING:
@@ -178,7 +178,9 @@ def all_cases(arrays: Arrays, device: str) -> tuple[list[Case], list[str]]:
 
 def notes(device: str, left_out: list[str]) -> str:
     """Say what the figures are."""
-    count = f"{cost.ROUNDS} interleaved rounds of {cost.SAMPLES} × {cost.CALLS} calls"
+    count = (
+        f"{cost.ROUNDS} interleaved rounds of {cost.SAMPLES} samples of up to {cost.CALLS} calls"
+    )
     return (
         f"`{native_add(device).name}` of {N} f32 on {device}, {count}, one thread; the loop around "
         "the calls, about 30 ns, is in. Factors are medians of each round's; to torch.add and "
@@ -188,7 +190,8 @@ def notes(device: str, left_out: list[str]) -> str:
 
 
 def main() -> None:
-    """Measure and report."""
+    """Measure and report, or say why not."""
+    need_core()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     arrays = Arrays("cpu")

@@ -22,7 +22,7 @@ from openautoglm import ops
 from openautoglm.errors import BuildFailedError
 from openautoglm.native import ffi
 from openautoglm.native.toolchain import compile_library
-from operators import HERE, skip
+from operators import HERE, need_core, skip
 from timing import report
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def counted(callers: Callers, stale: int) -> Iterator[dict[str, Cell]]:
     nothing = dict.fromkeys(("median ms", "p90 ms", "p99 ms", "max ms"))
     ways = {way: (found, bad(found)) for way, found in callers.got.items()}
     for way, (found, wrong) in ways.items():
-        share = 100 * found["second"] / found.total()
+        share = 100 * found["second"] / max(1, found.total())
         yield {
             "what": f"calls: {way}",
             "count": found.total(),
@@ -251,7 +251,8 @@ def measure(device: str) -> list[dict[str, Cell]]:
 
 
 def main() -> None:
-    """Measure and report."""
+    """Measure and report, or say why not."""
+    need_core()
     torch.set_num_threads(1)
     report("Replacing a kernel library while it is called", measure("cpu"), notes=NOTES)
 

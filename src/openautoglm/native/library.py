@@ -9,6 +9,7 @@ guard against hostile code, which can do all that the process can.
 from __future__ import annotations
 
 import platform
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Self, final
 
 from openautoglm.errors import KernelFailedError, LibraryRefusedError, OperatorArgumentError
@@ -75,7 +76,7 @@ class KernelLibrary:
         """
         copy, content = _copy(path)
         try:
-            facts = examine(copy)
+            facts = _examined(copy)
             _try_once(copy, content, facts)
             return cls(copy, content, facts)
         except LibraryRefusedError as refusal:
@@ -162,6 +163,12 @@ def examine(path: Path) -> LibraryFacts:
             "the library asks never to be unloaded", got="NODELETE", fix="link without -z nodelete"
         )
     return facts
+
+
+@lru_cache(maxsize=256)
+def _examined(copy: Path) -> LibraryFacts:
+    """Examine a copy in the cache once: its name is its content."""
+    return examine(copy)
 
 
 def _refuse(problem: str, names: frozenset[str] | set[str], *, fix: str) -> None:

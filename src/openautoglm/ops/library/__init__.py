@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from openautoglm.errors import MissingExtraError
+from openautoglm.errors import LibraryRefusedError, MissingExtraError
 from openautoglm.native import cells
 from openautoglm.ops.library.definitions import DEFINITIONS
 from openautoglm.ops.loading import load_library
@@ -33,5 +34,10 @@ def add_all(registry: Registry[RegisteredOperator]) -> None:
 
 def _load(name: str) -> None:
     path = cells.library_path(name.replace("native", "liboag_kernels"))
-    if path is not None:
+    if path is None:
+        return
+    try:
         load_library(path, name=name)
+    except LibraryRefusedError as refusal:  # slower is better than not at all
+        message = f"the built-in kernels are left out, Python serves: {refusal}"
+        warnings.warn(message, RuntimeWarning, stacklevel=2)

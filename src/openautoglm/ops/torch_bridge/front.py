@@ -64,7 +64,7 @@ def make_front(table: KernelTable) -> Callable[..., Any]:
         "forward_ad": torch.autograd.forward_ad,
         "transforming": torch._C._are_functorch_transforms_active,  # noqa: SLF001 - as autograd.Function asks
         "transformed": transformed_function(opdef, raw),
-        "in_graph": _in_graph(made.public, cast),
+        "in_graph": _in_graph(made, cast),
         "cast": cast,
         "with_gradient": eager_function(opdef, raw),
         "raise_pending": slots.raise_pending,
@@ -203,10 +203,13 @@ def _register_autocast(
 
 
 def _in_graph(
-    public: Callable[..., Any], cast: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+    made: slots.Slots, cast: Callable[[tuple[Any, ...]], tuple[Any, ...]]
 ) -> Callable[..., Any]:
     def call(inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:  # noqa: ANN401 - tensors
-        return public(*cast(inputs), *attrs)
+        ready = cast(inputs)
+        if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in ready):
+            return made.public(*ready, *attrs)
+        return made.raw(*ready, *attrs)  # without the layer that would record a gradient
 
     return call
 

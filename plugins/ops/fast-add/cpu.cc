@@ -2,7 +2,7 @@
 
 using namespace openautoglm;
 
-REGISTER_OPERATOR(fast_add, "fast_add(Tensor x, Tensor y, float alpha=1.0) -> Tensor");
+REGISTER_OPERATOR(fast_add, "fast_add(Tensor x[...], Tensor y[...], float alpha=1.0) -> Tensor z[...]");
 REGISTER_OPERATOR(fast_add_backward,
                   "fast_add_backward(Tensor grad, float alpha=1.0) -> (Tensor grad_x, Tensor grad_y)");
 

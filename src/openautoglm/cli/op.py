@@ -1,4 +1,4 @@
-"""`oag op build`: kernel sources to a library."""
+"""`oag op`: kernel sources to a library, and operators held to their contracts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,7 @@ if TYPE_CHECKING:
     from openautoglm.native.manifest import Manifest
     from openautoglm.native.toolchain import Built
 
-op = typer.Typer(help="Build operators and their kernels.", no_args_is_help=True)
-
-
-@op.callback()
-def _group() -> None:
-    """Keep `build` a command of its own, though it is the only one."""
+op = typer.Typer(help="Build and check operators and their kernels.", no_args_is_help=True)
 
 
 @op.command()
@@ -52,6 +47,55 @@ def build(
         _copy(built.path, out)
     for line in _lines(built, rows, out or built.path):
         typer.echo(line)
+
+
+@op.command()
+def check(  # noqa: PLR0913, PLR0917 - options of a command
+    target: Annotated[
+        str,
+        typer.Argument(metavar="NAME|PATH", help="An operator, a .py file, a folder, a library."),
+    ],
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the report here as well.")
+    ] = None,
+    kernels: Annotated[
+        list[str] | None,
+        typer.Option("--kernels", metavar="NAME", help="A kernel or library; may be repeated."),
+    ] = None,
+    grad: Annotated[bool, typer.Option("--grad/--no-grad", help="Check gradients.")] = True,
+    dtype: Annotated[
+        list[str] | None, typer.Option("--dtype", help="Of the first input; may be repeated.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="All values follow from it.")] = 0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer samples, and graphs are only traced.")
+    ] = False,
+    sanitize: Annotated[
+        bool, typer.Option("--sanitize", help="Build a folder with AddressSanitizer first.")
+    ] = False,
+) -> None:
+    """Hold an operator to its contract, and print what was found as a table.
+
+    Every kernel is compared with the reference, in a process of its own; then gradients, graphs,
+    autocast and vmap are checked in torch, where it is installed. A row that fails names the
+    smallest input that shows it, and makes the exit code 1.
+    """
+    from openautoglm.ops.check import check as run
+
+    report = run(
+        target,
+        kernels=kernels or "all",
+        grad=grad,
+        dtypes=dtype,
+        seed=seed,
+        profile="quick" if quick else "full",
+        sanitize=sanitize,
+    )
+    typer.echo(str(report))
+    if json is not None:
+        json.write_text(report.to_json() + "\n", encoding="utf-8")
+    if not report.ok:
+        raise typer.Exit(1)
 
 
 def _copy(library: Path, out: Path) -> None:

@@ -1,0 +1,118 @@
+"""The rows of one kernel: every call against the reference, its memory, threads and leaks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from openautoglm.ops.check.endurance import ask_memory, ask_threads
+from openautoglm.ops.check.report import CheckRow
+from openautoglm.ops.check.rows import Ledger
+from openautoglm.ops.check.sample import Sample
+from openautoglm.ops.check.trial import Outcome, Problem, Trial
+from openautoglm.ops.check.worker import ProcessEndedError, Worker
+from openautoglm.ops.choose import NEEDS_TORCH
+from openautoglm.ops.kernel import REFERENCE_NAME
+from openautoglm.ops.machine import machine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from openautoglm.ops.check.plan import Plan
+    from openautoglm.ops.kernel import Kernel
+    from openautoglm.ops.table import KernelTable
+
+ROWS: Final = (
+    "survives",
+    "values",
+    "shapes",
+    "broadcast",
+    "strides",
+    "aliasing",
+    "optional",
+    "lists",
+    "attributes",
+    "nan",
+    "infinity",
+    "inputs",
+    "bounds",
+    "determinism",
+    "threads",
+    "memory",
+)
+ENDURED: Final = ("threads", "memory")
+"""Rows of many calls, whose example is no single call."""
+BUSY: Final = 96
+"""The size of each dimension where calls have to take a while, so that threads meet in them."""
+
+
+def kernel_rows(
+    table: KernelTable, kernel: Kernel, samples: Sequence[Sample], plan: Plan, *, as_torch: bool
+) -> tuple[tuple[CheckRow, ...], bool]:
+    """Return the rows of a kernel, and whether it may be called in this process.
+
+    Args:
+        table: the operator's kernels.
+        kernel: one of them.
+        samples: calls for which the reference can be asked.
+        plan: what was asked.
+        as_torch: whether the reference needs torch's tensors.
+    """
+    reason = _cannot_run(kernel)
+    if reason:
+        row = CheckRow(
+            op=kernel.op, subject=kernel.name, row=ROWS[0], status="skip", problem=reason
+        )
+        return (row,), True
+    needs_tensors = kernel.language in NEEDS_TORCH or (as_torch and kernel.name == REFERENCE_NAME)
+    trial = Trial(table=table, kernel=kernel, tolerances=plan.tolerances, as_torch=needs_tensors)
+    ledger = Ledger(table.opdef, kernel.name, ROWS, plan, samples)
+    with Worker[object, Outcome](partial(_answer, trial)) as worker:
+        for sample in samples:
+            ledger.ask(worker, sample)
+        if not ledger.is_dead:
+            _endure(ledger, worker, trial, samples, plan)
+        rows = ledger.close(worker, whole=ENDURED)
+    return rows, not ledger.has_died
+
+
+def _cannot_run(kernel: Kernel) -> str:
+    if kernel.device == "cuda":
+        return "a kernel for GPUs: compared on the CPU only" if machine().cuda else "no GPU here"
+    isa = kernel.capability.isa
+    return f"this machine has no {isa}" if isa and isa not in machine().isa else ""
+
+
+def _answer(trial: Trial, question: Any) -> Outcome:  # noqa: ANN401 - a sample, or one of many calls
+    if isinstance(question, Sample):
+        return trial.ask(question)
+    row, sample = question
+    return {"threads": ask_threads, "memory": ask_memory}[row](trial, sample)
+
+
+def _endure(
+    ledger: Ledger,
+    worker: Worker[object, Outcome],
+    trial: Trial,
+    samples: Sequence[Sample],
+    plan: Plan,
+) -> None:
+    """Ask for threads and memory, with a call of the first dtype that the kernel takes."""
+    for sample in samples:
+        placed = trial.place(sample)
+        if sample.row == "values" and placed is not None and not trial.refusal(sample, placed):
+            break
+    else:
+        return
+    busy = replace(
+        sample, leading=(BUSY,), sizes=tuple((symbol, BUSY) for symbol, _ in sample.sizes)
+    )
+    for row, one in (("threads", busy), ("memory", sample)):
+        if ledger.has_failed("survives") or (row == "threads" and ledger.has_failed("determinism")):
+            continue
+        try:
+            outcome = worker.ask((row, one), timeout_s=plan.timeout_s * 5)
+        except ProcessEndedError as end:
+            outcome = Outcome(problems=(Problem(row, str(end)),))
+        ledger.note(row, outcome, one)

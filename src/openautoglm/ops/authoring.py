@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Final, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Final, get_type_hints
 
 from openautoglm.errors import OperatorDefinitionError
 from openautoglm.ops.arguments import REQUIRED, Attr, In, Out
@@ -53,7 +53,7 @@ class Operator(ABC):
     amp: ClassVar[Amp] = None
 
     @abstractmethod
-    def forward(self, *args: object) -> object:
+    def forward(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - type checkers take any override of this
         """Return the outputs for inputs and attributes."""
 
 

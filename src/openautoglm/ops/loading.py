@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from openautoglm.native.manifest import KernelRow, OperatorRow
     from openautoglm.ops.registered import RegisteredOperator
+    from openautoglm.ops.table import KernelTable
 
 BACKWARD_SUFFIX = "_backward"
 
@@ -69,6 +70,7 @@ class LoadedLibrary:
         self._lock = threading.RLock()
         self._held: list[KernelLibrary] = []
         self._defined: dict[str, OpDef] = {}
+        self._tables: list[KernelTable] = []
         self._generation = 0
         self._owner = current_owner() or f"library:{name}"
         self._put(KernelLibrary.open(path))
@@ -120,6 +122,9 @@ class LoadedLibrary:
         """Take its kernels and operators away; its memory goes when calls in flight have ended."""
         with self._lock:
             self._take_back(keep=())
+            for table in self._tables:  # of earlier versions and of operators removed before, too
+                table.replace(self.name, ())
+            self._tables.clear()
             self._held.clear()
 
     def _current(self) -> KernelLibrary:
@@ -133,7 +138,10 @@ class LoadedLibrary:
         with owned_by(self._owner):
             changed = self._define(stated)
         for name, made in kernels.items():
-            catalog.get(name).table.replace(self.name, made)
+            table = catalog.get(name).table
+            table.replace(self.name, made)
+            if table not in self._tables:
+                self._tables.append(table)
         self._take_back(keep=tuple(kernels), known=tuple(stated))
         self._held = [*self._held[-1:], library]
         self._generation += 1

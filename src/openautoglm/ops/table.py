@@ -63,6 +63,7 @@ class KernelTable:
         self._has_predicates = False
         self._standing = Settings.from_env(os.environ).kernels.get(opdef.name, ())
         self._counters: dict[str, int] = {}
+        self._counted_before: Counter[str] = Counter()  # by counters that serve other names since
         self._python_counts: Counter[str] = Counter()
         self._lock = threading.RLock()
         self.generation = 0
@@ -174,10 +175,11 @@ class KernelTable:
     def counts(self) -> dict[str, int]:
         """Return how many calls each kernel has served, most first."""
         total = Counter(self._python_counts)
+        total.update(self._counted_before)
         if self.cell is not None:
             native = self.cell.counts()
-            total.update({name: native[i] for name, i in self._counters.items() if native[i]})
-        return dict(total.most_common())
+            total.update({name: native[i] for name, i in self._counters.items()})
+        return dict((+total).most_common())
 
     def _publish(self, kernels: tuple[Kernel, ...]) -> int:
         self._kernels = kernels
@@ -214,9 +216,27 @@ class KernelTable:
         return kernel.contiguous or any(p.layout == "contiguous" for p in self.opdef.inputs)
 
     def _counter(self, kernel: Kernel) -> int | None:
-        if kernel.name not in self._counters and len(self._counters) < MAX_KERNELS:
-            self._counters[kernel.name] = len(self._counters)
-        return self._counters.get(kernel.name)
+        if kernel.name not in self._counters:
+            number = self._free_counter()
+            if number is None:
+                return None
+            if self.cell is not None:  # it goes on from what it counted for another name
+                self._counted_before[kernel.name] -= self.cell.counts()[number]
+            self._counters[kernel.name] = number
+        return self._counters[kernel.name]
+
+    def _free_counter(self) -> int | None:
+        """Return a counter that no kernel here has, None where all are taken."""
+        if len(self._counters) < MAX_KERNELS:
+            return len(self._counters)
+        present = {kernel.name for kernel in self._kernels}
+        name = next((name for name in self._counters if name not in present), None)
+        if name is None:
+            return None
+        number = self._counters.pop(name)
+        if self.cell is not None:
+            self._counted_before[name] += self.cell.counts()[number]
+        return number
 
     def _keys(self) -> Iterator[tuple[str, tuple[str | None, ...]]]:
         """Yield every device and combination of dtypes that a native kernel may serve."""

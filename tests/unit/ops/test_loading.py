@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from openautoglm import ops
+from openautoglm.errors import (
+    BuildFailedError,
+    LibraryRefusedError,
+    NameTakenError,
+    OperatorDefinitionError,
+)
+from openautoglm.native import trial
+from openautoglm.registry import owned_by
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+X = np.ones(2, "f4")
+CONTRACT = "tagged(Tensor x, float scale=5.0) -> Tensor"
+KERNEL = 'OAG_C_KERNEL({op}, CPU, {dtypes}) {{ return oag_refuse("never"); }}\n'
+
+
+@pytest.fixture
+def loaded(build_tagged: Callable[..., Path]) -> Iterator[ops.LoadedLibrary]:
+    library = ops.load_library(build_tagged(1), name="tagged")
+    yield library
+    library.unload()
+
+
+def value() -> float:
+    return float(ops.get("tagged")(X)[0])
+
+
+def test_a_library_defines_its_operators_and_takes_them_away(
+    build_tagged: Callable[..., Path],
+) -> None:
+    library = ops.load_library(build_tagged(1), name="tagged")
+    assert library.operators == ("tagged",)
+    assert ops.OPERATORS.entry("tagged").owner == "library:tagged"
+    assert value() == 2.0
+    path = library.path
+    library.unload()
+    gc.collect()
+    assert "tagged" not in ops.names()
+    assert not trial.is_mapped(path)
+    with pytest.raises(LibraryRefusedError, match="was unloaded"):
+        _ = library.path
+    library.unload()  # again is nothing
+
+
+def test_the_owner_in_force_owns_what_a_library_defines(build_tagged: Callable[..., Path]) -> None:
+    with owned_by("plugin.a"):
+        library = ops.load_library(build_tagged(1))
+    assert ops.OPERATORS.revoke("plugin.a") == ("tagged",)
+    library.unload()  # what its owner took away is no error
+    assert "tagged" not in ops.names()
+
+
+def test_a_body_swap_keeps_the_operator_and_lets_go_of_old_builds(
+    loaded: ops.LoadedLibrary, build_tagged: Callable[..., Path]
+) -> None:
+    operator, first = ops.get("tagged"), loaded.path
+    for generation, number in enumerate((2, 3), start=2):
+        report = loaded.swap(build_tagged(number))
+        assert (report.kind, report.generation, report.operators) == ("body", generation, ())
+    gc.collect()
+    assert ops.get("tagged") is operator
+    assert value() == 4.0
+    assert not trial.is_mapped(first)
+    assert {kernel.generation for kernel in operator.table.kernels} == {3}
+
+
+def test_a_rollback_brings_the_last_build_back_and_no_earlier_one(
+    loaded: ops.LoadedLibrary, build_tagged: Callable[..., Path]
+) -> None:
+    with pytest.raises(LibraryRefusedError, match="was not swapped"):
+        loaded.rollback()
+    loaded.swap(build_tagged(2))
+    dropped = loaded.path
+    assert loaded.rollback().generation == 3
+    assert value() == 2.0
+    gc.collect()
+    assert not trial.is_mapped(dropped)
+    with pytest.raises(LibraryRefusedError, match="was not swapped"):
+        loaded.rollback()
+
+
+def test_a_contract_swap_is_a_new_version_beside_the_old_one(
+    loaded: ops.LoadedLibrary, build_tagged: Callable[..., Path]
+) -> None:
+    old = ops.get("tagged")
+    report = loaded.swap(build_tagged(1, CONTRACT))
+    assert (report.kind, report.operators) == ("contract", ("tagged",))
+    assert (value(), float(old(X)[0])) == (6.0, 2.0)
+    assert ops.get("tagged").opdef.version == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "problem"),
+    [
+        (KERNEL.format(op="nothing_there", dtypes="F32"), OperatorDefinitionError, "no operator"),
+        (KERNEL.format(op="add", dtypes="I8"), OperatorDefinitionError, "never i8"),
+        (
+            'OAG_C_OPERATOR(mul, "mul(Tensor x) -> Tensor");\n'
+            + KERNEL.format(op="mul", dtypes="F32"),
+            NameTakenError,
+            "states another `mul`",
+        ),
+    ],
+)
+def test_a_build_that_does_not_go_with_the_operators_changes_nothing(
+    loaded: ops.LoadedLibrary,
+    build_c: Callable[[str], Path],
+    text: str,
+    error: type[Exception],
+    problem: str,
+) -> None:
+    stated = 'OAG_C_OPERATOR(fresh_op, "fresh_op(Tensor x) -> Tensor");\n'
+    path = build_c(stated + KERNEL.format(op="fresh_op", dtypes="F32") + text)
+    names, kernels = ops.names(), ops.get("add").table.kernels
+    with pytest.raises(error, match=problem):
+        loaded.swap(path)
+    with pytest.raises(error, match=problem):
+        ops.load_library(path, name="half")
+    assert (ops.names(), ops.get("add").table.kernels) == (names, kernels)
+    assert value() == 2.0
+    assert loaded.operators == ("tagged",)
+
+
+def test_a_swap_may_bring_and_drop_operators(
+    loaded: ops.LoadedLibrary, build_c: Callable[[str], Path]
+) -> None:
+    stated = 'OAG_C_OPERATOR(fresh_op, "fresh_op(Tensor x) -> Tensor");\n'
+    loaded.swap(build_c(stated + KERNEL.format(op="fresh_op", dtypes="F32")))
+    assert loaded.operators == ("fresh_op",)
+    assert ops.OPERATORS.entry("fresh_op").owner == "library:tagged"
+    loaded.rollback()
+    assert loaded.operators == ("tagged",)
+    assert value() == 2.0
+
+
+def test_kernels_for_operators_of_others_come_and_go(build_c: Callable[[str], Path]) -> None:
+    before = ops.get("add").table.kernels
+    library = ops.load_library(build_c(KERNEL.format(op="add", dtypes="F64")), name="extra")
+    assert [k.name for k in ops.get("add").table.kernels if k.library == "extra"] == ["extra"]
+    assert library.operators == ()
+    library.unload()
+    assert ops.get("add").table.kernels == before
+
+
+def test_two_libraries_of_one_name_do_not_mix(
+    loaded: ops.LoadedLibrary, build_tagged: Callable[..., Path]
+) -> None:
+    with pytest.raises(NameTakenError):
+        ops.load_library(build_tagged(2, CONTRACT), name="other")
+    assert value() == 2.0
+    assert loaded.operators == ("tagged",)
+
+
+def test_a_backward_of_a_library_is_part_of_the_contract_and_of_its_version(
+    build_c: Callable[[str], Path],
+) -> None:
+    forward = 'OAG_C_OPERATOR(grown, "grown(Tensor x, float by=1.0) -> Tensor");\n'
+    backward = 'OAG_C_OPERATOR(grown_backward, "grown_backward(Tensor g{more}) -> Tensor");\n'
+    kernel = KERNEL.format(op="grown", dtypes="F32")
+    more = KERNEL.format(op="grown_backward", dtypes="F32")
+    library = ops.load_library(build_c(forward + kernel), name="grown")
+    assert ops.get("grown").opdef.backward is None
+    with_gradient = forward + backward.format(more="") + kernel + more
+    assert library.swap(build_c(with_gradient)).operators == ("grown",)
+    with_attribute = forward + backward.format(more=", float by=1.0") + kernel + more
+    report = library.swap(build_c(with_attribute))
+    assert set(report.operators) == {"grown", "grown_backward"}
+    assert library.swap(build_c(with_attribute + "\n")).kind == "body"
+    library.unload()
+
+
+def test_a_backward_that_is_none_is_refused(build_c: Callable[[str], Path]) -> None:
+    text = 'OAG_C_OPERATOR(odd, "odd(Tensor x) -> Tensor");\n'
+    text += 'OAG_C_OPERATOR(odd_backward, "odd_backward(Tensor g, Tensor z) -> Tensor");\n'
+    path = build_c(text + KERNEL.format(op="odd", dtypes="F32"))
+    with pytest.raises(OperatorDefinitionError, match="`odd_backward` is no gradient of `odd`"):
+        ops.load_library(path)
+    assert "odd" not in ops.names()
+
+
+def test_a_folder_is_built_first(tmp_path: Path) -> None:
+    with pytest.raises(BuildFailedError):
+        ops.load_library(tmp_path)

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from openautoglm import ops
+from openautoglm.errors import OperatorArgumentError, OperatorDefinitionError
+from openautoglm.native import cells
+from openautoglm.ops import ArraySpec
+
+NATIVE = pytest.mark.skipif(cells.unavailable() is not None, reason="there is no compiled core")
+X = np.ones(3, "f4")
+
+
+@pytest.mark.usefixtures("owned")
+def test_an_operator_tells_what_it_is() -> None:
+    op = ops.define("shown", inputs=[ops.In("x")], reference=lambda x: x, doc="Show it.")
+    assert op.name == op.__name__ == "shown"
+    assert repr(op).startswith("<operator shown(Tensor")
+    assert "Show it." in str(op.__doc__)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "problem"),
+    [
+        ((X,), {}, "expected an array, got nothing"),
+        ((X, X, 1.0, 2), {}, "takes at most 3 arguments"),
+        ((X, X), {"beta": 1}, "has no argument `beta`"),
+        ((X, X), {"y": X}, "by position and by name"),
+        ((X, X, "a"), {}, "expected a float, got 'a'"),
+    ],
+)
+def test_wrong_arguments_are_told_as_the_call_should_be(
+    args: tuple[object, ...], kwargs: dict[str, object], problem: str
+) -> None:
+    with pytest.raises(OperatorArgumentError) as caught:
+        ops.get("add")(*args, **kwargs)
+    assert problem in str(caught.value)
+    assert caught.value.fix
+
+
+@pytest.mark.usefixtures("owned")
+def test_a_backward_is_said_once_and_before_the_first_tensor() -> None:
+    import torch
+
+    op = ops.define("late", inputs=[ops.In("x")], reference=lambda x: x * 3)
+    op.backward()(lambda g: g * 3)
+    with pytest.raises(OperatorDefinitionError, match="part of its contract"):
+        op.backward()(lambda g: g)
+    plain = ops.define("plain", inputs=[ops.In("x")], reference=lambda x: x)
+    plain(torch.ones(1))
+    with pytest.raises(OperatorDefinitionError, match="part of its contract"):
+        plain.backward()(lambda g: g)
+
+
+def test_outputs_can_be_asked_for_without_arrays() -> None:
+    made = ops.get("rms_norm").infer(ArraySpec((7, 4), "bf16"), None)
+    assert made == [ArraySpec((7, 4), "bf16")]
+
+
+@NATIVE
+def test_the_door_takes_what_a_kernel_takes_as_it_is_and_refuses_all_else() -> None:
+    door, out = ops.get("add").door, np.empty(3, "f4")
+    door(X, X, 2.0, out)
+    assert out.tolist() == [3.0] * 3
+    wrong: list[tuple[object, ...]] = [
+        (X, X.astype("f8"), 2.0, out),
+        (X, X, 2.0, np.empty(3)),
+        (X, X, 2.0, np.empty(6, "f4")[::2]),
+        (X.astype("i4"), X.astype("i4"), 2.0, out),
+        ([1], X, 2.0, out),
+        (X, X, 2.0, None),
+    ]
+    for arguments in wrong:
+        with pytest.raises(RuntimeError, match="OAG201"):
+            door(*arguments)
+    with pytest.raises(TypeError, match="takes 4 arguments"):
+        door(X, X)
+    for arguments in [(X, np.ones(4, "f4"), 1.0, out), (X, X, 1.0, np.empty(4, "f4"))]:
+        with pytest.raises(OperatorArgumentError, match="must broadcast"):
+            door(*arguments)
+
+
+@NATIVE
+def test_the_door_is_closed_while_a_preference_needs_python() -> None:
+    add, out = ops.get("add"), np.empty(3, "f4")
+    with add.prefer("reference"), pytest.raises(RuntimeError, match="OAG201"):
+        add.door(X, X, 1.0, out)
+    add.door(X, X, 1.0, out)
+
+
+def test_without_the_compiled_core_there_is_no_door() -> None:
+    text = "from openautoglm import ops; ops.get('add').door"
+    env = {"OPENAUTOGLM_NATIVE": "0"}
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, env=env, check=False)
+    assert b"OAG203" in done.stderr
+
+
+@pytest.mark.usefixtures("owned")
+def test_kernels_may_come_and_go_while_threads_call() -> None:
+    op = ops.define("busy", inputs=[ops.In("x")], reference=lambda x: x + 1)
+    stop, results = threading.Event(), set()
+
+    def call() -> None:
+        while not stop.is_set():
+            results.add(op(X).sum().item())
+
+    threads = [threading.Thread(target=call) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(200):
+        op.kernel("two", priority=1)(lambda x, *, out: np.add(x, 2, out=out))
+        op.table.remove("two")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert results <= {6.0, 9.0}
+    assert 6.0 in results

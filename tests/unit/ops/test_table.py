@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from openautoglm.errors import NameTakenError, OperatorDefinitionError
+from openautoglm.native.cells import MAX_KERNELS
+from openautoglm.native.library import KernelLibrary
+from openautoglm.ops.choose import CallFacts
+from openautoglm.ops.kernel import Kernel
+from openautoglm.ops.machine import Machine
+from openautoglm.ops.opdef import OpDef
+from openautoglm.ops.table import KernelTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+OP = OpDef.from_schema("row(Tensor x, float by=1.0) -> Tensor")
+FACTS = CallFacts(device="cpu", inputs=("x",), dtypes=("f32",))
+
+
+def kernel(name: str, *, priority: int = 0, library: str | None = None) -> Kernel:
+    return Kernel(name=name, op="row", function=print, priority=priority, library=library)
+
+
+def winner(table: KernelTable) -> str:
+    found = table.choose(FACTS).winner
+    assert found is not None
+    return found.name
+
+
+def test_kernels_come_and_go_by_name_and_by_library() -> None:
+    table = KernelTable(OP)
+    table.add(kernel("a"), kernel("b", library="lib"))
+    assert table.replace("lib", [kernel("c", library="lib"), kernel("d", library="lib")]) == 2
+    assert [k.name for k in table.kernels] == ["a", "c", "d"]
+    table.remove("a", "d")
+    assert [k.name for k in table.kernels] == ["c"]
+    assert table.generation == 3
+
+
+def test_a_name_that_is_taken_changes_nothing() -> None:
+    table = KernelTable(OP)
+    table.add(kernel("a"), kernel("b", library="lib"))
+    for library, new in [(None, ["a"]), ("lib", ["c", "a"]), ("lib", ["c", "c"])]:
+        with pytest.raises(NameTakenError, match="has a kernel"):
+            table.replace(library, [kernel(name, library=library) for name in new])
+    table.replace("lib", [kernel("b", library="lib")])  # its own name it may use again
+    assert [k.name for k in table.kernels] == ["a", "b"]
+
+
+def test_a_kernel_that_does_not_go_with_the_operator_is_refused() -> None:
+    table = KernelTable(OP)
+    wrong = Kernel(name="ints", op="row", function=print, dtypes=("i8",))
+    with pytest.raises(OperatorDefinitionError, match="never i8"):
+        table.add(kernel("a"), wrong)
+    assert table.kernels == ()
+
+
+def test_a_block_goes_before_the_standing_preference_which_goes_before_priority() -> None:
+    table = KernelTable(OP)
+    table.add(kernel("low"), kernel("high", priority=5), kernel("own", priority=1, library="lib"))
+    assert winner(table) == "high"
+    table.stand("lib")
+    assert winner(table) == "own"
+    with table.prefer("low", "high"):
+        assert winner(table) == "low"
+        with table.prefer("high"):
+            assert winner(table) == "high"
+        assert winner(table) == "low"
+    assert winner(table) == "own"
+    table.stand()
+    assert winner(table) == "high"
+
+
+def test_a_preference_is_of_its_thread_and_ends_with_an_error_too() -> None:
+    table = KernelTable(OP)
+    table.add(kernel("low"), kernel("high", priority=5))
+    seen: list[str] = []
+
+    def look() -> None:
+        thread = threading.Thread(target=lambda: seen.append(winner(table)))
+        with table.prefer("low"):
+            thread.start()
+            thread.join()
+            seen.append(winner(table))
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        look()
+    assert [*seen, winner(table)] == ["high", "low", "high"]
+
+
+def test_a_preference_for_what_is_not_there_lists_what_is() -> None:
+    table = KernelTable(OP)
+    table.add(kernel("low"))
+    with pytest.raises(OperatorDefinitionError, match="no kernel or library `other`") as caught:
+        table.prefer("low", "other").__enter__()
+    assert caught.value.got == "kernels: low"
+    assert winner(table) == "low"
+
+
+def test_facts_of_another_machine_may_be_given() -> None:
+    table = KernelTable(OP, Machine(arch="x86_64", isa=frozenset(), cuda=((9, 0),)))
+    table.add(Kernel(name="gpu", op="row", function=print, device="cuda"))
+    on_gpu = CallFacts(device="cuda", inputs=("x",), dtypes=("f32",))
+    assert table.choose(on_gpu).winner is not None
+    assert table.choose(FACTS).winner is None
+
+
+def test_a_counter_that_serves_another_name_starts_from_nothing(
+    build_tagged: Callable[..., Path],
+) -> None:
+    x, out = np.ones(2, "f4"), np.empty(2, "f4")
+    with KernelLibrary.open(build_tagged(1)) as library:
+        opdef = OpDef.from_schema(library.operators[0].schema)
+        table = KernelTable(opdef)
+        if table.cell is None:
+            pytest.skip("there is no compiled core")
+        function = library.function(library.kernels[0].symbol)
+        for number in range(MAX_KERNELS + 1):
+            made = Kernel(name=f"k{number}", op="tagged", function=function, language="c")
+            table.replace("lib", [replace(made, library="lib", dtypes=("f32",))])
+            for _ in range(number % 3):
+                table.cell.door(x, 1.0, out)
+        expected = {f"k{n}": n % 3 for n in range(MAX_KERNELS + 1) if n % 3}
+        assert table.counts() == expected
+        table.replace("lib", [])
+
+
+def test_names_of_kernels_that_are_gone_leave_room_for_counting_others() -> None:
+    table = KernelTable(OP)
+    for number in range(MAX_KERNELS * 2):
+        one = kernel(f"k{number}", library="lib")
+        table.replace("lib", [one])
+        assert table._counter(one) is not None
+        table.count(one)
+    assert table.counts() == {f"k{number}": 1 for number in range(MAX_KERNELS * 2)}

@@ -89,7 +89,6 @@ def _growth(block: Callable[[], None]) -> tuple[list[float], list[float]]:
     """Return Python's memory blocks and C's bytes that each block of calls left behind, a call."""
     heap_in_use = _heap_in_use()
     marks: list[tuple[int, int]] = []
-    gc.collect()
     gc.freeze()  # collecting is quick then: only what the calls made is looked at
     for count in range(BLOCKS + 1):
         if count:

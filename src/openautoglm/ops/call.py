@@ -36,7 +36,9 @@ def bind_arguments(
     names = (*opdef.input_names, *opdef.attr_names)
     given = _by_name(opdef, names, args, kwargs)
     inputs = tuple(_input_value(opdef, part, given) for part in opdef.inputs)
-    attrs = tuple(_attr_value(opdef, attr, given.get(attr.name, _ABSENT)) for attr in opdef.attrs)
+    attrs = tuple(
+        attribute_value(opdef, attr, given.get(attr.name, _ABSENT)) for attr in opdef.attrs
+    )
     return inputs, attrs
 
 
@@ -62,7 +64,7 @@ def infer_outputs(
     """
     call = _Call(opdef, specs)
     values = {
-        attr.name: _attr_value(opdef, attr, value)
+        attr.name: attribute_value(opdef, attr, value)
         for attr, value in zip(opdef.attrs, attrs, strict=True)
     }
     if opdef.infer is None:
@@ -204,7 +206,8 @@ def _input_value(opdef: OpDef, part: In, given: Mapping[str, object]) -> object:
     return value
 
 
-def _attr_value(opdef: OpDef, attr: Attr, value: object) -> AttrValue:
+def attribute_value(opdef: OpDef, attr: Attr, value: object) -> AttrValue:
+    """Return the value of an attribute as its type; errors as `bind_arguments`."""
     if value is _ABSENT:
         if attr.default is not REQUIRED:
             return attr.default

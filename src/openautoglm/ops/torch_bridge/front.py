@@ -13,7 +13,7 @@ import torch
 from openautoglm.ops import arrays, dispatch, precision
 from openautoglm.ops.arguments import REQUIRED
 from openautoglm.ops.autograd import eager_function, register_gradient, transformed_function
-from openautoglm.ops.call import bind_arguments
+from openautoglm.ops.call import attribute_value, bind_arguments
 from openautoglm.ops.torch_bridge import slots
 from openautoglm.ops.torch_bridge.batching import register_batching
 
@@ -144,13 +144,8 @@ def _shortcut(opdef: OpDef) -> str:
 
 
 def _reader(opdef: OpDef, attr: Attr) -> Callable[[object], object]:
-    inputs = (0,) * len(opdef.inputs)
-
     def read(value: object) -> object:
-        found = attr.read(value)
-        if found is None:  # the error is worded where all errors of calls are
-            bind_arguments(opdef, inputs, {attr.name: value})
-        return found
+        return attribute_value(opdef, attr, value)
 
     return read
 

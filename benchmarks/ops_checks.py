@@ -1,4 +1,4 @@
-"""The check reports of the built-in operators: every kernel this machine runs, against its reference.
+"""Check the built-in operators: every kernel this machine runs, against its reference.
 
 python benchmarks/ops_checks.py --json benchmarks/results/ops_checks.json
 """

@@ -93,12 +93,12 @@ def _gradient(grad: Any, x: Any, bias: Any, approximate: str) -> Any:  # noqa: A
 
 def _second(
     grad_grad_x: Any,  # noqa: ANN401 - tensors, as below
-    grad_grad_bias: Any,  # noqa: ANN401
-    grad: Any,  # noqa: ANN401
-    x: Any,  # noqa: ANN401
-    bias: Any,  # noqa: ANN401
+    grad_grad_bias: Any,  # noqa: ANN401 - arrays
+    grad: Any,  # noqa: ANN401 - arrays
+    x: Any,  # noqa: ANN401 - arrays
+    bias: Any,  # noqa: ANN401 - arrays
     approximate: str,
-) -> Any:  # noqa: ANN401
+) -> Any:  # noqa: ANN401 - arrays
     u = widened(x) + widened(bias)
     both = widened(grad_grad_x) + widened(grad_grad_bias)
     grad_u = widened(grad) * _curvature(u, approximate) * both

@@ -40,12 +40,12 @@ def _gradient(grad: Any, x: Any, weight: Any, eps: float) -> Any:  # noqa: ANN40
 
 def _second(
     grad_grad_x: Any,  # noqa: ANN401 - tensors, as below
-    grad_grad_weight: Any,  # noqa: ANN401
-    grad: Any,  # noqa: ANN401
-    x: Any,  # noqa: ANN401
-    weight: Any,  # noqa: ANN401
+    grad_grad_weight: Any,  # noqa: ANN401 - arrays
+    grad: Any,  # noqa: ANN401 - arrays
+    x: Any,  # noqa: ANN401 - arrays
+    weight: Any,  # noqa: ANN401 - arrays
     eps: float,
-) -> Any:  # noqa: ANN401
+) -> Any:  # noqa: ANN401 - arrays
     """Differentiate L = <a, r w g - r^3 x mean(w g x)> + <b, sum of r g x>, for rows x and g."""
     a, b = widened(grad_grad_x), widened(grad_grad_weight)
     g, v = widened(grad), widened(x)

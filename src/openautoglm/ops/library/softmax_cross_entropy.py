@@ -65,11 +65,11 @@ def _gradient(grad: Any, logits: Any, target: Any, ignore_index: int) -> Any:  #
 
 def _second(
     grad_grad: Any,  # noqa: ANN401 - tensors, as below
-    grad: Any,  # noqa: ANN401
-    logits: Any,  # noqa: ANN401
-    target: Any,  # noqa: ANN401
+    grad: Any,  # noqa: ANN401 - arrays
+    logits: Any,  # noqa: ANN401 - arrays
+    target: Any,  # noqa: ANN401 - arrays
     ignore_index: int,
-) -> Any:  # noqa: ANN401
+) -> Any:  # noqa: ANN401 - arrays
     a, g, column = widened(grad_grad), widened(grad)[:, None], target[:, None]
     p = _probabilities(logits)
     for_grad = (a * _difference(logits, target)).sum(axis=1)

@@ -7,6 +7,7 @@ Knows nothing of gradients.
 
 from __future__ import annotations
 
+import operator
 import sys
 import time
 from contextlib import contextmanager
@@ -213,8 +214,32 @@ def _invoke(
     if kernel.is_native:
         kernel.function(*inputs, *attrs, *outs)
         return
-    targets = tuple(_viewed(out, kernel) for out in outs)
-    kernel.function(*inputs, *attrs, out=targets[0] if len(targets) == 1 else targets)
+    targets: tuple[Any, ...] = tuple(_viewed(out, kernel) for out in outs)
+    shapes = [tuple(target.shape) for target in targets]
+    result = kernel.function(*inputs, *attrs, out=targets[0] if len(targets) == 1 else targets)
+    if result is not None:
+        _check_returned(kernel, result, targets)
+    for before, target in zip(shapes, targets, strict=True):
+        if tuple(target.shape) != before:
+            raise KernelFailedError(
+                f"kernel `{kernel.name}` of `{kernel.op}` changed the shape of its output",
+                got=f"{tuple(target.shape)}, given {before}",
+                fix="write into `out` as it is: `out[...] = ...`",
+            )
+
+
+def _check_returned(kernel: Kernel, result: object, targets: tuple[object, ...]) -> None:
+    """Refuse a result that is not the outputs given: those would be left as they were."""
+    if kernel.language == "triton":  # a launch returns its handle
+        return
+    results = tuple(result) if isinstance(result, (tuple, list)) else (result,)
+    if len(results) == len(targets) and all(map(operator.is_, results, targets)):
+        return
+    raise KernelFailedError(
+        f"kernel `{kernel.name}` of `{kernel.op}` returned a result of its own",
+        got=f"{type(result).__name__}, which nobody reads",
+        fix="write into `out`: `out[...] = ...`",
+    )
 
 
 def _handed(value: object, kernel: Kernel, part: In) -> object:

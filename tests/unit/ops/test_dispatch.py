@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 
 from openautoglm import ops
 from openautoglm.errors import KernelFailedError, NoKernelError, OperatorArgumentError
@@ -30,6 +31,42 @@ def test_a_kernel_fills_the_output_it_is_given() -> None:
         np.negative(x, out=out)
 
     np.testing.assert_array_equal(op(X.T), -X.T)
+
+
+def test_a_kernel_that_returns_its_result_is_told_to_fill_the_output() -> None:
+    op = unary()
+    op.kernel("returns")(lambda x, *, out: x * 2)  # noqa: ARG005 - the mistake
+    with pytest.raises(KernelFailedError, match="returned a result of its own") as caught:
+        op(X)
+    assert caught.value.fix == "write into `out`: `out[...] = ...`"
+    op.kernel("fills_and_returns", priority=1)(lambda x, *, out: np.multiply(x, 2, out=out))
+    np.testing.assert_array_equal(op(X), X * 2)
+
+
+def test_a_kernel_of_several_outputs_returns_them_or_nothing() -> None:
+    op = ops.define("pair", inputs=[ops.In("x")], outputs=[ops.Out("a"), ops.Out("b")])
+
+    @op.kernel("both")
+    def both(x: np.ndarray, *, out: tuple[np.ndarray, np.ndarray]) -> object:
+        return np.add(x, 1, out=out[0]), np.add(x, 2, out=out[1])
+
+    assert [part.tolist() for part in op(X[0])] == [[1, 2, 3], [2, 3, 4]]
+
+    @op.kernel("swapped", priority=1)
+    def swapped(x: np.ndarray, *, out: tuple[np.ndarray, np.ndarray]) -> object:
+        del x
+        return out[1], out[0]
+
+    with pytest.raises(KernelFailedError, match="`swapped` of `pair` returned"):
+        op(X)
+
+
+def test_a_kernel_that_gives_its_output_another_shape_is_named() -> None:
+    op = unary()
+    op.kernel("reshapes", language="torch")(lambda _, *, out: out.resize_(6))
+    with pytest.raises(KernelFailedError, match="of `unary` changed the shape") as caught:
+        op(torch.ones(2, 3))
+    assert caught.value.got == "(6,), given (2, 3)"
 
 
 def test_several_outputs_are_a_tuple() -> None:

@@ -9,6 +9,7 @@ guard against hostile code, which can do all that the process can.
 from __future__ import annotations
 
 import platform
+import stat
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Self, final
 
@@ -72,16 +73,17 @@ class KernelLibrary:
 
         Raises:
             LibraryRefusedError: it cannot be read, cannot run here, or would do harm.
+            OperatorDefinitionError: its manifest contradicts itself.
             MissingExtraError: tvm-ffi or pyelftools is not installed.
         """
-        copy, content = _copy(path)
         try:
+            copy, content = _copy(path)
             facts = _examined(copy)
             _try_once(copy, content, facts)
             return cls(copy, content, facts)
         except LibraryRefusedError as refusal:
-            refusal.add_note(f"library: {path}")
-            raise
+            got = f"{path}" if refusal.got is None else f"{path}: {refusal.got}"
+            raise LibraryRefusedError(refusal.problem, got=got, fix=refusal.fix) from refusal
 
     def function(self, symbol: str) -> Callable[..., object]:
         """Return a kernel: `kernel(*inputs, *attributes, *outputs)`; it keeps the library loaded.
@@ -181,11 +183,15 @@ def _refuse(problem: str, names: frozenset[str] | set[str], *, fix: str) -> None
 def _copy(path: Path) -> tuple[Path, str]:
     """Put a copy into the cache under the name of its content; return both."""
     try:
-        data = path.read_bytes()
-    except OSError as cause:
+        is_file = stat.S_ISREG(path.stat().st_mode)
+        data = path.read_bytes() if is_file else b""  # a device or a pipe may never end
+    except (OSError, ValueError) as cause:
+        why = cause.strerror if isinstance(cause, OSError) else cause
         raise LibraryRefusedError(
-            "the library cannot be read", got=f"{path}: {cause.strerror}", fix="check the path"
+            "the library cannot be read", got=why, fix="check the path"
         ) from cause
+    if not is_file:
+        raise LibraryRefusedError("the library is not a regular file", fix="check the path")
     content = digest(data)
     copy = cache_folder("libraries") / f"{path.stem[:40]}-{content[:32]}.so"
     if not copy.is_file() or digest(copy.read_bytes()) != content:

@@ -1,7 +1,7 @@
 """The rows of text in a kernel library: which operators it states, which kernels it has.
 
 Owns how a row is read; `openautoglm/abi.h` says how it is written. Knows nothing of files, and
-nothing of what a schema means.
+of a schema only that it begins with the operator's name.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, final
 
-from openautoglm.errors import LibraryRefusedError
+from openautoglm.errors import LibraryRefusedError, OperatorDefinitionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,6 +87,7 @@ def parse(rows: Sequence[str]) -> Manifest:
 
     Raises:
         LibraryRefusedError: no rows, another ABI, a row that cannot be read, or a name twice.
+        OperatorDefinitionError: an operator is registered under another name than its schema's.
 
     Example:
         >>> row = "kernel\tadd\t__tvm_ffi_oag_add\tCPU\tF32, F64,\tx86-64-v3\t10\tcontiguous"
@@ -100,7 +101,7 @@ def parse(rows: Sequence[str]) -> Manifest:
             case ["abi", _]:
                 pass
             case ["op", name, *schema] if name.isidentifier() and schema:
-                operators.append(OperatorRow(name=name, schema=" ".join(schema)))
+                operators.append(_operator(name, " ".join(schema)))
             case ["kernel", *fields]:
                 kernels.append(_kernel(row, fields))
             case _:
@@ -123,6 +124,17 @@ def _check_abi(rows: Sequence[str]) -> None:
             got=f"ABI {', '.join(row.partition(chr(9))[2] for row in wrong)}",
             fix="build it again with the header of this version",
         )
+
+
+def _operator(name: str, schema: str) -> OperatorRow:
+    stated = schema.partition("(")[0].strip()
+    if stated != name:
+        raise OperatorDefinitionError(
+            f"operator `{name}` is registered with the schema of `{stated}`",
+            got=f'{name}, "{schema}"',
+            fix="write the same name in both places",
+        )
+    return OperatorRow(name=name, schema=schema)
 
 
 def _kernel(row: str, fields: Sequence[str]) -> KernelRow:

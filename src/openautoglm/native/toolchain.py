@@ -39,6 +39,7 @@ GPUS: Final = (  # machine code for A100 and H100, and PTX that later ones compi
 )
 EXPORTS: Final = "{ global: __tvm_ffi_*; __oag_*; local: *; };\n"
 FIRST_ERRORS: Final = 6
+NO_SOURCES: Final = "give *.c, *.cc, *.cpp or *.cu files that this machine can compile"
 RECIPE: Final = "1"
 """Changed whenever command lines change, so that old results are not taken for new ones."""
 
@@ -114,6 +115,12 @@ def build_folder(folder: Path, *, flags: Sequence[str] = (), cuda: bool | None =
         raise BuildFailedError(
             "the folder cannot be read", got=f"{folder}: {cause.strerror}", fix="check the path"
         ) from cause
+    if not sources:
+        raise BuildFailedError(
+            "there is no source to build",
+            got=f"no sources in {folder.resolve()}",
+            fix=NO_SOURCES,
+        )
     return _build(sources, name=folder.resolve().name, include=(folder,), flags=flags, cuda=cuda)
 
 
@@ -147,7 +154,7 @@ def _build(
         raise BuildFailedError(
             "there is no source to build",
             got="; ".join(f"{path.name}: {why}" for path, why in left_out) or "no sources",
-            fix="give *.c, *.cc, *.cpp or *.cu files that this machine can compile",
+            fix=NO_SOURCES,
         )
     units = [_unit(path, include, flags) for path in taken]
     linker = _nvcc_or_fail() if any(u.source.suffix == ".cu" for u in units) else _compiler("g++")

@@ -10,7 +10,7 @@ import threading
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Unpack
 
-from openautoglm.errors import UnknownNameError
+from openautoglm.errors import NameTakenError, UnknownNameError
 from openautoglm.ops.arguments import Out
 from openautoglm.ops.authoring import Operator, read_class
 from openautoglm.ops.opdef import OpDef, OpDefOptions
@@ -87,9 +87,22 @@ def register(written: type[Operator]) -> RegisteredOperator:
 
 
 def add(opdef: OpDef) -> RegisteredOperator:
-    """Register a contract under the owner in force."""
+    """Register a contract under the owner in force.
+
+    Raises:
+        NameTakenError: the name has an operator.
+    """
     operator = RegisteredOperator(opdef)
-    OPERATORS.add(opdef.name, operator)
+    try:
+        OPERATORS.add(opdef.name, operator)
+    except NameTakenError as cause:
+        if OPERATORS.entry(opdef.name).owner != current_owner():
+            raise
+        raise NameTakenError(
+            f"operator `{opdef.name}` is taken",
+            got=f"{current_owner()} defined it before",
+            fix=f"`ops.remove({opdef.name!r})` first, or `ops.replace` it",
+        ) from cause
     return operator
 
 

@@ -6,9 +6,10 @@ is the table's.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import defaultdict
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from openautoglm.ops.table import KernelTable
 
 BACKWARD_SUFFIX = "_backward"
+_naming = threading.RLock()
+"""Held while a library takes its name; never while the built-in operators are being added."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +46,10 @@ class SwapReport:
 
     Attributes:
         kind: `body` where every contract is the same: calls and compiled graphs go on with the new
-            kernels. `contract` where an operator changed: new calls see a new version, graphs that
-            were compiled keep the old one.
+            kernels. `contract` where an operator changed, came or went: new calls see what there
+            is now, graphs that were compiled keep the old version.
         generation: how often this library was loaded, swapped or rolled back.
-        operators: those whose contract changed.
+        operators: those that changed, came or went, sorted.
     """
 
     kind: Literal["body", "contract"]
@@ -70,10 +73,15 @@ class LoadedLibrary:
         self._lock = threading.RLock()
         self._held: list[KernelLibrary] = []
         self._defined: dict[str, OpDef] = {}
+        self._aside: dict[str, tuple[OpDef, RegisteredOperator]] = {}
         self._tables: list[KernelTable] = []
         self._generation = 0
         self._owner = current_owner() or f"library:{name}"
-        self._put(KernelLibrary.open(path))
+        library = KernelLibrary.open(path)
+        catalog.names()  # the built-in operators come before the lock, not inside it
+        with _naming:
+            _check_name(name)
+            self._put(library)
 
     @property
     def path(self) -> Path:
@@ -89,18 +97,23 @@ class LoadedLibrary:
         """The operators it defined, sorted; kernels for others come on top."""
         return tuple(sorted(self._defined))
 
-    def swap(self, path: Path) -> SwapReport:
+    def swap(self, path: Path | str) -> SwapReport:
         """Put another build in the place of this one, while calls run.
 
-        The new library is examined and tried first; where it is refused, nothing has changed.
+        The new library is examined and tried first; where it is refused, nothing has changed. An
+        operator it does not have is taken away, and comes back with `rollback`.
+
+        Args:
+            path: a library, or a folder of sources, which is built.
 
         Raises:
             LibraryRefusedError: the new library is refused, or this one was unloaded.
             OperatorDefinitionError: its manifest contradicts itself.
+            BuildFailedError: a folder of sources does not compile.
         """
         with self._lock:
             self._current()
-            return self._put(KernelLibrary.open(path))
+            return self._put(KernelLibrary.open(_located(path)[0]))
 
     def rollback(self) -> SwapReport:
         """Bring back the build before the last swap; it stayed in memory for this.
@@ -125,6 +138,7 @@ class LoadedLibrary:
             for table in self._tables:  # of earlier versions and of operators removed before, too
                 table.replace(self.name, ())
             self._tables.clear()
+            self._aside.clear()
             self._held.clear()
 
     def _current(self) -> KernelLibrary:
@@ -135,33 +149,53 @@ class LoadedLibrary:
     def _put(self, library: KernelLibrary) -> SwapReport:
         stated = _contracts(library.operators)
         kernels = self._kernels(library, stated)  # all checks come before the first change
-        with owned_by(self._owner):
-            changed = self._define(stated)
-        for name, made in kernels.items():
-            table = catalog.get(name).table
-            table.replace(self.name, made)
-            if table not in self._tables:
-                self._tables.append(table)
+        before = dict(self._defined)
+        with ExitStack() as undo:  # what was changed goes back where a later step fails
+            undo.callback(setattr, self, "_defined", before)
+            with owned_by(self._owner):
+                changed = self._define(stated, undo)
+            for name, made in kernels.items():
+                self._serve(catalog.get(name).table, made, undo)
+            undo.pop_all()
         self._take_back(keep=tuple(kernels), known=tuple(stated))
         self._held = [*self._held[-1:], library]
         self._generation += 1
+        changed |= before.keys() ^ self._defined.keys()
         kind: Literal["body", "contract"] = "contract" if changed else "body"
-        return SwapReport(kind=kind, generation=self._generation, operators=changed)
+        return SwapReport(kind=kind, generation=self._generation, operators=tuple(sorted(changed)))
 
-    def _define(self, stated: Mapping[str, OpDef]) -> tuple[str, ...]:
-        changed = []
+    def _define(self, stated: Mapping[str, OpDef], undo: ExitStack) -> set[str]:
+        """Bring the operators in; return those there were before, under another contract."""
+        changed = set()
         for name, opdef in stated.items():
             if self._is_foreign(name):
                 continue
             if name not in catalog.names():
-                catalog.add(opdef)
+                self._bring(opdef)
+                undo.callback(catalog.remove, name)
             elif self._defined[name].contract_hash != opdef.contract_hash:
                 catalog.replace(opdef)
-                changed.append(name)
+                undo.callback(catalog.rollback, name)
+                changed.add(name)
             self._defined[name] = opdef
         for name in stated.keys() & self._defined.keys():
             _connect(catalog.get(name))
-        return tuple(changed)
+        return changed
+
+    def _bring(self, opdef: OpDef) -> None:
+        """Register an operator: the one that a swap took away where it is the same."""
+        known = self._aside.get(opdef.name)
+        if known is not None and known[0].contract_hash == opdef.contract_hash:
+            catalog.OPERATORS.add(opdef.name, known[1])
+        else:
+            catalog.add(opdef)
+
+    def _serve(self, table: KernelTable, made: tuple[Kernel, ...], undo: ExitStack) -> None:
+        before = tuple(kernel for kernel in table.kernels if kernel.library == self.name)
+        undo.callback(table.replace, self.name, before)
+        table.replace(self.name, made)
+        if table not in self._tables:
+            self._tables.append(table)
 
     def _is_foreign(self, name: str) -> bool:
         """Whether the operator of this name came from elsewhere."""
@@ -213,8 +247,9 @@ class LoadedLibrary:
             if name not in keep and any(k.library == self.name for k in table.kernels):
                 table.replace(self.name, ())
         for name in [name for name in self._defined if name not in known]:
-            del self._defined[name]
+            opdef = self._defined.pop(name)
             with suppress(UnknownNameError):  # its owner took it away before
+                self._aside[name] = opdef, catalog.get(name)
                 catalog.remove(name)
 
 
@@ -229,13 +264,42 @@ def load_library(path: Path | str, *, name: str | None = None) -> LoadedLibrary:
         LibraryRefusedError: it would do harm or cannot run here; nothing was loaded.
         OperatorDefinitionError: its manifest contradicts itself or an operator there is.
         BuildFailedError: a folder of sources does not compile.
+        NameTakenError: a library of this name is loaded.
     """
-    given = Path(path)
-    if given.is_dir():
-        from openautoglm.native.toolchain import build_folder
+    found, called = _located(path)
+    return LoadedLibrary(found, name or called)
 
-        return LoadedLibrary(build_folder(given).path, name or given.resolve().name)
-    return LoadedLibrary(given, name or given.stem)
+
+def _located(given: object) -> tuple[Path, str]:
+    """Return the library at a path, built where it is a folder of sources, and what it is called."""
+    text = os.fspath(given) if isinstance(given, (str, os.PathLike)) else None
+    if not isinstance(text, str):
+        raise LibraryRefusedError(
+            "a kernel library is given by its path",
+            got=repr(given),
+            fix="pass a str or a Path: of a library, or of a folder of sources",
+        )
+    path = Path(text)
+    try:
+        is_folder = path.is_dir()
+    except OSError:  # opening it will say why
+        is_folder = False
+    if not is_folder:
+        return path, path.stem
+    from openautoglm.native.toolchain import build_folder
+
+    return build_folder(path).path, path.resolve().name
+
+
+def _check_name(library: str) -> None:
+    for name in catalog.names():
+        with suppress(UnknownNameError):  # removed since
+            if any(kernel.library == library for kernel in catalog.get(name).table.kernels):
+                raise NameTakenError(
+                    f"a kernel library `{library}` is loaded already",
+                    got=f"it serves `{name}`",
+                    fix="use `swap` of the one that is loaded, or give another `name=`",
+                )
 
 
 def _contracts(rows: Sequence[OperatorRow]) -> dict[str, OpDef]:

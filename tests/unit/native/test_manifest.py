@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openautoglm.errors import LibraryRefusedError
+from openautoglm.errors import LibraryRefusedError, OperatorDefinitionError
 from openautoglm.native.manifest import DTYPES, KernelRow, parse
 
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True)
@@ -80,3 +80,10 @@ def test_a_library_of_another_abi_or_none_is_refused() -> None:
         parse(["abi\t1", "abi\t2", GOOD])
     with pytest.raises(LibraryRefusedError, match="no kernel library"):
         parse([GOOD])
+
+
+@pytest.mark.parametrize("schema", ["bb(Tensor x) -> Tensor", "(Tensor x) -> Tensor", "aa_"])
+def test_an_operator_has_the_name_of_its_schema(schema: str) -> None:
+    with pytest.raises(OperatorDefinitionError, match="operator `aa` is registered with"):
+        parse(["abi\t1", f"op\taa\t{schema}"])
+    assert parse(["abi\t1", "op\taa\t aa (Tensor x) -> Tensor"]).operators[0].name == "aa"

@@ -19,10 +19,13 @@ def of(by: float) -> OpDef:
 @pytest.mark.usefixtures("owned")
 def test_a_taken_name_is_an_error_and_changes_nothing() -> None:
     first = catalog.add(of(2))
-    with pytest.raises(NameTakenError, match="`cat_op` is taken"):
+    with pytest.raises(NameTakenError, match="`cat_op` is taken") as caught:
         catalog.add(of(3))
+    assert caught.value.fix == "`ops.remove('cat_op')` first, or `ops.replace` it"
     with pytest.raises(NameTakenError, match="`add` is taken"):
         ops.define("add", inputs=[ops.In("x")])
+    with owned_by("another"), pytest.raises(NameTakenError, match=r"tests\.ops added before"):
+        catalog.add(of(3))
     assert ops.get("cat_op") is first
 
 

@@ -8,6 +8,7 @@
 //     return 0;
 //   }
 //
+// What it returns other than 0 is an error; `oag_refuse` gives it words.
 // The checks that op.h makes for C++ kernels are the author's own here. Strides may be null: a
 // compact tensor.
 #ifndef OPENAUTOGLM_C_H_
@@ -27,10 +28,27 @@
   OAG_TEXT_ROW(OAG_ROW_SYMBOL(kernel, id),                                                        \
                "kernel\t" #op "\t" OAG_TEXT(OAG_KERNEL_SYMBOL(id)) "\t" #device "\t" #__VA_ARGS__ \
                                                                    "\t" OAG_ISA "\t0\tc");        \
+  static int OAG_JOIN2(oag_body, id)(void* self, const TVMFFIAny* args, int32_t count,            \
+                                     TVMFFIAny* result);                                          \
   OAG_EXPORT int OAG_KERNEL_SYMBOL(id)(void* self, const TVMFFIAny* args, int32_t count,          \
                                        TVMFFIAny* result);                                        \
-  int OAG_KERNEL_SYMBOL(id)(void* self __attribute__((unused)), const TVMFFIAny* args,            \
-                            int32_t count, TVMFFIAny* result __attribute__((unused)))
+  int OAG_KERNEL_SYMBOL(id)(void* self, const TVMFFIAny* args, int32_t count,                     \
+                            TVMFFIAny* result) {                                                  \
+    if (OAG_JOIN2(oag_body, id)(self, args, count, result) == 0) return 0;                        \
+    return oag_failed(#op ": the kernel failed and did not say why");                             \
+  }                                                                                               \
+  static int OAG_JOIN2(oag_body, id)(void* self __attribute__((unused)), const TVMFFIAny* args,   \
+                                     int32_t count, TVMFFIAny* result __attribute__((unused)))
+
+// Returns what a kernel that failed must return; `problem` is the error where it set none itself.
+static inline int oag_failed(const char* problem) {
+  TVMFFIObjectHandle error = NULL;
+  TVMFFIErrorMoveFromRaised(&error);
+  if (error == NULL) return oag_set_error("KernelFailedError", problem);
+  TVMFFIErrorSetRaised(error);
+  TVMFFIObjectDecRef(error);
+  return -1;
+}
 
 // Returns the tensor at a position, borrowed; null when there is none or it is something else.
 static inline const DLTensor* oag_tensor(const TVMFFIAny* args, int32_t count, int32_t position) {

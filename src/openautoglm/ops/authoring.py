@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, get_type_hints
 
 from openautoglm.errors import OperatorDefinitionError
 from openautoglm.ops.arguments import REQUIRED, Attr, In, Out
-from openautoglm.ops.opdef import Backward, OpDef
-from openautoglm.ops.saved import saved_names
+from openautoglm.ops.opdef import OpDef
+from openautoglm.ops.saved import bound_backward
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,26 +90,7 @@ def read_class(written: type[Operator]) -> OpDef:
         doc=inspect.cleandoc(written.__doc__ or ""),
     )
     backward = getattr(operator, "backward", None)
-    if backward is None:
-        return opdef
-    return with_backward(opdef, backward)
-
-
-def with_backward(opdef: OpDef, function: Callable[..., object]) -> OpDef:
-    """Return the contract with a gradient whose function names only what it needs."""
-    from dataclasses import replace
-
-    names = list(inspect.signature(function).parameters)
-    attrs = opdef.attr_names
-    places = [i for i, name in enumerate(attrs) if name in names]
-    cut = len(opdef.outputs) + len(saved_names(opdef, function, None))
-
-    def reduced(*arguments: object) -> object:
-        values = arguments[cut:]
-        return function(*arguments[:cut], *(values[i] for i in places))
-
-    made = Backward(reduced, save=saved_names(opdef, function, None))
-    return replace(opdef, backward=made)
+    return opdef if backward is None else replace(opdef, backward=bound_backward(opdef, backward))
 
 
 def _arguments(
@@ -142,5 +124,9 @@ def _arguments(
 def _hints(function: Callable[..., object]) -> dict[str, type]:
     try:
         return get_type_hints(function)
-    except NameError:  # a name that only type checkers see: then defaults tell
-        return {}
+    except NameError:  # a name that only type checkers see; those of plain values stay readable
+        plain = {kind.__name__: kind for kind in _PLAIN}
+        written = inspect.get_annotations(function)
+        return {
+            n: plain.get(getattr(kind, "__name__", kind), object) for n, kind in written.items()
+        }

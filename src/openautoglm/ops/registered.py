@@ -16,8 +16,7 @@ from openautoglm.ops.call import bind_arguments, infer_outputs
 from openautoglm.ops.description import describe
 from openautoglm.ops.explain import Explanation
 from openautoglm.ops.kernel import ANYWHERE, Kernel, Language, reference_kernel
-from openautoglm.ops.opdef import Backward, OpDef
-from openautoglm.ops.saved import saved_names
+from openautoglm.ops.saved import bound_backward
 from openautoglm.ops.table import KernelTable
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from openautoglm.ops.arguments import ArraySpec
     from openautoglm.ops.kernel import Capability, Dtypes
+    from openautoglm.ops.opdef import OpDef
 
 F = TypeVar("F", bound="Callable[..., object]")
 
@@ -122,7 +122,17 @@ class RegisteredOperator:
             ... def by_adding(x, *, out):
             ...     out[...] = x + x
             >>> ops.remove("twice_")
+
+        Raises:
+            OperatorDefinitionError: it cannot be a kernel of this operator.
+            NameTakenError: a kernel of this name is there.
         """
+        if callable(name):
+            raise OperatorDefinitionError(
+                f"a kernel of `{self.name}` is registered under a name",
+                got="a decorator without parentheses",
+                fix='write `@op.kernel("name")`',
+            )
 
         def register(function: F) -> F:
             only_cpu = language == "numpy" and device is None
@@ -143,17 +153,27 @@ class RegisteredOperator:
 
         return register
 
-    def backward(self, *, save: Sequence[str] | None = None) -> Callable[[F], F]:
-        """Say how gradients are made: `function(*output gradients, *saved, *attributes)`.
+    def backward(
+        self, without_parentheses: None = None, /, *, save: Sequence[str] | None = None
+    ) -> Callable[[F], F]:
+        """Say how gradients are made: `function(*output gradients, whatever it names)`.
 
-        `save` names the inputs and outputs to keep; not given: those the function names.
+        Behind the gradients it names inputs, outputs and attributes, any of them, in its own
+        order. With `save` it is `function(*output gradients, *saved, *attributes)` by position.
 
         It returns one gradient for each input in order, None where there is none. Write it with
         operators and torch functions that are differentiable, and second derivatives are right.
 
         Raises:
-            OperatorDefinitionError: there is one already, or the operator was used with torch.
+            OperatorDefinitionError: there is one already, the operator was used with torch, or
+                the function names what the operator does not have.
         """
+        if without_parentheses is not None:
+            raise OperatorDefinitionError(
+                f"the backward of `{self.name}` is registered by a call",
+                got="a decorator without parentheses",
+                fix="write `@op.backward()`",
+            )
 
         def register(function: F) -> F:
             if self.opdef.backward is not None or self.is_torch_bound:
@@ -161,7 +181,7 @@ class RegisteredOperator:
                     f"the backward of `{self.name}` is part of its contract and stands",
                     fix="say it right after `define`, or `ops.replace` the operator",
                 )
-            made = Backward(function, save=saved_names(self.opdef, function, save))
+            made = bound_backward(self.opdef, function, save)
             self.opdef = replace(self.opdef, backward=made)
             self.table.opdef = self.opdef
             self.__doc__ = describe(self.opdef)

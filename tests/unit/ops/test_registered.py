@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from openautoglm import ops
 from openautoglm.errors import OperatorArgumentError, OperatorDefinitionError
 from openautoglm.native import cells
 from openautoglm.ops import ArraySpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NATIVE = pytest.mark.skipif(cells.unavailable() is not None, reason="there is no compiled core")
 X = np.ones(3, "f4")
@@ -55,6 +59,47 @@ def test_a_backward_is_said_once_and_before_the_first_tensor() -> None:
     plain(torch.ones(1))
     with pytest.raises(OperatorDefinitionError, match="part of its contract"):
         plain.backward()(lambda g: g)
+
+
+@pytest.mark.usefixtures("owned")
+def test_a_backward_takes_attributes_by_name_in_both_forms() -> None:
+    import torch
+
+    def reference(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
+        return x * (2 * low + high)
+
+    attrs = [ops.Attr("low", float), ops.Attr("high", float)]
+    made = ops.define("in_function", inputs=[ops.In("x")], attrs=attrs, reference=reference)
+    made.backward()(lambda g, high, low: g * (2 * low + high))
+
+    class InClass(ops.Operator):
+        def forward(self, x: torch.Tensor, low: float, high: float) -> torch.Tensor:
+            return x * (2 * low + high)
+
+        def backward(self, g: torch.Tensor, high: float, low: float) -> torch.Tensor:
+            return g * (2 * low + high)
+
+    for op in (made, ops.register(InClass)):
+        x = torch.ones(1, requires_grad=True)
+        op(x, 3.0, 5.0).sum().backward()
+        assert x.grad is not None
+        assert x.grad.item() == 11.0
+
+
+@pytest.mark.usefixtures("owned")
+def test_a_decorator_without_parentheses_is_told_how_it_is_written() -> None:
+    op = ops.define("bare", inputs=[ops.In("x")], reference=lambda x: x)
+
+    def function(*_: object) -> None: ...
+
+    written_as: dict[str, Callable[..., object]] = {
+        '@op.kernel("name")': op.kernel,
+        "@op.backward()": op.backward,
+    }
+    for written, decorate in written_as.items():
+        with pytest.raises(OperatorDefinitionError, match="without parentheses") as caught:
+            decorate(function)
+        assert caught.value.fix == f"write `{written}`"
 
 
 def test_outputs_can_be_asked_for_without_arrays() -> None:

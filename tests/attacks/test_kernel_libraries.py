@@ -164,7 +164,8 @@ def test_another_abi_is_refused(compiled: Callable[..., Path]) -> None:
 def test_a_manifest_that_promises_too_much_is_refused(compiled: Callable[..., Path]) -> None:
     text = 'OAG_TEXT_ROW(OAG_ROW_SYMBOL(kernel, g), "kernel\\tg\\t__tvm_ffi_g\\tCPU\\t\\t\\t0\\t");'
     error = refusal(compiled(text))
-    assert (error.got, "does not have" in error.problem) == ("__tvm_ffi_g", True)
+    assert str(error.got).endswith("raw.so: __tvm_ffi_g")
+    assert "does not have" in error.problem
 
 
 def test_gnu_unique_symbols_are_refused_and_really_would_stay(
@@ -191,7 +192,7 @@ OAG_EXPORT const char* use() { static thread_local std::string text("kept"); ret
 
 
 def test_a_library_that_asks_to_stay_is_refused(compiled: Callable[..., Path]) -> None:
-    assert refusal(compiled("", "-Wl,-z,nodelete")).got == "NODELETE"
+    assert str(refusal(compiled("", "-Wl,-z,nodelete")).got).endswith("raw.so: NODELETE")
 
 
 def test_a_library_of_another_processor_is_refused(

@@ -271,7 +271,7 @@ def load_library(path: Path | str, *, name: str | None = None) -> LoadedLibrary:
 
 
 def _located(given: object) -> tuple[Path, str]:
-    """Return the library at a path, built where it is a folder of sources, and what it is called."""
+    """Return the library at a path, built where it is a folder of sources, and its name."""
     text = os.fspath(given) if isinstance(given, (str, os.PathLike)) else None
     if not isinstance(text, str):
         raise LibraryRefusedError(

@@ -23,6 +23,7 @@ namespace {
 
 constexpr int kSlots = 512;
 constexpr int kDtypes = 64;
+constexpr int kTorchArguments = 64;  // torch takes no schema with more
 
 struct Slot {
   Cell* cell = nullptr;
@@ -268,7 +269,7 @@ bool Allocate(const OutputRule& rule, const Call& call, Frame* frame, int index,
 
 // Hands the call as it is to the sibling written in Python, which never raises: it keeps its exception.
 void GoSlow(const Slot& slot, StackValue* stack, uint64_t inputs, uint64_t outputs) {
-  StackValue more[kMaxArguments];
+  StackValue more[kTorchArguments];
   std::memcpy(more, stack, sizeof(StackValue) * inputs);
   Check(shim->call_dispatcher(slot.slow.c_str(), "", more, kTorchAbi));
   std::memcpy(stack, more, sizeof(StackValue) * outputs);
@@ -307,9 +308,8 @@ bool GoFast(Cell* cell, StackValue* stack) {
   }
   UseStream(frame);
   cell->Count(entry->counter);
-  TVMFFIAny result{};
-  if (entry->call(entry->self, frame.args, count, &result) != 0) {
-    TakeStack(signature, stack, &owned);
+  ffi::Any result;  // owned: a kernel may return an object
+  if (entry->call(entry->self, frame.args, count, reinterpret_cast<TVMFFIAny*>(&result)) != 0) {
     throw std::runtime_error("[OAG204] a kernel of `" + signature.name + "` failed\n  got: " + TakeError());
   }
   owned.tensor_count = 0;  // the outputs belong to the stack now
@@ -319,7 +319,15 @@ bool GoFast(Cell* cell, StackValue* stack) {
 }
 
 void Run(const Slot& slot, StackValue* stack, uint64_t inputs, uint64_t outputs) {
-  if (!GoFast(slot.cell, stack)) GoSlow(slot, stack, inputs, outputs);
+  bool is_done = false;
+  try {
+    is_done = GoFast(slot.cell, stack);
+  } catch (...) {  // a call that fails owns its arguments all the same
+    Owned owned;
+    TakeStack(slot.cell->signature(), stack, &owned);
+    throw;
+  }
+  if (!is_done) GoSlow(slot, stack, inputs, outputs);
 }
 
 template <int kIndex>

@@ -6,6 +6,7 @@ tensors and NumPy's arrays are one to it; allocates and computes nothing.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn, final
 
 from openautoglm.errors import OperatorArgumentError, OperatorDefinitionError
@@ -69,7 +70,8 @@ def infer_outputs(
     }
     if opdef.infer is None:
         return [call.output(out) for out in opdef.outputs]
-    return _inferred(opdef, opdef.infer, tuple(specs), values)
+    found = _inferred(opdef, opdef.infer, tuple(specs), values)
+    return [replace(spec, device=call.device) for spec in found]  # an operator stays on one device
 
 
 @final
@@ -87,9 +89,12 @@ class _Call:
             for array in arrays:
                 self._check(part, array)
 
+    @property
+    def device(self) -> str:
+        return "cpu" if self._first is None else self._first[1].device
+
     def output(self, out: Out) -> ArraySpec:
-        device = "cpu" if self._first is None else self._first[1].device
-        return ArraySpec(self._shape(out), self._dtype(out), device)
+        return ArraySpec(self._shape(out), self._dtype(out), self.device)
 
     def _check(self, part: In, array: ArraySpec) -> None:
         self._check_dtype(part, array)

@@ -178,7 +178,7 @@ class KernelTable:
         total.update(self._counted_before)
         if self.cell is not None:
             native = self.cell.counts()
-            total.update({name: native[i] for name, i in self._counters.items()})
+            total.update({name: native[i] for name, i in dict(self._counters).items()})
         return dict((+total).most_common())
 
     def _publish(self, kernels: tuple[Kernel, ...]) -> int:
@@ -193,13 +193,9 @@ class KernelTable:
     def _entries(self) -> list[Entry]:
         entries = []
         for device, dtypes in itertools.islice(self._keys(), _MAX_KEYS):
-            facts = CallFacts(device=device, inputs=self.opdef.input_names, dtypes=dtypes)
-            choice = choose(self._kernels, facts, self._machine or machine(), self._standing)
-            winner = choice.winner
-            if winner is None or not winner.is_native or choice.depends_on_arguments:
-                continue
-            counter = self._counter(winner)
-            if counter is None:
+            winner = self._native_winner(device, dtypes)
+            counter = None if winner is None else self._counter(winner)
+            if winner is None or counter is None:
                 continue
             pairs = [None if d is None else (DTYPES[d].code, DTYPES[d].bits) for d in dtypes]
             entries.append(
@@ -211,6 +207,26 @@ class KernelTable:
                 )
             )
         return entries
+
+    def _native_winner(self, device: str, dtypes: tuple[str | None, ...]) -> Kernel | None:
+        """Return the kernel that serves every such call, if it is native: on all GPUs the same."""
+        facts = self._machine or machine()
+        indices = range(max(1, len(facts.cuda) if device == "cuda" else 1))
+        names = self.opdef.input_names
+        choices = [
+            choose(
+                self._kernels,
+                CallFacts(device=device, index=i, inputs=names, dtypes=dtypes),
+                facts,
+                self._standing,
+            )
+            for i in indices
+        ]
+        winner = choices[0].winner
+        if winner is None or not winner.is_native:
+            return None
+        is_sure = all(c.winner is winner and not c.depends_on_arguments for c in choices)
+        return winner if is_sure else None
 
     def _wants_contiguous(self, kernel: Kernel) -> bool:
         return kernel.contiguous or any(p.layout == "contiguous" for p in self.opdef.inputs)

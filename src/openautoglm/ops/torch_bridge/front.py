@@ -24,24 +24,27 @@ if TYPE_CHECKING:
     from openautoglm.ops.opdef import OpDef
     from openautoglm.ops.table import KernelTable
 
+# names of its own have two leading underscores, which no input or attribute can have
 _FRONT: Final = """\
 def __call__({parameters}):
     if {all_tensors}:
-        if is_compiling():
-            return in_graph(({inputs},), ({attrs}))
-        if transforming() or forward_ad._current_level >= 0:
-            return transformed({arguments})
+        if __is_compiling():
+            return __in_graph(({inputs},), ({attrs}))
         {read_attrs}
         try:
-            if ({any_requires_grad}) and is_grad_enabled():
-                if is_autocasting():
-                    {inputs}, = cast(({inputs},))
-                return with_gradient({arguments})
+            if __transforming() or __forward_ad._current_level >= 0:
+                if __is_autocasting():
+                    {inputs}, = __cast(({inputs},))
+                return __transformed({arguments})
+            if ({any_requires_grad}) and __is_grad_enabled():
+                if __is_autocasting():
+                    {inputs}, = __cast(({inputs},))
+                return __with_gradient({arguments})
             {shortcut}
-            return raw({arguments})
-        except RuntimeError as failure:
-            raise_pending(failure)
-    return unusual({by_name})
+            return __raw({arguments})
+        except RuntimeError as __failure:
+            __raise_pending(__failure)
+    return __unusual({by_name})
 """
 
 
@@ -54,35 +57,37 @@ def make_front(table: KernelTable) -> Callable[..., Any]:
     register_batching(opdef, made)
     _register_autocast(made, cast)
     raw = made.raw._op  # noqa: SLF001 - spares a Python frame
+    transformed = transformed_function(opdef, made.raw)
     scope: dict[str, Any] = {
-        "Tensor": torch.Tensor,
-        "Parameter": torch.nn.Parameter,
-        "is_compiling": torch.compiler.is_dynamo_compiling,
-        "is_autocasting": torch._C._is_any_autocast_enabled,  # noqa: SLF001 - one call for all devices
-        "is_grad_enabled": torch.is_grad_enabled,
-        "raw": raw,
-        "forward_ad": torch.autograd.forward_ad,
-        "transforming": torch._C._are_functorch_transforms_active,  # noqa: SLF001 - as autograd.Function asks
-        "transformed": transformed_function(opdef, raw),
-        "in_graph": _in_graph(made, cast),
-        "cast": cast,
-        "with_gradient": eager_function(opdef, raw),
-        "raise_pending": slots.raise_pending,
-        "unusual": _unusual(table, made, cast),
-        "REQUIRED": REQUIRED,
-        "MISSING": _MISSING,
+        "__Tensor": torch.Tensor,
+        "__Parameter": torch.nn.Parameter,
+        "__type": type,
+        "__is_compiling": torch.compiler.is_dynamo_compiling,
+        "__is_autocasting": torch._C._is_any_autocast_enabled,  # noqa: SLF001 - one call for all devices
+        "__is_grad_enabled": torch.is_grad_enabled,
+        "__raw": raw,
+        "__forward_ad": torch.autograd.forward_ad,
+        "__transforming": torch._C._are_functorch_transforms_active,  # noqa: SLF001 - as autograd.Function asks
+        "__transformed": transformed,
+        "__in_graph": _in_graph(made, cast, transformed),
+        "__cast": cast,
+        "__with_gradient": eager_function(opdef, raw),
+        "__raise_pending": slots.raise_pending,
+        "__unusual": _unusual(table, made, cast),
+        "__MISSING": _MISSING,
     }
     for attr in opdef.attrs:
-        scope[f"default_{attr.name}"] = attr.default
-        scope[f"read_{attr.name}"] = _reader(opdef, attr)
+        scope[f"__default_{attr.name}"] = attr.default
+        scope[f"__read_{attr.name}"] = _reader(opdef, attr)
     if any(part.many for part in opdef.inputs) or not opdef.inputs:
-        return _slow_front(opdef, scope["unusual"])
+        return _slow_front(opdef, scope["__unusual"])
     exec(compile(_source(opdef), f"<front of {opdef.name}>", "exec"), scope)  # noqa: S102 - our own text
     front: Callable[..., Any] = scope["__call__"]
     return front
 
 
 _MISSING: Final = object()
+_AUTOCAST_DEVICES: Final = ("cpu", "cuda")
 _KEYS: Final = torch._C.DispatchKey  # noqa: SLF001 - it has no public name
 _KEY_SET: Final = torch._C.DispatchKeySet  # noqa: SLF001 - it has no public name
 _AUTOCAST: Final = _KEY_SET(_KEYS.AutocastCPU) | _KEY_SET(_KEYS.AutocastCUDA)
@@ -90,20 +95,22 @@ _AUTOCAST: Final = _KEY_SET(_KEYS.AutocastCPU) | _KEY_SET(_KEYS.AutocastCUDA)
 
 def _source(opdef: OpDef) -> str:
     required = [part.name for part in opdef.inputs if not part.optional]
-    checks = [f"(type({name}) is Tensor or type({name}) is Parameter)" for name in required]
+    checks = [f"(__type({name}) is __Tensor or __type({name}) is __Parameter)" for name in required]
     grads = [f"{name}.requires_grad" for name in required]
     for part in opdef.inputs:
         if part.optional:
             checks.append(
-                f"({part.name} is None or type({part.name}) is Tensor"
-                f" or type({part.name}) is Parameter)"
+                f"({part.name} is None or __type({part.name}) is __Tensor"
+                f" or __type({part.name}) is __Parameter)"
             )
             grads.append(f"({part.name} is not None and {part.name}.requires_grad)")
+    if not required:
+        checks.append(f"({' or '.join(f'{part.name} is not None' for part in opdef.inputs)})")
     attrs = list(opdef.attr_names)
-    checks += [f"{a.name} is not MISSING" for a in opdef.attrs if a.default is REQUIRED]
+    checks += [f"{a.name} is not __MISSING" for a in opdef.attrs if a.default is REQUIRED]
     by_name = [f"{name}={name}" for name in (*opdef.input_names, *attrs)]
     return _FRONT.format(
-        parameters=", ".join(["self", *_parameters(opdef)]),
+        parameters=", ".join(["__self", *_parameters(opdef)]),
         all_tensors=" and ".join(checks),
         any_requires_grad=" or ".join(grads),
         inputs=", ".join(opdef.input_names),
@@ -117,10 +124,10 @@ def _source(opdef: OpDef) -> str:
 
 def _parameters(opdef: OpDef) -> list[str]:
     """Return the parameters; after an optional one all have defaults, and `unusual` complains."""
-    missing = {True: "None", False: "MISSING"}
+    missing = {True: "None", False: "__MISSING"}
     parameters = [f"{part.name}={missing[part.optional]}" for part in opdef.inputs]
     for attr in opdef.attrs:
-        value = "MISSING" if attr.default is REQUIRED else f"default_{attr.name}"
+        value = "__MISSING" if attr.default is REQUIRED else f"__default_{attr.name}"
         parameters.append(f"{attr.name}={value}")
     return parameters
 
@@ -128,10 +135,10 @@ def _parameters(opdef: OpDef) -> list[str]:
 def _read_attr(attr: Attr) -> str:
     """Return the line that checks an attribute; the right type without limits is right."""
     name = attr.name
-    tests = [] if attr.default is REQUIRED else [f"{name} is not default_{name}"]
+    tests = [] if attr.default is REQUIRED else [f"{name} is not __default_{name}"]
     if attr.low is None and attr.high is None and attr.choices is None:
-        tests.append(f"type({name}) is not {attr.type.__name__}")
-    line = f"{name} = read_{name}({name})"
+        tests.append(f"__type({name}) is not {attr.type.__name__}")
+    line = f"{name} = __read_{name}({name})"
     return f"if {' and '.join(tests)}: {line}" if tests else line
 
 
@@ -139,8 +146,8 @@ def _shortcut(opdef: OpDef) -> str:
     """Return the line that leaves default attributes to the schema: torch reads fewer arguments."""
     if not opdef.attrs or any(attr.default is REQUIRED for attr in opdef.attrs):
         return "pass"
-    default = " and ".join(f"{attr.name} is default_{attr.name}" for attr in opdef.attrs)
-    return f"if {default}: return raw({', '.join(opdef.input_names)})"
+    default = " and ".join(f"{attr.name} is __default_{attr.name}" for attr in opdef.attrs)
+    return f"if {default}: return __raw({', '.join(opdef.input_names)})"
 
 
 def _reader(opdef: OpDef, attr: Attr) -> Callable[[object], object]:
@@ -167,7 +174,7 @@ def _caster(opdef: OpDef) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
 
     def cast(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         device = next(value for value in inputs if value is not None).device.type
-        if not torch.is_autocast_enabled(device):
+        if device not in _AUTOCAST_DEVICES or not torch.is_autocast_enabled(device):
             return inputs
         dtypes = [None if value is None else value.dtype for value in inputs]
         found = targets(precision.in_force, torch.get_autocast_dtype(device), *dtypes)
@@ -198,11 +205,24 @@ def _register_autocast(
 
 
 def _in_graph(
-    made: slots.Slots, cast: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+    made: slots.Slots,
+    cast: Callable[[tuple[Any, ...]], tuple[Any, ...]],
+    transformed: Callable[..., Any],
 ) -> Callable[..., Any]:
+    outside = torch.compiler.disable(
+        transformed
+    )  # right, or refused aloud: Dynamo hides what it differentiates
+    transforming = torch._C._are_functorch_transforms_active  # noqa: SLF001 - as autograd.Function asks
+    forward_ad = torch.autograd.forward_ad
+
     def call(inputs: tuple[Any, ...], attrs: tuple[Any, ...]) -> Any:  # noqa: ANN401 - tensors
         ready = cast(inputs)
-        if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in ready):
+        if transforming() or forward_ad._current_level >= 0:  # noqa: SLF001 - it has no public name
+            return outside(*ready, *attrs)
+        wants_gradient = torch.is_grad_enabled() and any(
+            x is not None and x.requires_grad for x in ready
+        )
+        if wants_gradient or torch.compiler.is_exporting():
             return made.public(*ready, *attrs)
         return made.raw(*ready, *attrs)  # without the layer that would record a gradient
 

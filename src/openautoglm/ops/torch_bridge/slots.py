@@ -68,23 +68,34 @@ def raise_pending(failure: RuntimeError) -> NoReturn:
     """
     kept = getattr(_pending, "error", None)
     _pending.error = None
-    if kept is not None and _text_of(kept) in str(failure):
-        raise kept from kept.__cause__  # not from the failure, which says the same
-    raise failures.read(failure)
+    try:
+        if kept is not None and _text_of(kept) in str(failure):
+            raise kept from kept.__cause__  # not from the failure, which says the same
+        raise failures.read(failure)
+    finally:
+        del kept, failure  # or this frame would hold the error that holds this frame, and its inputs
 
 
 def _free_name(table: KernelTable) -> str:
     """Return the operator's name, with its contract's hash where an earlier one has the name."""
     opdef = table.opdef
     name = opdef.name
-    if name in _taken:
+    if _is_taken(name):
         name = f"{opdef.name}_{opdef.contract_hash[:12]}"
     count = 2
-    while name in _taken:
+    while _is_taken(name):
         name = f"{opdef.name}_{opdef.contract_hash[:12]}_{count}"
         count += 1
-    _taken.add(name)
+    _taken.update(_torch_names(name))
     return name
+
+
+def _is_taken(name: str) -> bool:
+    return bool(_taken & _torch_names(name))
+
+
+def _torch_names(name: str) -> set[str]:
+    return {name, f"_{name}", f"_slow_{name}"}
 
 
 def _define_slot(table: KernelTable, slot: str, schema: str, slow: str) -> None:
@@ -110,6 +121,7 @@ def _define_slow(table: KernelTable, name: str, schema: str) -> None:
     def slow(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - tensors
         # an exception would lose its type on the way through the core: it is kept for the caller
         _pending.error = None
+        _pending.text = ""
         try:
             return body(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001 - Ctrl-C too is raised again beyond the core

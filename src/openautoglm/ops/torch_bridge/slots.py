@@ -73,7 +73,7 @@ def raise_pending(failure: RuntimeError) -> NoReturn:
             raise kept from kept.__cause__  # not from the failure, which says the same
         raise failures.read(failure)
     finally:
-        del kept, failure  # or this frame would hold the error that holds this frame, and its inputs
+        del kept, failure  # or frame and error would hold each other, and the inputs
 
 
 def _free_name(table: KernelTable) -> str:

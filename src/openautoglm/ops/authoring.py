@@ -125,7 +125,7 @@ def _hints(function: Callable[..., object]) -> dict[str, type]:
     try:
         return get_type_hints(function)
     except NameError:  # a name that only type checkers see; those of plain values stay readable
-        plain = {kind.__name__: kind for kind in _PLAIN}
+        plain: dict[object, type] = {kind.__name__: kind for kind in _PLAIN}
         written = inspect.get_annotations(function)
         return {
             n: plain.get(getattr(kind, "__name__", kind), object) for n, kind in written.items()

@@ -188,15 +188,22 @@ def _symbols(shape: Shape | None) -> tuple[str, ...]:
     return tuple(size for size in shape or () if isinstance(size, str))
 
 
-def check_callable(where: str, function: Callable[..., object], arguments: Sequence[str]) -> None:
-    """Refuse a function that cannot be called with these arguments by position."""
+def check_callable(
+    where: str,
+    function: Callable[..., object],
+    arguments: Sequence[str],
+    keywords: Sequence[str] = (),
+) -> None:
+    """Refuse a function that cannot be called with these arguments by position and by name."""
     try:
-        inspect.signature(function).bind(*arguments)
+        inspect.signature(function).bind(*arguments, **dict.fromkeys(keywords))
     except ValueError:  # built in, without a signature
         return
     except TypeError as cause:
+        call = ", ".join((*arguments, *(f"{name}=..." for name in keywords)))
+        how = "" if keywords else " by position"
         raise OperatorDefinitionError(
-            f"{where}: it is called with ({', '.join(arguments)}) by position",
+            f"{where}: it is called with ({call}){how}",
             got=f"{getattr(function, '__qualname__', repr(function))}: {cause}",
             fix="take these parameters in this order",
         ) from cause

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 from openautoglm.errors import OperatorDefinitionError
+from openautoglm.ops.definition import check_callable
 from openautoglm.ops.dtypes import DTYPES, listed
 from openautoglm.ops.machine import ISA_NAMES
 
@@ -22,6 +23,9 @@ LANGUAGES: Final[tuple[Language, ...]] = get_args(Language)
 NATIVE: Final[frozenset[Language]] = frozenset({"cpp", "cuda", "c"})
 """Languages whose kernels are called without Python in between."""
 DEVICES: Final = ("cpu", "cuda")
+
+_SEPARATORS: Final = ";=,"
+"""What stands between names in `OPENAUTOGLM_KERNELS`."""
 
 REFERENCE_NAME: Final = "reference"
 REFERENCE_PRIORITY: Final = -100
@@ -103,6 +107,8 @@ class Kernel:
     generation: int = 0
 
     def __post_init__(self) -> None:
+        _check_name(self)
+        _check_types(self)
         _check_kind(self)
         if isinstance(self.dtypes, Mapping):
             frozen = {name: tuple(dtypes) for name, dtypes in self.dtypes.items()}
@@ -154,6 +160,20 @@ def check_kernel(kernel: Kernel, opdef: OpDef) -> None:
             )
 
 
+def check_python_kernel(kernel: Kernel, opdef: OpDef) -> None:
+    """Refuse functions that cannot be called as kernels of this operator are.
+
+    Raises:
+        OperatorDefinitionError: the function or the predicate takes other arguments.
+    """
+    where = f"kernel `{kernel.name}` of `{opdef.name}`"
+    arguments = (*opdef.input_names, *opdef.attr_names)
+    if not kernel.is_native:
+        check_callable(where, kernel.function, arguments, keywords=("out",))
+    if kernel.when is not None:
+        check_callable(f"{where}: when", kernel.when, arguments)
+
+
 def reference_kernel(opdef: OpDef, function: Callable[..., object]) -> Kernel:
     """Return the kernel of last resort: any device, any dtype, behind all others.
 
@@ -166,12 +186,43 @@ def reference_kernel(opdef: OpDef, function: Callable[..., object]) -> Kernel:
     )
 
 
-def _check_kind(kernel: Kernel) -> None:
-    where = f"kernel `{kernel.name}` of `{kernel.op}`"
-    if not kernel.name:
+def _check_name(kernel: Kernel) -> None:
+    name: object = kernel.name
+    if name == "":
         raise OperatorDefinitionError(
             f"a kernel of `{kernel.op}` has no name", got="''", fix="name it after what it is"
         )
+    if not isinstance(name, str) or any(sign in name for sign in _SEPARATORS):
+        raise OperatorDefinitionError(
+            f"a kernel of `{kernel.op}` has a name that cannot be used",
+            got=repr(name),
+            fix=f"take a text without any of {' '.join(_SEPARATORS)}",
+        )
+
+
+def _check_types(kernel: Kernel) -> None:
+    priority: object = kernel.priority
+    capability: object = kernel.capability
+    when: object = kernel.when
+    is_whole = isinstance(priority, int) and not isinstance(priority, bool)
+    rules = (
+        ("function", callable(kernel.function), "a function", kernel.function),
+        ("priority", is_whole, "a whole number", priority),
+        ("capability", isinstance(capability, Capability), "a Capability", capability),
+        ("when", when is None or callable(when), "a function", when),
+        ("dtypes", not isinstance(kernel.dtypes, str), 'a tuple, as in ("f32",)', kernel.dtypes),
+    )
+    for field_name, holds, expected, value in rules:
+        if not holds:
+            raise OperatorDefinitionError(
+                f"kernel `{kernel.name}` of `{kernel.op}`: {field_name} is {expected}",
+                got=repr(value),
+                fix=f"pass {expected}, or leave {field_name} out",
+            )
+
+
+def _check_kind(kernel: Kernel) -> None:
+    where = f"kernel `{kernel.name}` of `{kernel.op}`"
     if kernel.language not in LANGUAGES:
         raise OperatorDefinitionError(
             f"{where}: the language is {listed(LANGUAGES, last='or')}",

@@ -10,12 +10,20 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from openautoglm.errors import OperatorDefinitionError
+from openautoglm.errors import OperatorDefinitionError, UnknownNameError
 from openautoglm.ops import arrays, dispatch
 from openautoglm.ops.call import bind_arguments, infer_outputs
 from openautoglm.ops.description import describe
+from openautoglm.ops.dtypes import listed
 from openautoglm.ops.explain import Explanation
-from openautoglm.ops.kernel import ANYWHERE, Kernel, Language, reference_kernel
+from openautoglm.ops.kernel import (
+    ANYWHERE,
+    REFERENCE_NAME,
+    Kernel,
+    Language,
+    check_python_kernel,
+    reference_kernel,
+)
 from openautoglm.ops.saved import bound_backward
 from openautoglm.ops.table import KernelTable
 
@@ -148,10 +156,32 @@ class RegisteredOperator:
                 when=when,
                 contiguous=contiguous,
             )
+            check_python_kernel(made, self.opdef)
             self.table.add(made)
             return function
 
         return register
+
+    def remove_kernel(self, name: str) -> None:
+        """Remove a kernel; calls in flight finish on it. The reference stays.
+
+        Raises:
+            UnknownNameError: no kernel has this name.
+            OperatorDefinitionError: it is the reference, which is part of the contract.
+        """
+        present = [kernel.name for kernel in self.table.kernels]
+        if name not in present:
+            raise UnknownNameError(
+                f"operator `{self.name}` has no kernel `{name}`",
+                got=f"kernels: {listed(present)}",
+                fix="name one of these",
+            )
+        if name == REFERENCE_NAME:
+            raise OperatorDefinitionError(
+                f"the reference of `{self.name}` cannot be removed: it says what the operator is",
+                fix="remove the operator: `ops.remove(name)`",
+            )
+        self.table.remove(name)
 
     def backward(
         self, without_parentheses: None = None, /, *, save: Sequence[str] | None = None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from openautoglm import ops
-from openautoglm.errors import OperatorArgumentError, OperatorDefinitionError
+from openautoglm.errors import OperatorArgumentError, OperatorDefinitionError, UnknownNameError
 from openautoglm.native import cells
 from openautoglm.ops import ArraySpec
 
@@ -102,6 +102,49 @@ def test_a_decorator_without_parentheses_is_told_how_it_is_written() -> None:
         assert caught.value.fix == f"write `{written}`"
 
 
+@pytest.mark.usefixtures("owned")
+def test_a_kernel_can_be_removed_and_the_reference_cannot() -> None:
+    op = ops.define("shrinking", inputs=[ops.In("x")], reference=lambda x: x)
+    op.kernel("two", priority=1)(lambda x, *, out: np.add(x, 1, out=out))
+    assert op(X).tolist() == [2.0] * 3
+    op.remove_kernel("two")
+    assert op(X).tolist() == [1.0] * 3
+    with pytest.raises(UnknownNameError, match="`shrinking` has no kernel `two`") as unknown:
+        op.remove_kernel("two")
+    assert unknown.value.got == "kernels: reference"
+    with pytest.raises(OperatorDefinitionError, match="cannot be removed"):
+        op.remove_kernel("reference")
+
+
+def narrow(x: object, *, out: object) -> None:
+    del x, out
+
+
+def without_out(x: object, by: object) -> None:
+    del x, by
+
+
+@pytest.mark.usefixtures("owned")
+@pytest.mark.parametrize(
+    ("function", "fields", "problem"),
+    [
+        (narrow, {}, r"called with \(x, by, out=...\)\n  got: narrow: too many"),
+        (without_out, {}, r"called with \(x, by, out=...\)\n  got: without_out: .*'out'"),
+        (lambda *_, out: None, {"when": lambda x: True}, r"when: it is called with \(x, by\)"),  # noqa: ARG005 - never called
+        (lambda *_, out: None, {"priority": "high"}, "priority is a whole number"),  # noqa: ARG005 - never called
+        (3, {}, "function is a function\n  got: 3"),
+    ],
+)
+def test_a_kernel_that_cannot_be_called_is_refused_when_it_is_registered(
+    function: Callable[..., object], fields: dict[str, object], problem: str
+) -> None:
+    op = ops.define("strict", inputs=[ops.In("x")], attrs=[ops.Attr("by", float)])
+    with pytest.raises(OperatorDefinitionError, match=problem) as caught:
+        op.kernel("wrong", **fields)(function)  # type: ignore[arg-type] # what a caller may get wrong
+    assert caught.value.fix
+    assert op.table.kernels == ()
+
+
 def test_outputs_can_be_asked_for_without_arrays() -> None:
     made = ops.get("rms_norm").infer(ArraySpec((7, 4), "bf16"), None)
     assert made == [ArraySpec((7, 4), "bf16")]
@@ -159,7 +202,7 @@ def test_kernels_may_come_and_go_while_threads_call() -> None:
         thread.start()
     for _ in range(200):
         op.kernel("two", priority=1)(lambda x, *, out: np.add(x, 2, out=out))
-        op.table.remove("two")
+        op.remove_kernel("two")
     stop.set()
     for thread in threads:
         thread.join()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 
-from openautoglm.errors import KernelFailedError, TransformUnsupportedError
+from openautoglm.errors import KernelFailedError, OpenAutoGLMError, TransformUnsupportedError
 from openautoglm.ops.opdef import Backward
 
 if TYPE_CHECKING:
@@ -55,11 +55,12 @@ def _eager(formula: _Formula, raw: Callable[..., Any]) -> type[torch.autograd.Fu
         def forward(ctx: Any, *args: Any) -> Any:  # noqa: ANN401 - torch's protocol
             outputs = raw(*args)
             formula.keep(ctx, args, outputs)
+            ctx.shapes = tuple(getattr(value, "shape", None) for value in args)
             return outputs
 
         @staticmethod
         def backward(ctx: Any, *grads: Any) -> Any:  # noqa: ANN401 - torch's protocol
-            return formula.gradients(ctx, *grads)
+            return formula.eager_gradients(ctx, *grads)
 
         @staticmethod
         def jvp(*_: Any) -> Any:  # noqa: ANN401 - torch's protocol
@@ -119,6 +120,7 @@ class _Formula:
         order += [n for n in backward.save if n not in inputs]
         self._order = [order.index(name) for name in backward.save]
         self._single = len(opdef.outputs) == 1
+        self._optional = [i for i, part in enumerate(opdef.inputs) if part.optional]
         self._has_lists = any(part.many for part in opdef.inputs)
 
     def refuse_forward_mode(self) -> NoReturn:
@@ -140,20 +142,72 @@ class _Formula:
         given = inputs[self._inputs :]
         ctx.attrs = (*given, *self._defaults[len(given) :])
         ctx.arguments = len(inputs)
+        if self._optional:
+            ctx.absent = [i for i in self._optional if i < len(inputs) and inputs[i] is None]
 
     def gradients(self, ctx: Any, *grads: Any) -> Any:  # noqa: ANN401 - torch's protocol
         """Return a gradient for every argument of the call, None where there is none."""
+        return self._made(ctx, self._backward.function(*grads, *self._kept(ctx), *ctx.attrs))
+
+    def eager_gradients(self, ctx: Any, *grads: Any) -> Any:  # noqa: ANN401 - torch's protocol
+        """Return the same, with what goes wrong in it told as the operator's."""
+        kept = self._kept(ctx)
+        try:
+            found = self._backward.function(*grads, *kept, *ctx.attrs)
+        except OpenAutoGLMError:
+            raise
+        except Exception as cause:
+            raise KernelFailedError(
+                f"backward of `{self._opdef.name}` failed",
+                got=f"{type(cause).__name__}: {cause}",
+                fix=f"mend the backward of `{self._opdef.name}`",
+            ) from cause
+        made = self._made(ctx, found)
+        for name, gradient, shape in zip(self._opdef.input_names, made, ctx.shapes, strict=False):
+            if gradient is not None and shape is not None and gradient.shape != shape:
+                self._check_reducible(name, gradient.shape, shape)
+        return made
+
+    def _check_reducible(self, name: str, found: Sequence[int], shape: Sequence[int]) -> None:
+        """Refuse a gradient that does not sum up to the shape of its input, as torch makes it."""
+        lacking = len(found) - len(shape)
+        pairs = zip(found[max(lacking, 0) :], shape, strict=False)
+        if lacking < 0 or any(size not in (1, other) for other, size in pairs):
+            raise KernelFailedError(
+                f"backward of `{self._opdef.name}`: the gradient of `{name}` has a wrong shape",
+                got=f"{tuple(found)}, the input has {tuple(shape)}",
+                fix="return a gradient of the shape of its input",
+            )
+
+    def _kept(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - torch's protocol
         kept = _nested(ctx.saved_tensors, ctx.counts) if self._has_lists else ctx.saved_tensors
-        saved = [kept[i] for i in self._order]
-        found: Any = self._backward.function(*grads, *saved, *ctx.attrs)
-        made = tuple(found) if isinstance(found, (tuple, list)) else (found,)
+        return [kept[i] for i in self._order]
+
+    def _made(self, ctx: Any, found: Any) -> Any:  # noqa: ANN401 - torch's protocol
+        made = list(found) if isinstance(found, (tuple, list)) else [found]
         if len(made) != self._inputs:
             raise KernelFailedError(
                 f"backward of `{self._opdef.name}` returned {len(made)} gradients",
                 got=f"the operator has {self._inputs} inputs",
                 fix="return one for each input, None where there is none",
             )
+        if self._optional:
+            for place in ctx.absent:
+                made[place] = None
+        for name, gradient in zip(self._opdef.input_names, made, strict=True):
+            if not _is_gradient(gradient):
+                raise KernelFailedError(
+                    f"backward of `{self._opdef.name}`: the gradient of `{name}` is no tensor",
+                    got=type(gradient).__name__,
+                    fix="return a tensor for each input, None where there is none",
+                )
         return (*made, *(None,) * (ctx.arguments - self._inputs))
+
+
+def _is_gradient(value: object) -> bool:
+    if isinstance(value, (tuple, list)):  # of a list of tensors
+        return all(one is None or isinstance(one, torch.Tensor) for one in value)
+    return value is None or isinstance(value, torch.Tensor)
 
 
 def _flat(values: Sequence[Any]) -> list[Any]:

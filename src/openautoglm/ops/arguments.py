@@ -7,6 +7,7 @@ operator they belong to, nor of any array library.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 from keyword import iskeyword
 from math import isfinite
@@ -90,6 +91,7 @@ class In:
     def __post_init__(self) -> None:
         where = f"input `{self.name}`"
         check_name(self.name, where)
+        _check_tuple(self.dtypes, where, 'dtypes are a tuple: ("f32",)')
         object.__setattr__(self, "dtypes", tuple(self.dtypes))
         object.__setattr__(self, "shape", read_shape(self.shape, where))
         _check_dtypes(self.dtypes, where)
@@ -138,7 +140,7 @@ class Attr:
     def __post_init__(self) -> None:
         where = f"attribute `{self.name}`"
         check_name(self.name, where)
-        if self.type not in _READERS:
+        if self.type not in tuple(_READERS):
             raise OperatorDefinitionError(
                 f"{where}: the type is float, int, bool or str",
                 got=getattr(self.type, "__name__", self.type),
@@ -208,6 +210,7 @@ class Out:
         check_name(self.name, where, reserved={})
         object.__setattr__(self, "shape", read_shape(self.shape, where))
         if self.broadcast is not None:
+            _check_tuple(self.broadcast, where, 'broadcast is a tuple: ("x", "y")')
             object.__setattr__(self, "broadcast", tuple(self.broadcast))
         rules = {"like": self.like, "shape": self.shape, "broadcast": self.broadcast}
         given = [rule for rule, value in rules.items() if value is not None]
@@ -219,6 +222,11 @@ class Out:
 
 def check_name(name: str, where: str, *, reserved: Mapping[str, str] = RESERVED) -> None:
     """Refuse a name that is no identifier, is a keyword, a dtype or reserved."""
+    given: object = name
+    if not isinstance(given, str):
+        raise OperatorDefinitionError(
+            f"{where}: a name is a text", got=repr(given), fix='write it like "x"'
+        )
     reason = reserved.get(name)
     if not name.isidentifier() or not name.isascii():
         reason = "it is no identifier"
@@ -240,6 +248,7 @@ def read_shape(shape: Sequence[str | int] | None, where: str) -> Shape | None:
     """Return a pattern of sizes as a tuple, or refuse it."""
     if shape is None:
         return None
+    _check_tuple(shape, where, 'a shape is a tuple: ("n",)')
     pattern = tuple(shape)
     for position, size in enumerate(pattern):
         if not _is_size(size, position):
@@ -269,19 +278,26 @@ def _is_size(size: object, position: int) -> bool:
     return isinstance(size, int) and not isinstance(size, bool) and 0 <= size < INT64.stop
 
 
+def _check_tuple(value: object, where: str, expected: str) -> None:
+    """Refuse a text, which would be read letter by letter, and what has no parts."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise OperatorDefinitionError(f"{where}: {expected}", got=repr(value), fix="write a tuple")
+
+
 def _check_dtypes(dtypes: tuple[str, ...], where: str) -> None:
-    unknown = [name for name in dtypes if name not in DTYPES]
+    unknown = [name for name in dtypes if name not in tuple(DTYPES)]
     if unknown or len(set(dtypes)) < len(dtypes):
         raise OperatorDefinitionError(
             f"{where}: dtypes are distinct names of {listed(DTYPES)}",
-            got=listed(dtypes),
-            fix=f"drop {listed(unknown)}" if unknown else "name each once",
+            got=listed(map(str, dtypes)),
+            fix=f"drop {listed(map(str, unknown))}" if unknown else "name each once",
         )
 
 
 def _check_limits(attr: Attr, where: str) -> None:
     problem = _limits_problem(attr)
     if problem is None and attr.choices is not None:
+        _check_tuple(attr.choices, where, "choices are a tuple of values")
         object.__setattr__(attr, "choices", tuple(attr.choices))
         problem = _choices_problem(attr)
     if problem is not None:
@@ -293,10 +309,10 @@ def _check_limits(attr: Attr, where: str) -> None:
 
 
 def _limits_problem(attr: Attr) -> str | None:
-    limits = [limit for limit in (attr.low, attr.high) if limit is not None]
+    limits: list[object] = [limit for limit in (attr.low, attr.high) if limit is not None]
     if limits and attr.type not in (int, float):
         return f"a {attr.type.__name__} has no range"
-    if not all(isfinite(limit) for limit in limits):
+    if not all(isinstance(limit, Real) and isfinite(limit) for limit in limits):
         return "a limit is a finite number"
     if attr.low is not None and attr.high is not None and attr.low > attr.high:
         return "the range is empty"
@@ -305,10 +321,10 @@ def _limits_problem(attr: Attr) -> str | None:
 
 def _choices_problem(attr: Attr) -> str | None:
     choices = attr.choices or ()
-    if not choices or len(set(choices)) < len(choices):
-        return "choices are distinct, and at least one"
     if any(attr.read(choice) is None for choice in choices):
         return f"every choice is of type {attr.type.__name__}"
+    if not choices or len(set(choices)) < len(choices):
+        return "choices are distinct, and at least one"
     return None
 
 

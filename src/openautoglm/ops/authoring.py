@@ -84,13 +84,23 @@ def read_class(written: type[Operator]) -> OpDef:
         inputs=written.inputs or inputs,
         attrs=attrs if written.attrs is None else written.attrs,
         outputs=written.outputs,
-        infer=written.infer,
+        infer=_infer_of(operator),
         reference=operator.forward,
         amp=written.amp,
         doc=inspect.cleandoc(written.__doc__ or ""),
     )
     backward = getattr(operator, "backward", None)
     return opdef if backward is None else replace(opdef, backward=bound_backward(opdef, backward))
+
+
+def _infer_of(operator: Operator) -> Infer | None:
+    """Return `infer` as it is called: a function of the class, or a method where it takes self."""
+    function = type(operator).infer
+    if not inspect.isfunction(function):
+        return function
+    first = next(iter(inspect.signature(function).parameters), None)
+    method: Infer = getattr(operator, "infer")  # noqa: B009 - type checkers take `infer` for a function that has no self
+    return method if first == "self" else function
 
 
 def _arguments(

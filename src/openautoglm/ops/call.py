@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn, final
 
-from openautoglm.errors import OperatorArgumentError, OperatorDefinitionError
+from openautoglm.errors import OpenAutoGLMError, OperatorArgumentError, OperatorDefinitionError
 from openautoglm.ops.arguments import REQUIRED, ArraySpec
 from openautoglm.ops.dtypes import DTYPES, listed
 from openautoglm.ops.shapes import Bindings, broadcast_shapes
@@ -230,13 +230,23 @@ def _inferred(
 ) -> list[ArraySpec]:
     try:
         found = infer(specs, attrs)
+        returned: Sequence[object] = [found] if isinstance(found, ArraySpec) else list(found)
     except ValueError as cause:
         raise OperatorArgumentError(
             f"`{opdef.name}` does not take these arguments together: {cause}",
             got=", ".join(map(_spec_text, specs)),
             fix="see what the operator's documentation says of shapes",
         ) from cause
-    returned: Sequence[object] = [found] if isinstance(found, ArraySpec) else found
+    except OpenAutoGLMError:
+        raise
+    except Exception as cause:
+        if type(cause).__module__.partition(".")[0] == "torch":  # of tracing: torch reads it
+            raise
+        raise OperatorDefinitionError(
+            f"infer of `{opdef.name}` failed",
+            got=f"{type(cause).__name__}: {cause}",
+            fix="return an ArraySpec for each output; raise ValueError to refuse a call",
+        ) from cause
     outputs = [out for out in returned if isinstance(out, ArraySpec) and out.dtype in DTYPES]
     if not len(outputs) == len(returned) == len(opdef.outputs):
         raise OperatorDefinitionError(

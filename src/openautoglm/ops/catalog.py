@@ -112,6 +112,11 @@ def get(name: str) -> RegisteredOperator:
     Raises:
         UnknownNameError: there is none; the message lists those there are.
     """
+    given: object = name
+    if not isinstance(given, str):
+        raise UnknownNameError(
+            "an operator is asked for by its name", got=repr(given), fix='write `ops.get("add")`'
+        )
     return OPERATORS.get(name)
 
 

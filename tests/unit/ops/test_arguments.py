@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import pytest
 
 from openautoglm.errors import OperatorDefinitionError
 from openautoglm.ops.arguments import Attr, In, Out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize("name", ["", "2x", "x y", "größe", "lambda", "f32", "out", "self", "__x"])
@@ -14,6 +18,32 @@ def test_a_name_that_cannot_be_a_parameter_is_refused(name: str) -> None:
         with pytest.raises(OperatorDefinitionError, match="the name cannot be used") as caught:
             make()
         assert repr(name) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "problem", "got"),
+    [
+        (lambda: In(3), "a name is a text", "3"),  # type: ignore[arg-type] # the mistake
+        (lambda: Attr(3, float), "a name is a text", "3"),  # type: ignore[arg-type] # the mistake
+        (lambda: Out(None), "a name is a text", "None"),  # type: ignore[arg-type] # the mistake
+        (lambda: In("x", dtypes="f32"), "dtypes are a tuple", "'f32'"),  # type: ignore[arg-type] # the mistake
+        (lambda: In("x", dtypes=([],)), "dtypes are distinct names", "[]"),  # type: ignore[arg-type] # the mistake
+        (lambda: In("x", shape="n"), "a shape is a tuple", "'n'"),  # type: ignore[arg-type] # the mistake
+        (lambda: Out("x", shape=3), "a shape is a tuple", "3"),  # type: ignore[arg-type] # the mistake
+        (lambda: Out("x", broadcast="xy"), "broadcast is a tuple", "'xy'"),  # type: ignore[arg-type] # the mistake
+        (lambda: Attr("m", str, choices="abc"), "choices are a tuple", "'abc'"),  # type: ignore[arg-type] # the mistake
+        (lambda: Attr("m", int, choices=([],)), "every choice is of type int", "[]"),  # type: ignore[arg-type] # the mistake
+        (lambda: Attr("m", []), "the type is float", "[]"),  # type: ignore[arg-type] # the mistake
+        (lambda: Attr("m", int, low="a"), "a limit is a finite number", "low=a"),  # type: ignore[arg-type] # the mistake
+    ],
+)
+def test_what_is_of_another_kind_is_refused_in_words(
+    make: Callable[[], object], problem: str, got: str
+) -> None:
+    with pytest.raises(OperatorDefinitionError, match=problem) as caught:
+        make()
+    assert got in str(caught.value.got)
+    assert caught.value.fix
 
 
 def test_an_output_may_be_called_out() -> None:

@@ -7,6 +7,7 @@ import torch
 from openautoglm import ops
 from openautoglm.errors import OperatorDefinitionError
 from openautoglm.ops.authoring import read_class
+from openautoglm.ops.call import infer_outputs
 
 
 class CustomAdd(ops.Operator):
@@ -98,3 +99,39 @@ def test_a_class_that_states_no_contract_is_refused(written: type, problem: str)
     with pytest.raises(OperatorDefinitionError, match=problem) as caught:
         read_class(written)
     assert caught.value.fix
+
+
+def one_of_its_own(specs: tuple[ops.ArraySpec, ...], _: object) -> list[ops.ArraySpec]:
+    return [ops.ArraySpec((7,), specs[0].dtype)]
+
+
+class AsMethod(ops.Operator):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+    def infer(self, specs, attrs):  # type: ignore[no-untyped-def, override] # noqa: ANN001, ANN201 - as users write it
+        assert isinstance(self, AsMethod)
+        return one_of_its_own(specs, attrs)
+
+
+class AsFunction(AsMethod):
+    infer = one_of_its_own  # type: ignore[assignment] # a function taken as it is
+
+
+class AsStatic(AsMethod):
+    infer = staticmethod(one_of_its_own)
+
+
+@pytest.mark.parametrize("written", [AsMethod, AsFunction, AsStatic])
+def test_infer_is_a_method_or_a_function(written: type[ops.Operator]) -> None:
+    opdef = read_class(written)
+    made = infer_outputs(opdef, [ops.ArraySpec((2,), "f32")], ())
+    assert made == [ops.ArraySpec((7,), "f32")]
+
+
+def test_an_annotation_that_cannot_be_read_hides_no_other() -> None:
+    class Scaled(ops.Operator):
+        def forward(self, x: "Unknown", by: float) -> "Unknown":  # type: ignore[name-defined] # noqa: F821, UP037 - the case
+            return x * by
+
+    assert read_class(Scaled).attr_names == ("by",)

@@ -10,7 +10,7 @@ from openautoglm.ops.call import bind_arguments, infer_outputs
 from openautoglm.ops.opdef import OpDef
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from openautoglm.ops.arguments import AttrValue
     from openautoglm.ops.opdef import InputSpec
@@ -202,3 +202,21 @@ def test_infer_that_returns_the_wrong_thing_is_the_definitions_fault(
 def test_a_single_output_may_be_returned_bare() -> None:
     op = OpDef("op", inputs=[In("x")], outputs=[Out("y")], infer=lambda _specs, _attrs: f32(9))
     assert infer_outputs(op, [f32(1)], []) == [f32(9)]
+
+
+@pytest.mark.parametrize(
+    ("infer", "got"),
+    [
+        (lambda specs, _: [specs[3]], "IndexError: tuple index out of range"),
+        (lambda _specs, attrs: attrs["size"], "KeyError: 'size'"),
+        (lambda _specs, _attrs: None, "TypeError: 'NoneType' object is not iterable"),
+    ],
+)
+def test_an_error_inside_infer_is_the_definitions_fault(
+    infer: Callable[..., list[ArraySpec]], got: str
+) -> None:
+    opdef = OpDef("guess", inputs=[In("x")], infer=infer)
+    with pytest.raises(OperatorDefinitionError, match="infer of `guess` failed") as caught:
+        infer_outputs(opdef, [f32(1)], [])
+    assert caught.value.got == got
+    assert caught.value.fix

@@ -46,6 +46,12 @@ def test_an_unknown_name_lists_those_there_are() -> None:
         ops.remove("nothing")
 
 
+def test_an_operator_is_asked_for_by_a_name() -> None:
+    with pytest.raises(UnknownNameError, match="by its name") as caught:
+        ops.get(3)  # type: ignore[arg-type] # the mistake
+    assert caught.value.got == "3"
+
+
 @pytest.mark.usefixtures("owned")
 def test_versions_are_put_aside_and_brought_back_in_order() -> None:
     first = catalog.add(of(1))

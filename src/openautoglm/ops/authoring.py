@@ -41,7 +41,7 @@ class Operator(ABC):
         ...         return g * share, g * (1 - share)
         >>> blend = ops.register(Blend)
         >>> blend
-        <operator Blend(Tensor x, Tensor y, float share=0.5) -> Tensor out>
+        <operator Blend(Tensor<f16|bf16|f32|f64> x, Tensor y, float share=0.5) -> Tensor out>
         >>> ops.remove("Blend")
     """
 

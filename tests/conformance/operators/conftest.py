@@ -81,7 +81,7 @@ def public_of() -> Callable[..., Any]:
 
         before = set(slots._taken)
         operator(*arguments)
-        (name,) = slots._taken - before
+        (name,) = (name for name in slots._taken - before if not name.startswith("_"))
         slot: Callable[..., Any] = getattr(torch_ops.oag, name).default
         return slot
 

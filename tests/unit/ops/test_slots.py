@@ -131,7 +131,7 @@ def test_a_name_in_torch_is_never_used_twice() -> None:
     for by in (2.0, 3.0, 3.0):
         made.append(make(by))
         ops.remove("renewed")
-    assert len(slots._taken - before) == 3
+    assert len(slots._taken - before) == 9  # public, raw and slow of each
     assert [op(torch.ones(1)).item() for op in made] == [2.0, 3.0, 3.0]
 
 

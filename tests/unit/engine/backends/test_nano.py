@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,8 @@ def test_a_package_without_its_weights_says_so_before_torch_is_imported(
         (package / "engine" / "weights" / "nano").mkdir(parents=True)
     env = {name: value for name, value in os.environ.items() if name != "OPENAUTOGLM_MODEL"}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
-        env=env | {"PYTHONPATH": str(tmp_path)},
+        [sys.executable, "-S", "-c", SCRIPT],  # -S: the hook of an editable install stays out
+        env=env | {"PYTHONPATH": os.pathsep.join([str(tmp_path), sysconfig.get_path("purelib")])},
         cwd=tmp_path,
         capture_output=True,
         text=True,

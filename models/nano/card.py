@@ -32,8 +32,8 @@ _LIMITS = """
   lead sentence.
 - Values are never normalised: a date stays as written. Without constrained decoding a value may not stand in the text
   at all, and an answer may not be valid JSON: always constrain it.
-- It is undertrained: order numbers, dates and labels are its better side; product names and the bounds of the issue its
-  weaker one. About one record in four is right as a whole on the hand-written texts. A summary can lose its way: set
+- Order numbers, dates and labels are its better side; product names and the bounds of the issue its
+  weaker one. About two records in five are right as a whole on the hand-written texts. A summary can lose its way: set
   a limit.
 - Texts were at most about 400 tokens in training; longer ones have to be cut first.
 - It was trained and measured on texts written for this purpose, not on real customers' mail.
@@ -129,8 +129,8 @@ _MEASURED = """
 ## Measured
 
 By `models/nano/evaluate.py`. Held out: messages, names and products written separately, in no training text
-(generic nouns and a few family names occur in both). Scores of earlier weights on both sets were seen between the
-legs of the training and led to changes of the recipe, and a few answers to held-out texts were looked at: read the
+(generic nouns and a few family names occur in both). Scores of earlier weights on both sets were seen before this
+training and led to changes of the recipe, and a few answers to held-out texts were looked at: read the
 figures as those of a development set. The banks for training were written without sight of either set.
 F1 counts a filled value as right when it is equal to the expected span (for hand-written texts also to an accepted
 variant of it; `strict` has the one span only). Constrained: values are substrings of the text by grammar.

@@ -68,6 +68,7 @@ def _lines(machine: Machine, backends: Mapping[str, str | None]) -> Iterator[tup
         yield "", f"{card.name}, {gib(card.memory)}, driver {card.driver}"
     yield from _package_lines(machine)
     yield "platform", _platform_driver()
+    yield "kernels", _kernels()
     for name, value in _settings().items():
         yield "setting", f"{name} = {value}"
     for name, lacks in backends.items():
@@ -95,6 +96,16 @@ def _platform_driver() -> str:
     from openautoglm.platform_io import explain
 
     return explain().driver.name
+
+
+def _kernels() -> str:
+    import shutil
+
+    from openautoglm.native.cells import unavailable
+
+    compilers = ", ".join(name for name in ("g++", "nvcc") if shutil.which(name)) or "no compiler"
+    lacks = unavailable()
+    return f"{f'Python only: {lacks}' if lacks else 'native core'}; {compilers} to build others"
 
 
 def _settings() -> Mapping[str, str]:

@@ -206,7 +206,9 @@ def look_for_packages(requirements: Iterable[str]) -> tuple[Package, ...]:
     return tuple(
         Package(name=m["name"], version=installed_version(m["name"]), extra=m["extra"])
         for m in found
-        if m is not None and m["extra"] != "dev"
+        if m is not None
+        and m["extra"] != "dev"
+        and m["name"] != "openautoglm"  # an extra in another
     )
 
 

@@ -88,7 +88,7 @@ class NoKernelError(OpenAutoGLMError, NotImplementedError):
     code = "OAG201"
 
 
-class OperatorArgumentError(OpenAutoGLMError, ValueError):
+class OperatorArgumentError(OpenAutoGLMError, ValueError, TypeError):
     """An argument of an operator has a wrong type, dtype, shape or value."""
 
     code = "OAG202"

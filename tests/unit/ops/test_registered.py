@@ -11,7 +11,7 @@ import pytest
 from openautoglm import ops
 from openautoglm.errors import OperatorArgumentError, OperatorDefinitionError, UnknownNameError
 from openautoglm.native import cells
-from openautoglm.ops import ArraySpec
+from openautoglm.ops import ArraySpec, RegisteredOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,10 +41,26 @@ def test_an_operator_tells_what_it_is() -> None:
 def test_wrong_arguments_are_told_as_the_call_should_be(
     args: tuple[object, ...], kwargs: dict[str, object], problem: str
 ) -> None:
+    fresh = RegisteredOperator(ops.get("add").opdef)
     with pytest.raises(OperatorArgumentError) as caught:
-        ops.get("add")(*args, **kwargs)
+        fresh(*args, **kwargs)
     assert problem in str(caught.value)
     assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("count", "kwargs"), [(4, {}), (2, {"beta": 1}), (2, {"y": 1}), (1, {}), (2, {"alpha": "a"})]
+)
+def test_wrong_arguments_are_a_type_error_before_and_after_the_first_tensor(
+    count: int, kwargs: dict[str, object]
+) -> None:
+    import torch
+
+    fresh = RegisteredOperator(ops.get("add").opdef)
+    for _ in range(2):
+        with pytest.raises(TypeError):
+            fresh(*(torch.ones(1) for _ in range(count)), **kwargs)
+        fresh(torch.ones(1), torch.ones(1))
 
 
 @pytest.mark.usefixtures("owned")

@@ -55,7 +55,7 @@ def _eager(formula: _Formula, raw: Callable[..., Any]) -> type[torch.autograd.Fu
         def forward(ctx: Any, *args: Any) -> Any:  # noqa: ANN401 - torch's protocol
             outputs = raw(*args)
             formula.keep(ctx, args, outputs)
-            ctx.shapes = tuple(getattr(value, "shape", None) for value in args)
+            ctx.shapes = formula.shapes(args)
             return outputs
 
         @staticmethod
@@ -131,14 +131,24 @@ class _Formula:
             fix="use reverse mode: torch.func.vjp, jacrev or grad",
         )
 
+    def shapes(self, arguments: tuple[Any, ...]) -> list[Any]:
+        """Return the shape of each input, None of one that has none."""
+        inputs = arguments[: self._inputs]
+        if self._optional or self._has_lists:
+            return [getattr(value, "shape", None) for value in inputs]
+        return [value.shape for value in inputs]
+
     def keep(self, ctx: Any, inputs: Any, output: Any) -> None:  # noqa: ANN401 - torch's protocol
         """Save what the gradient needs."""
-        outputs = (output,) if self._single else output
-        kept = [inputs[i] for i in self._kept_inputs] + [outputs[i] for i in self._kept_outputs]
-        if self._has_lists:
-            ctx.counts = [len(v) if isinstance(v, (list, tuple)) else None for v in kept]
-            kept = _flat(kept)
-        ctx.save_for_backward(*kept)
+        if self._order:
+            kept = [inputs[i] for i in self._kept_inputs]
+            if self._kept_outputs:
+                outputs = (output,) if self._single else output
+                kept += [outputs[i] for i in self._kept_outputs]
+            if self._has_lists:
+                ctx.counts = [len(v) if isinstance(v, (list, tuple)) else None for v in kept]
+                kept = _flat(kept)
+            ctx.save_for_backward(*kept)
         given = inputs[self._inputs :]
         ctx.attrs = (*given, *self._defaults[len(given) :])
         ctx.arguments = len(inputs)
@@ -180,6 +190,8 @@ class _Formula:
             )
 
     def _kept(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - torch's protocol
+        if not self._order:
+            return []
         kept = _nested(ctx.saved_tensors, ctx.counts) if self._has_lists else ctx.saved_tensors
         return [kept[i] for i in self._order]
 

@@ -34,8 +34,6 @@ Shim FindAll(void* library) {
   Find(library, "torch_library_impl", &shim.library_impl);
   Find(library, "torch_call_dispatcher", &shim.call_dispatcher);
   Find(library, "aoti_torch_device_type_cpu", &shim.device_cpu);
-  Find(library, "aoti_torch_device_type_cuda", &shim.device_cuda);
-  Find(library, "torch_string_length", &shim.string_length);
   Find(library, "torch_string_c_str", &shim.string_data);
   Find(library, "torch_delete_string", &shim.delete_string);
   shim.what = reinterpret_cast<const char* (*)()>(dlsym(library, "torch_exception_get_what_without_backtrace"));

@@ -36,8 +36,6 @@ struct Shim {
   Status (*library_impl)(LibraryHandle, const char* name, Thunk, uint64_t abi);
   Status (*call_dispatcher)(const char* name, const char* overload, StackValue* stack, uint64_t abi);
   int32_t (*device_cpu)();
-  int32_t (*device_cuda)();
-  Status (*string_length)(void* string, size_t* length);
   Status (*string_data)(void* string, const char** data);
   Status (*delete_string)(void* string);
   const char* (*what)();  // of this thread's last failure; null before torch 2.12

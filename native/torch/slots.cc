@@ -34,7 +34,6 @@ Slot slots[kSlots];
 const Shim* shim = nullptr;
 DLDataType dtypes[kDtypes];  // torch's number -> DLPack
 int32_t cpu_device = 0;
-int32_t cuda_device = 0;
 std::mutex binding;
 
 // Python keeps the exception of a failed slow call and tells its text.
@@ -355,7 +354,6 @@ void TorchInit(ffi::String path, ffi::Array<ffi::String> names, ffi::Array<ffi::
     dtypes[number] = {static_cast<uint8_t>(codes[i][0]), static_cast<uint8_t>(codes[i][1]), 1};
   }
   cpu_device = found.device_cpu();
-  cuda_device = found.device_cuda();
   take_text = new ffi::Function(std::move(text));  // lives as long as the process
   shim = &found;
 }

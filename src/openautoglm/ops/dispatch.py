@@ -57,7 +57,6 @@ _watchers: ContextVar[tuple[Callable[[KernelRun], None], ...]] = ContextVar(
     "openautoglm_kernel_watchers", default=()
 )
 _MAX_PLANS: Final = 256
-_LIBRARIES: Final[dict[str, Arrays]] = {"torch": "torch", "numpy": "numpy", "dlpack": "cupy"}
 
 
 @contextmanager
@@ -185,13 +184,13 @@ def facts_of(
     first = next((s for spec in specs for s in _flat_specs(spec)), None)
     device, _, index = ("cpu" if first is None else first.device).partition(":")
     like = _first_array(inputs)
-    library = "numpy" if like is None else arrays.library_of(like) or "numpy"
+    library: Arrays = "numpy" if like is None else arrays.library_of(like) or "numpy"
     return CallFacts(
         device=device,
         index=int(index or 0),
         inputs=table.opdef.input_names,
         dtypes=tuple(_dtype(spec) for spec in specs),
-        arrays=_LIBRARIES[library],
+        arrays=library,
         contiguous=all(arrays.is_contiguous(array) for array in _flat(inputs)),
         arguments=(*inputs, *attrs),
     )

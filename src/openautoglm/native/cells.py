@@ -7,6 +7,7 @@ what an operator means.
 from __future__ import annotations
 
 import os
+import weakref
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -54,13 +55,15 @@ class Entry:
 class Cell:
     """The kernel table of one operator version; replaced as a whole, by one store.
 
-    Lives as long as the process. Safe from several threads: a call in flight keeps what it uses.
+    Safe from several threads: a call in flight keeps what it uses. The number stays taken for as
+    long as the process; what the table holds goes with this object.
     """
 
     def __init__(self, signature: str) -> None:
         self._core = _core()
         self.number = int(self._core("cell_new")(signature))
         self.door: NativeFunction = self._core("cell_door")(self.number)
+        weakref.finalize(self, _empty, self.number).atexit = False
 
     def publish(self, entries: Sequence[Entry]) -> int:
         """Replace the table; return its generation, counted from 1."""
@@ -130,6 +133,10 @@ def library_path(stem: str) -> Path | None:
         if path.is_file():
             return path
     return None
+
+
+def _empty(number: int) -> None:
+    _core()("cell_publish")(number, [], [], [], [])
 
 
 def _dtype_byte(pair: tuple[int, int] | None) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import torch
 
 from openautoglm.errors import KernelFailedError, OpenAutoGLMError, TransformUnsupportedError
+from openautoglm.ops import lists
 from openautoglm.ops.opdef import Backward
 
 if TYPE_CHECKING:
@@ -146,8 +147,8 @@ class _Formula:
                 outputs = (output,) if self._single else output
                 kept += [outputs[i] for i in self._kept_outputs]
             if self._has_lists:
-                ctx.counts = [len(v) if isinstance(v, (list, tuple)) else None for v in kept]
-                kept = _flat(kept)
+                ctx.counts = lists.counts_of(kept)
+                kept = lists.flat(kept)
             ctx.save_for_backward(*kept)
         given = inputs[self._inputs :]
         ctx.attrs = (*given, *self._defaults[len(given) :])
@@ -192,7 +193,7 @@ class _Formula:
     def _kept(self, ctx: Any) -> list[Any]:  # noqa: ANN401 - torch's protocol
         if not self._order:
             return []
-        kept = _nested(ctx.saved_tensors, ctx.counts) if self._has_lists else ctx.saved_tensors
+        kept = lists.nested(ctx.saved_tensors, ctx.counts) if self._has_lists else ctx.saved_tensors
         return [kept[i] for i in self._order]
 
     def _made(self, ctx: Any, found: Any) -> Any:  # noqa: ANN401 - torch's protocol
@@ -213,20 +214,14 @@ class _Formula:
                     got=type(gradient).__name__,
                     fix="return a tensor for each input, None where there is none",
                 )
-        return (*made, *(None,) * (ctx.arguments - self._inputs))
+        found = (*made, *(None,) * (ctx.arguments - self._inputs))
+        if not self._has_lists:
+            return found
+        # torch leaves out trailing arguments that have their default, and counts beside a list
+        return found[: len(ctx.needs_input_grad)]
 
 
 def _is_gradient(value: object) -> bool:
     if isinstance(value, (tuple, list)):  # of a list of tensors
         return all(one is None or isinstance(one, torch.Tensor) for one in value)
     return value is None or isinstance(value, torch.Tensor)
-
-
-def _flat(values: Sequence[Any]) -> list[Any]:
-    return [one for v in values for one in (v if isinstance(v, (list, tuple)) else (v,))]
-
-
-def _nested(flat: Sequence[Any], counts: Sequence[int | None]) -> list[Any]:
-    """Return values as they were before `_flat`: lists of `counts` values, single ones for None."""
-    rest = iter(flat)
-    return [next(rest) if n is None else [next(rest) for _ in range(n)] for n in counts]

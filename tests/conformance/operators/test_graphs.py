@@ -128,6 +128,65 @@ def test_a_policy_means_the_same_in_eager_calls_and_graphs(
         assert op(x, x).dtype == graph(x, x).dtype == torch.float32
 
 
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ("lower", (torch.bfloat16, torch.bfloat16)),
+        ("fp32", (torch.float32, torch.float32)),
+        ("promote", (torch.float32, torch.float32)),
+        ({"xs": "lower"}, (torch.bfloat16, torch.float32)),
+    ],
+)
+def test_a_policy_governs_every_array_of_a_list(
+    define: Define,
+    public_of: Callable[..., Any],
+    policy: object,
+    expected: tuple[torch.dtype, torch.dtype],
+) -> None:
+    op = define(
+        "pile",
+        inputs=[ops.In("xs", many=True, shape=("n",)), ops.In("y", dtypes=("bf16", "f32"))],
+        outputs=[ops.Out("sum", shape=("n",), dtype="xs"), ops.Out("twice", like="y")],
+        amp=policy,
+        reference=lambda xs, y: (xs[0] + xs[-1], y * 2),
+    )
+    x, half = torch.ones(2), torch.ones(2, dtype=torch.bfloat16)
+    public = public_of(op, [x], x)
+    raw = getattr(torch.ops.oag, f"_{public.__name__.partition('.')[0]}").default
+    graph = compiled(op)
+    with torch.autocast("cpu", torch.bfloat16):
+        for call in (op, graph, raw):
+            found = call([x, half], x)
+            assert tuple(out.dtype for out in found) == expected
+    assert graph([half, half], x)[0].dtype == torch.bfloat16
+
+
+def test_a_list_has_a_gradient_in_graphs_and_under_autocast(define: Define) -> None:
+    op = define(
+        "total",
+        inputs=[ops.In("xs", many=True), ops.In("bias", optional=True)],
+        attrs=[ops.Attr("by", float, 2.0)],
+        outputs=[ops.Out("y", broadcast=("xs",))],
+        amp="lower",
+        reference=lambda xs, _bias, by: (xs[0] + xs[1]) * by,
+    )
+    op.backward()(lambda g, xs, by: ([g * by for _ in xs], None))
+    torch._dynamo.reset()
+    for call in (op, torch.compile(op, backend="aot_eager", fullgraph=True)):
+        x = torch.ones(2, requires_grad=True)
+        call([x, x]).sum().backward()
+        assert x.grad is not None
+        assert x.grad.tolist() == [4.0, 4.0]
+        with torch.autocast("cpu", torch.bfloat16):
+            out = call([x, x.detach()], None, 3.0)
+        out.sum().backward()
+        assert (out.dtype, x.grad.dtype, x.grad.tolist()) == (
+            torch.bfloat16,
+            torch.float32,
+            [7.0, 7.0],
+        )
+
+
 def test_an_override_is_seen_by_graphs_that_were_compiled_before(define: Define) -> None:
     op = define("mix(Tensor x, Tensor y) -> Tensor", reference=lambda x, y: x + y, amp="keep")
     graph, x = compiled(op), torch.ones(2)

@@ -8,18 +8,11 @@ import torch
 
 from openautoglm import ops
 from openautoglm.errors import KernelFailedError, TransformUnsupportedError
-from openautoglm.ops.autograd import _flat, _nested, eager_function, transformed_function
+from openautoglm.ops.autograd import eager_function, transformed_function
 from openautoglm.ops.opdef import Backward, OpDef
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-def test_lists_are_taken_apart_and_put_together_again() -> None:
-    values = [1, [2, 3], [], None, [4]]
-    counts = [len(v) if isinstance(v, list) else None for v in values]
-    assert _flat(values) == [1, 2, 3, None, 4]
-    assert _nested(_flat(values), counts) == values
 
 
 def test_what_a_backward_keeps_comes_in_the_order_it_names() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from openautoglm.ops import arrays, dispatch, precision
+from openautoglm.ops import arrays, dispatch, lists, precision
 from openautoglm.ops.arguments import REQUIRED
 from openautoglm.ops.autograd import eager_function, register_gradient, transformed_function
 from openautoglm.ops.call import attribute_value, bind_arguments
@@ -163,27 +163,34 @@ def _caster(opdef: OpDef) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
     Dynamo traces it; what the policy says is a constant of the graph, guarded by the name of the
     table in force.
     """
+    single: lists.Counts = (None,) * len(opdef.inputs)
 
     @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch has no types here
-    def targets(in_force: str, lower: torch.dtype, *dtypes: torch.dtype | None) -> Any:  # noqa: ANN401 - torch's dtypes
+    def targets(
+        in_force: str, lower: torch.dtype, counts: lists.Counts, *dtypes: torch.dtype | None
+    ) -> Any:  # noqa: ANN401 - torch's dtypes
         del in_force  # part of the guard, not of the answer: the table is read here
         names = [None if dtype is None else arrays.torch_name(dtype) for dtype in dtypes]
-        policies = precision.current_table().policies(opdef)
+        policies = lists.spread(precision.current_table().policies(opdef), counts)
         found = precision.cast_targets(policies, names, arrays.torch_name(lower))
         return tuple(None if name is None else arrays.torch_dtype(name) for name in found)
 
-    def cast(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    def cast(inputs: tuple[Any, ...], counts: lists.Counts = single) -> tuple[Any, ...]:
         device = next(value for value in inputs if value is not None).device.type
         if device not in _AUTOCAST_DEVICES or not torch.is_autocast_enabled(device):
             return inputs
         dtypes = [None if value is None else value.dtype for value in inputs]
-        found = targets(precision.in_force, torch.get_autocast_dtype(device), *dtypes)
+        found = targets(precision.in_force, torch.get_autocast_dtype(device), counts, *dtypes)
         return tuple(
             value if dtype is None else value.to(dtype)
             for value, dtype in zip(inputs, found, strict=True)
         )
 
-    return cast
+    def cast_lists(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        counts = lists.counts_of(inputs)
+        return tuple(lists.nested(cast(tuple(lists.flat(inputs)), counts), counts))
+
+    return cast_lists if any(part.many for part in opdef.inputs) else cast
 
 
 def _register_autocast(
@@ -237,13 +244,10 @@ def _unusual(
     def call(**given: object) -> Any:  # noqa: ANN401 - arrays
         arguments = {name: value for name, value in given.items() if value is not _MISSING}
         inputs, attrs = bind_arguments(table.opdef, (), arguments)
-        flat = [x for v in inputs for x in (v if isinstance(v, (list, tuple)) else (v,))]
-        if not any(arrays.is_torch(array) for array in flat):
+        if not any(arrays.is_torch(array) for array in lists.flat(inputs)):
             return dispatch.call(table, inputs, attrs)
         dispatch.specs_of(table, inputs)  # words what is no array
-        ready = tuple(arrays.as_torch_all(value) for value in inputs)
-        if not any(part.many for part in table.opdef.inputs):
-            ready = cast(ready)
+        ready = cast(tuple(arrays.as_torch_all(value) for value in inputs))
         try:
             return made.public(*ready, *attrs)
         except RuntimeError as failure:

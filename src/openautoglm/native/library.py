@@ -34,13 +34,18 @@ RULES: Final = "1"
 THREAD_EXIT: Final = frozenset({"__cxa_thread_atexit", "__cxa_thread_atexit_impl"})
 
 
+_resident: Final[dict[Path, object]] = {}
+"""Libraries that are never unmapped, by the copy that is loaded."""
+
+
 @final
 class KernelLibrary:
     """One loaded library and what its manifest says.
 
     Hold it, or one of its functions, and it stays in memory; let go of all of them and it is
-    unmapped. Arrays that kernels filled belong to the caller and outlive it. Safe to use from
-    several threads.
+    unmapped. One with GPU code stays for as long as the process: a launch may be under way when the
+    call has returned, and a captured CUDA graph calls it by address. Arrays that kernels filled
+    belong to the caller and outlive it. Safe to use from several threads.
 
     Attributes:
         path: the copy that is loaded.
@@ -63,6 +68,8 @@ class KernelLibrary:
         tvm_ffi = ffi.load()
         _teach_errors()
         self._module = tvm_ffi.load_module(str(path), keep_module_alive=False)
+        if any(kernel.device == "cuda" for kernel in rows.kernels):
+            _resident[path] = self._module
 
     @classmethod
     def open(cls, path: Path) -> KernelLibrary:

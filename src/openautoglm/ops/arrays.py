@@ -1,7 +1,8 @@
 """Arrays of every library as they are: what they are, views of them in another library, new ones.
 
-Nothing is copied but by `contiguous`. torch is used only where it is in the process already; NumPy
-calls never bring it in. Knows no operator.
+Nothing is copied but by `contiguous`. torch is used where it is in the process already, and for
+arrays on a GPU, whose memory it holds and whose streams it knows; NumPy calls never bring it in.
+Knows no operator.
 """
 
 from __future__ import annotations
@@ -93,6 +94,12 @@ def _device_of(array: Any, library: Library) -> str:  # noqa: ANN401 - an array 
     return "cpu" if kind == _DLPACK_CPU else f"cuda:{index}"
 
 
+def is_foreign(array: object) -> bool:
+    """Return whether an array is on a GPU and not torch's: CuPy's or JAX's."""
+    library = library_of(array)
+    return library == "dlpack" and _device_of(array, library) != "cpu"
+
+
 def is_contiguous(array: Any) -> bool:  # noqa: ANN401 - an array of any library
     """Return whether the elements stand in order without gaps."""
     library = library_of(array)
@@ -148,13 +155,14 @@ def as_torch(array: Any) -> Any:  # noqa: ANN401 - an array of any library
     """Return a torch view of an array; torch must be in the process.
 
     Copied is only what runs backwards: torch has no negative strides and ends the process at them.
+    On a GPU the current stream waits for what the other library has under way.
     """
     if is_torch(array):
         return array
     ready = as_numpy(array) if _device_of(array, "dlpack") == "cpu" else array
     if any(stride < 0 for stride in getattr(ready, "strides", None) or ()):
         ready = ready.copy()
-    return sys.modules["torch"].from_dlpack(as_writable(ready))
+    return _torch().from_dlpack(as_writable(ready))
 
 
 def as_torch_all(value: Any) -> Any:  # noqa: ANN401 - an argument of an operator
@@ -218,6 +226,10 @@ def in_library_of(array: Any, like: Any) -> Any:  # noqa: ANN401 - arrays of any
     module = sys.modules.get(name)
     take = getattr(module, "from_dlpack", None)
     return array if take is None else take(array)
+
+
+def _torch() -> Any:  # noqa: ANN401 - the module
+    return need("torch", extra="local", why="operators on other libraries' arrays on a GPU")
 
 
 def _numpy() -> Any:  # noqa: ANN401 - the module

@@ -77,12 +77,21 @@ def call(table: KernelTable, inputs: Sequence[object], attrs: Sequence[object]) 
         NoKernelError: no kernel takes the call; the message says why each refused.
         KernelFailedError: the kernel raised.
     """
-    plan = _plan(table, inputs, attrs)
     like = _first_array(inputs)
-    outs = tuple(arrays.empty(spec, like) for spec in plan.outputs)
-    run(table, plan.kernel, inputs, attrs, outs)
+    ready = readable(table, inputs)
+    plan = _plan(table, ready, attrs)
+    outs = tuple(arrays.empty(spec, _first_array(ready)) for spec in plan.outputs)
+    run(table, plan.kernel, ready, attrs, outs)
     returned = tuple(arrays.in_library_of(out, like) for out in outs)
     return returned[0] if len(returned) == 1 else returned
+
+
+def readable(table: KernelTable, inputs: Sequence[object]) -> Sequence[object]:
+    """Return the inputs of a call; those that are on a GPU and not torch's as views of torch."""
+    if not arrays.is_foreign(_first_array(inputs)):
+        return inputs
+    specs_of(table, inputs)  # words what is no array
+    return [arrays.as_torch_all(value) for value in inputs]
 
 
 def _plan(table: KernelTable, inputs: Sequence[object], attrs: Sequence[object]) -> Plan:

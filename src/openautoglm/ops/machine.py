@@ -1,8 +1,7 @@
 """What this machine can execute: architecture, instruction sets, CUDA compute capabilities.
 
-Owns `Machine` and how its facts are found. Imports no torch: who has it passes a function that
-asks. Everything else takes a `Machine` as an argument. Where /proc/cpuinfo is missing only the
-architecture's baseline is known.
+Owns `Machine` and how its facts are found. Imports no torch. Everything else takes a `Machine` as
+an argument. Where /proc/cpuinfo is missing only the architecture's baseline is known.
 """
 
 from __future__ import annotations
@@ -13,8 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from openautoglm.ops.gpus import compute_capabilities
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 CPUINFO: Final = Path("/proc/cpuinfo")
 
@@ -80,17 +81,13 @@ class Machine:
 
 
 @cache
-def machine(cuda: Callable[[], Iterable[tuple[int, int]]] | None = None) -> Machine:
-    """Return this machine; probed once for each way of asking for CUDA devices.
-
-    Args:
-        cuda: returns the compute capability of each device; None where nobody can ask.
-    """
+def machine() -> Machine:
+    """Return this machine; probed once in a process."""
     try:
         cpuinfo = CPUINFO.read_text(encoding="utf-8", errors="replace")
     except OSError:  # not Linux
         cpuinfo = ""
-    return machine_from(platform.machine(), cpuinfo, cuda() if cuda is not None else ())
+    return machine_from(platform.machine(), cpuinfo, compute_capabilities())
 
 
 def machine_from(arch: str, cpuinfo: str, cuda: Iterable[tuple[int, int]] = ()) -> Machine:

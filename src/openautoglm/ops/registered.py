@@ -143,13 +143,14 @@ class RegisteredOperator:
             )
 
         def register(function: F) -> F:
-            only_cpu = language == "numpy" and device is None
+            asked: object = language
+            is_numpy = isinstance(asked, str) and asked == "numpy"
             made = Kernel(
                 name=name,
                 op=self.name,
                 function=function,
-                device="cpu" if only_cpu else device,
-                dtypes=self._numpy_dtypes() if language == "numpy" and dtypes is None else dtypes,
+                device="cpu" if is_numpy and device is None else device,
+                dtypes=self._numpy_dtypes() if is_numpy and dtypes is None else dtypes,
                 language=language,
                 priority=priority,
                 capability=capability,
@@ -169,10 +170,11 @@ class RegisteredOperator:
             UnknownNameError: no kernel has this name.
             OperatorDefinitionError: it is the reference, which is part of the contract.
         """
+        given: object = name
         present = [kernel.name for kernel in self.table.kernels]
-        if name not in present:
+        if not isinstance(given, str) or given not in present:
             raise UnknownNameError(
-                f"operator `{self.name}` has no kernel `{name}`",
+                f"operator `{self.name}` has no kernel `{given}`",
                 got=f"kernels: {listed(present)}",
                 fix="name one of these",
             )
@@ -232,7 +234,8 @@ class RegisteredOperator:
 
     def explain(self, *args: object, **kwargs: object) -> Explanation:
         """Tell which kernel would serve this call, and why each other one would not."""
-        inputs, attrs = bind_arguments(self.opdef, args, kwargs)
+        given, attrs = bind_arguments(self.opdef, args, kwargs)
+        inputs = dispatch.readable(self.table, given)
         specs = dispatch.specs_of(self.table, inputs)
         infer_outputs(self.opdef, specs, attrs)
         facts = dispatch.facts_of(self.table, inputs, specs, attrs)
@@ -254,8 +257,9 @@ class RegisteredOperator:
         """Return how many calls each kernel has served."""
         return self.table.counts()
 
-    def _numpy_dtypes(self) -> tuple[str, ...]:
-        return tuple(d for d in self.opdef.inputs[0].dtypes if d not in _NUMPY_LACKS)
+    def _numpy_dtypes(self) -> tuple[str, ...] | None:
+        first = next(iter(self.opdef.inputs), None)
+        return None if first is None else tuple(d for d in first.dtypes if d not in _NUMPY_LACKS)
 
 
 def _has_torch(arguments: Sequence[object]) -> bool:

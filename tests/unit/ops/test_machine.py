@@ -57,19 +57,6 @@ def test_the_baseline_is_known_where_cpuinfo_is_missing() -> None:
     assert machine_from("riscv64", "").isa == frozenset()
 
 
-def test_cuda_devices_are_those_the_caller_finds_and_asked_for_once() -> None:
-    asked: list[str] = []
-
-    def devices() -> list[tuple[int, int]]:
-        asked.append("once")
-        return [(9, 0), (8, 6)]
-
-    assert machine(devices).cuda == ((9, 0), (8, 6))
-    assert machine(devices) is machine(devices)
-    assert asked == ["once"]
-    assert machine().cuda == ()
-
-
 @pytest.mark.skipif(not CPUINFO.exists(), reason="the processor is read from /proc/cpuinfo")
 def test_this_machine_is_probed_once() -> None:
     assert machine() is machine()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from openautoglm.ops.check.cuda import end_if_broken, is_cuda_started, why_no_cuda
 from openautoglm.ops.check.endurance import ask_memory, ask_threads
 from openautoglm.ops.check.report import CheckRow
 from openautoglm.ops.check.rows import Ledger
@@ -65,43 +66,69 @@ def kernel_rows(
             op=kernel.op, subject=kernel.name, row=ROWS[0], status="skip", problem=reason
         )
         return (row,), True
-    needs_tensors = kernel.language in NEEDS_TORCH or (as_torch and kernel.name == REFERENCE_NAME)
-    trial = Trial(table=table, kernel=kernel, tolerances=plan.tolerances, as_torch=needs_tensors)
+    device = "cuda" if kernel.device == "cuda" else "cpu"
+    needs_tensors = (
+        device == "cuda"
+        or kernel.language in NEEDS_TORCH
+        or (as_torch and kernel.name == REFERENCE_NAME)
+    )
+    trial = Trial(
+        table=table,
+        kernel=kernel,
+        tolerances=plan.tolerances,
+        as_torch=needs_tensors,
+        device=device,
+    )
+    if device == "cuda":  # the first call of a process starts CUDA, which takes seconds
+        plan = replace(plan, profile="full")
     ledger = Ledger(table.opdef, kernel.name, ROWS, plan, samples)
-    with Worker[object, Outcome](partial(_answer, trial)) as worker:
+    is_isolated = not (device == "cuda" and is_cuda_started())
+    answer = partial(_answer, trial, is_isolated=is_isolated)
+    with Worker[object, Outcome](answer, isolated=is_isolated) as worker:
         for sample in samples:
             ledger.ask(worker, sample)
         if not ledger.is_dead:
-            _endure(ledger, worker, trial, samples, plan)
+            _endure(ledger, worker, samples, plan)
         rows = ledger.close(worker, whole=ENDURED)
     return rows, not ledger.has_died
 
 
 def _cannot_run(kernel: Kernel) -> str:
     if kernel.device == "cuda":
-        return "a kernel for GPUs: compared on the CPU only" if machine().cuda else "no GPU here"
+        return why_no_cuda()
     isa = kernel.capability.isa
     return f"this machine has no {isa}" if isa and isa not in machine().isa else ""
 
 
-def _answer(trial: Trial, question: Any) -> Outcome:  # noqa: ANN401 - a sample, or one of many calls
+def _answer(trial: Trial, question: Any, *, is_isolated: bool) -> Outcome:  # noqa: ANN401 - a sample, or one of many calls
     if isinstance(question, Sample):
-        return trial.ask(question)
-    row, sample = question
-    return {"threads": ask_threads, "memory": ask_memory}[row](trial, sample)
+        outcome = trial.ask(question)
+    else:
+        row, sample = question
+        ask = {"takes": _takes, "threads": ask_threads, "memory": ask_memory}
+        outcome = ask[row](trial, sample)
+    if is_isolated and trial.device == "cuda":
+        end_if_broken()
+    return outcome
+
+
+def _takes(trial: Trial, sample: Sample) -> Outcome:
+    """Say why the kernel does not take a call, where it does not."""
+    placed = trial.place(sample)
+    return Outcome(skipped="no layout" if placed is None else trial.refusal(sample, placed))
 
 
 def _endure(
     ledger: Ledger,
     worker: Worker[object, Outcome],
-    trial: Trial,
     samples: Sequence[Sample],
     plan: Plan,
 ) -> None:
     """Ask for threads and memory, with a call of the first dtype that the kernel takes."""
     for sample in samples:
-        placed = trial.place(sample)
-        if sample.row == "values" and placed is not None and not trial.refusal(sample, placed):
+        if sample.row != "values":
+            continue
+        if not worker.ask(("takes", sample), timeout_s=plan.timeout_s).skipped:
             break
     else:
         return

@@ -42,19 +42,21 @@ class Block:
 
     Attributes:
         array: of NumPy or torch, as the kernel takes it.
-        memory: all bytes, guards among them.
+        memory: all bytes, guards among them; of NumPy, or of torch on a GPU.
         start: where the array's own memory begins.
         stop: behind its end.
     """
 
     array: Any
-    memory: Bits
+    memory: Any
     start: int
     stop: int
 
     def snapshot(self) -> bytes:
         """Return a copy of all bytes."""
-        return self.memory.tobytes()
+        memory = self.memory
+        on_cpu: Bits = memory if isinstance(memory, np.ndarray) else memory.cpu().numpy()
+        return on_cpu.tobytes()
 
     def changed_guards(self, before: bytes) -> str:
         """Return where guard bytes changed since a snapshot, empty for nowhere."""
@@ -104,6 +106,21 @@ def _place(values: Bits, dtype: str, layout: Layout, *, is_tensor: bool) -> Bloc
     return Block(array, memory, start, stop)
 
 
+def on_device(block: Block, device: str) -> Block:
+    """Return the same tensor in the same guarded memory on a device."""
+    if device == "cpu":
+        return block
+    torch = sys.modules["torch"]
+    guard = min(GUARD, block.start)
+    memory = torch.from_numpy(block.memory[block.start - guard :]).to(device)
+    stop = guard + block.stop - block.start
+    tensor = block.array
+    first = guard // tensor.element_size() + tensor.storage_offset()
+    flat = memory[guard:stop].view(tensor.dtype)
+    array = torch.as_strided(flat, tensor.shape, tensor.stride(), first)
+    return Block(array, memory, guard, stop)
+
+
 def place_output(spec: ArraySpec, *, as_torch: bool = False) -> Block:
     """Return a dense output whose every byte is the guard's, so that what is not written shows."""
     values = np.full(spec.shape, -1, dtype=np.int64).astype(bits_dtype(spec.dtype))
@@ -139,10 +156,7 @@ def read(array: Any) -> Bits:  # noqa: ANN401 - an array of NumPy or torch
 def same_bytes(one: Sequence[Block], other: Sequence[Block]) -> bool:
     """Return whether arrays of the same dtypes and shapes have the same bytes."""
     pairs = zip(one, other, strict=True)
-    return all(
-        a.memory[a.start : a.stop].tobytes() == b.memory[b.start : b.stop].tobytes()
-        for a, b in pairs
-    )
+    return all(a.snapshot()[a.start : a.stop] == b.snapshot()[b.start : b.stop] for a, b in pairs)
 
 
 def _base_shape(shape: tuple[int, ...], layout: Layout) -> tuple[int, ...]:

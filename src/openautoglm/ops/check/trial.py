@@ -7,6 +7,7 @@ are made as they are for users.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +16,7 @@ import numpy as np
 from openautoglm.ops import dispatch
 from openautoglm.ops.call import infer_outputs
 from openautoglm.ops.check import oracle
-from openautoglm.ops.check.memory import Block, place, place_output, read, same_bytes
+from openautoglm.ops.check.memory import Block, on_device, place, place_output, read, same_bytes
 from openautoglm.ops.check.sample import DENSE
 from openautoglm.ops.choose import choose
 from openautoglm.ops.machine import machine
@@ -80,12 +81,14 @@ class Trial:
         kernel: the one that is asked.
         tolerances: by dtype.
         as_torch: whether the kernel needs torch's tensors.
+        device: where the arrays are; tensors if it is not the CPU.
     """
 
     table: KernelTable
     kernel: Kernel
     tolerances: Tolerances
     as_torch: bool = False
+    device: str = "cpu"
 
     def ask(self, sample: Sample) -> Outcome:
         """Make one call and say what does not hold."""
@@ -130,15 +133,15 @@ class Trial:
                     made = place(bits, sample.dtypes[index], layout, as_torch=as_torch)
                     if made is None:
                         return None
-                    blocks[id(bits)] = made
+                    blocks[id(bits)] = on_device(made, self.device)
                 arrays.append(blocks[id(bits)].array)
             inputs.append(_argument(value, arrays))
-        outputs = tuple(place_output(spec, as_torch=as_torch) for spec in outs)
+        outputs = tuple(self._output(spec, as_torch=as_torch) for spec in outs)
         return Placed(inputs=inputs, blocks=tuple(blocks.values()), outputs=outputs)
 
     def refusal(self, sample: Sample, placed: Placed) -> str:
         """Return why the kernel does not take this call, empty where it does."""
-        specs = sample.specs(self.table.opdef)
+        specs = dispatch.specs_of(self.table, placed.inputs)
         facts = dispatch.facts_of(self.table, placed.inputs, specs, sample.attrs)
         choice = choose((self.kernel,), facts, machine())
         return "" if choice.winner is not None else choice.refusals[0].reason
@@ -147,15 +150,20 @@ class Trial:
         """Make the call."""
         with np.errstate(all="ignore"):
             dispatch.run(self.table, self.kernel, placed.inputs, sample.attrs, placed.results)
+        if self.device != "cpu":  # what fails on a GPU says so when it is waited for
+            sys.modules["torch"].cuda.synchronize()
 
     def again(self, sample: Sample, placed: Placed) -> Placed:
         """Return the same inputs with new outputs, filled by one more call."""
         specs = infer_outputs(self.table.opdef, sample.specs(self.table.opdef), sample.attrs)
         as_torch = not isinstance(placed.results[0], np.ndarray)
-        outputs = tuple(place_output(spec, as_torch=as_torch) for spec in specs)
+        outputs = tuple(self._output(spec, as_torch=as_torch) for spec in specs)
         made = Placed(inputs=placed.inputs, blocks=placed.blocks, outputs=outputs)
         self.run(sample, made)
         return made
+
+    def _output(self, spec: ArraySpec, *, as_torch: bool) -> Block:
+        return on_device(place_output(spec, as_torch=as_torch), self.device)
 
     def _value_problems(
         self, sample: Sample, placed: Placed, wanted: Sequence[Bits]

@@ -108,6 +108,13 @@ class Registry(Generic[T]):
 
     def entry(self, name: str) -> Entry[T]:
         """Return an entry with its owner; errors as `get`."""
+        given: object = name
+        if not isinstance(given, str):
+            raise UnknownNameError(
+                f"{self._noun}: one is asked for by its name",
+                got=repr(given),
+                fix="pass the name, a text",
+            )
         self._load_builtins()
         try:
             return self._entries[name]

@@ -7,16 +7,23 @@ operator they belong to, nor of any array library.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
-from keyword import iskeyword
 from math import isfinite
 from numbers import Integral, Real
 from sys import float_info
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeGuard, get_args
 
 from openautoglm.errors import OperatorDefinitionError
 from openautoglm.ops.dtypes import DTYPES, listed
+from openautoglm.ops.fields import (
+    check_field,
+    check_flag,
+    check_name,
+    check_reference,
+    read_texts,
+    read_tuple,
+    shown,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,10 +33,10 @@ AttrType: TypeAlias = type[bool] | type[int] | type[float] | type[str]
 Shape: TypeAlias = tuple[str | int, ...]
 """Sizes by symbol or by number; a first `"..."` stands for any leading sizes."""
 Layout: TypeAlias = Literal["strided", "contiguous"]
+LAYOUTS: Final[tuple[Layout, ...]] = get_args(Layout)
 
 LEADING: Final = "..."
 INT64: Final = range(-(2**63), 2**63)
-RESERVED: Final = {"out": "kernels take their output under it", "self": "methods take it"}
 
 
 class Required(enum.Enum):
@@ -91,16 +98,16 @@ class In:
     def __post_init__(self) -> None:
         where = f"input `{self.name}`"
         check_name(self.name, where)
-        _check_tuple(self.dtypes, where, 'dtypes are a tuple: ("f32",)')
-        object.__setattr__(self, "dtypes", tuple(self.dtypes))
+        dtypes = read_tuple(self.dtypes, where, 'dtypes are a tuple: ("f32",)')
+        object.__setattr__(self, "dtypes", dtypes)
         object.__setattr__(self, "shape", read_shape(self.shape, where))
         _check_dtypes(self.dtypes, where)
-        if self.layout not in ("strided", "contiguous"):
-            raise OperatorDefinitionError(
-                f"{where}: the layout is `strided` or `contiguous`",
-                got=self.layout,
-                fix="leave it out where any strides do",
-            )
+        layout: object = self.layout
+        holds = isinstance(layout, str) and layout in LAYOUTS
+        check_field(where, "layout", layout, holds=holds, expected=listed(LAYOUTS, last="or"))
+        check_flag(where, "optional", self.optional)
+        check_flag(where, "many", self.many)
+        check_reference(where, "like", self.like)
         if self.optional and self.many:
             raise OperatorDefinitionError(
                 f"{where}: a list of arrays cannot be optional",
@@ -140,10 +147,10 @@ class Attr:
     def __post_init__(self) -> None:
         where = f"attribute `{self.name}`"
         check_name(self.name, where)
-        if self.type not in tuple(_READERS):
+        if not any(self.type is kind for kind in _READERS):
             raise OperatorDefinitionError(
                 f"{where}: the type is float, int, bool or str",
-                got=getattr(self.type, "__name__", self.type),
+                got=getattr(self.type, "__name__", None) or shown(self.type),
                 fix="pass what is not a plain value as an input",
             )
         _check_limits(self, where)
@@ -153,7 +160,7 @@ class Attr:
                 also = ", finite and not subnormal" if self.type is float else ""
                 raise OperatorDefinitionError(
                     f"{where}: the default must be {self.expected}{also}",
-                    got=repr(self.default),
+                    got=shown(self.default),
                     fix="change the default or what is allowed",
                 )
             object.__setattr__(self, "default", default)
@@ -209,9 +216,11 @@ class Out:
         where = f"output `{self.name}`"
         check_name(self.name, where, reserved={})
         object.__setattr__(self, "shape", read_shape(self.shape, where))
+        check_reference(where, "like", self.like)
+        check_reference(where, "dtype", self.dtype)
         if self.broadcast is not None:
-            _check_tuple(self.broadcast, where, 'broadcast is a tuple: ("x", "y")')
-            object.__setattr__(self, "broadcast", tuple(self.broadcast))
+            names = read_texts(self.broadcast, where, 'broadcast is a tuple: ("x", "y")')
+            object.__setattr__(self, "broadcast", names)
         rules = {"like": self.like, "shape": self.shape, "broadcast": self.broadcast}
         given = [rule for rule, value in rules.items() if value is not None]
         if len(given) > 1:
@@ -220,44 +229,20 @@ class Out:
             )
 
 
-def check_name(name: str, where: str, *, reserved: Mapping[str, str] = RESERVED) -> None:
-    """Refuse a name that is no identifier, is a keyword, a dtype or reserved."""
-    given: object = name
-    if not isinstance(given, str):
-        raise OperatorDefinitionError(
-            f"{where}: a name is a text", got=repr(given), fix='write it like "x"'
-        )
-    reason = reserved.get(name)
-    if not name.isidentifier() or not name.isascii():
-        reason = "it is no identifier"
-    elif iskeyword(name):
-        reason = "it is a Python keyword"
-    elif name in DTYPES:
-        reason = "it is a dtype"
-    elif name.startswith("__"):
-        reason = "two leading underscores are Python's own"
-    if reason is not None:
-        raise OperatorDefinitionError(
-            f"{where}: the name cannot be used: {reason}",
-            got=repr(name),
-            fix="take letters, digits and underscores, starting with a letter",
-        )
-
-
-def read_shape(shape: Sequence[str | int] | None, where: str) -> Shape | None:
+def read_shape(shape: object, where: str) -> Shape | None:
     """Return a pattern of sizes as a tuple, or refuse it."""
     if shape is None:
         return None
-    _check_tuple(shape, where, 'a shape is a tuple: ("n",)')
-    pattern = tuple(shape)
-    for position, size in enumerate(pattern):
-        if not _is_size(size, position):
+    sizes: list[str | int] = []
+    for size in read_tuple(shape, where, 'a shape is a tuple: ("n",)'):
+        if not _is_size(size, len(sizes)):
             raise OperatorDefinitionError(
                 f"{where}: a size is a symbol, a number, or `...` in the first place",
-                got=f"{size!r} in place {position + 1} of {shape_text(pattern)}",
+                got=f"{shown(size)} in place {len(sizes) + 1} of {shown(shape)}",
                 fix='write it like ("...", "n", 4)',
             )
-    return pattern
+        sizes.append(size)
+    return tuple(sizes)
 
 
 def shape_text(shape: Sequence[object]) -> str:
@@ -270,22 +255,15 @@ def shape_text(shape: Sequence[object]) -> str:
     return f"[{', '.join(map(str, shape))}]"
 
 
-def _is_size(size: object, position: int) -> bool:
-    if size == LEADING:
-        return position == 0
+def _is_size(size: object, position: int) -> TypeGuard[str | int]:
     if isinstance(size, str):
-        return size.isidentifier() and size.isascii()
+        is_symbol = size.isidentifier() and size.isascii()
+        return is_symbol or (size == LEADING and position == 0)
     return isinstance(size, int) and not isinstance(size, bool) and 0 <= size < INT64.stop
 
 
-def _check_tuple(value: object, where: str, expected: str) -> None:
-    """Refuse a text, which would be read letter by letter, and what has no parts."""
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise OperatorDefinitionError(f"{where}: {expected}", got=repr(value), fix="write a tuple")
-
-
-def _check_dtypes(dtypes: tuple[str, ...], where: str) -> None:
-    unknown = [name for name in dtypes if name not in tuple(DTYPES)]
+def _check_dtypes(dtypes: tuple[object, ...], where: str) -> None:
+    unknown = [name for name in dtypes if not isinstance(name, str) or name not in DTYPES]
     if unknown or len(set(dtypes)) < len(dtypes):
         raise OperatorDefinitionError(
             f"{where}: dtypes are distinct names of {listed(DTYPES)}",
@@ -297,13 +275,13 @@ def _check_dtypes(dtypes: tuple[str, ...], where: str) -> None:
 def _check_limits(attr: Attr, where: str) -> None:
     problem = _limits_problem(attr)
     if problem is None and attr.choices is not None:
-        _check_tuple(attr.choices, where, "choices are a tuple of values")
-        object.__setattr__(attr, "choices", tuple(attr.choices))
-        problem = _choices_problem(attr)
+        choices = read_tuple(attr.choices, where, "choices are a tuple of values")
+        object.__setattr__(attr, "choices", choices)
+        problem = _choices_problem(attr.type, choices)
     if problem is not None:
         raise OperatorDefinitionError(
             f"{where}: {problem}",
-            got=f"low={attr.low}, high={attr.high}, choices={attr.choices}",
+            got=f"low={shown(attr.low)}, high={shown(attr.high)}, choices={shown(attr.choices)}",
             fix="say what is allowed by a range or by choices, in the attribute's own type",
         )
 
@@ -312,20 +290,24 @@ def _limits_problem(attr: Attr) -> str | None:
     limits: list[object] = [limit for limit in (attr.low, attr.high) if limit is not None]
     if limits and attr.type not in (int, float):
         return f"a {attr.type.__name__} has no range"
-    if not all(isinstance(limit, Real) and isfinite(limit) for limit in limits):
+    if not all(map(_is_finite, limits)):
         return "a limit is a finite number"
     if attr.low is not None and attr.high is not None and attr.low > attr.high:
         return "the range is empty"
     return "a range and choices exclude each other" if limits and attr.choices is not None else None
 
 
-def _choices_problem(attr: Attr) -> str | None:
-    choices = attr.choices or ()
-    if any(attr.read(choice) is None for choice in choices):
-        return f"every choice is of type {attr.type.__name__}"
+def _choices_problem(kind: AttrType, choices: tuple[object, ...]) -> str | None:
+    if any(_READERS[kind](choice) is None for choice in choices):
+        return f"every choice is of type {kind.__name__}"
     if not choices or len(set(choices)) < len(choices):
         return "choices are distinct, and at least one"
     return None
+
+
+def _is_finite(limit: object) -> bool:
+    number = _read_float(limit)  # True is no number, a too large one has no float
+    return number is not None and isfinite(number)
 
 
 def _limits_text(low: float | None, high: float | None) -> str:

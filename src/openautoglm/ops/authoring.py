@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, get_type_hints
 
 from openautoglm.errors import OperatorDefinitionError
 from openautoglm.ops.arguments import REQUIRED, Attr, In, Out
+from openautoglm.ops.fields import shown
 from openautoglm.ops.opdef import OpDef
 from openautoglm.ops.saved import bound_backward
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from openautoglm.ops.opdef import Amp, Infer
 
@@ -68,26 +69,27 @@ def read_class(written: type[Operator]) -> OpDef:
     if not isinstance(given, type) or not issubclass(given, Operator):
         raise OperatorDefinitionError(
             "an operator in class form is a subclass of `ops.Operator`",
-            got=repr(written),
+            got=shown(written),
             fix="write `class Name(Operator):` with a `forward`",
         )
     try:
         operator = written()
-    except TypeError as cause:
+    except Exception as cause:
         raise OperatorDefinitionError(
             f"operator `{written.__name__}` cannot be made: {cause}",
             fix="give it a `forward`, and no arguments of its own",
         ) from cause
+    doc: object = written.__doc__
     inputs, attrs = _arguments(operator.forward, written)
     opdef = OpDef(
-        written.name or written.__name__,
-        inputs=written.inputs or inputs,
+        written.__name__ if written.name is None else written.name,
+        inputs=inputs if written.inputs is None else written.inputs,
         attrs=attrs if written.attrs is None else written.attrs,
         outputs=written.outputs,
         infer=_infer_of(operator),
         reference=operator.forward,
         amp=written.amp,
-        doc=inspect.cleandoc(written.__doc__ or ""),
+        doc=inspect.cleandoc(doc) if isinstance(doc, str) else "",
     )
     backward = getattr(operator, "backward", None)
     return opdef if backward is None else replace(opdef, backward=bound_backward(opdef, backward))
@@ -106,10 +108,11 @@ def _infer_of(operator: Operator) -> Infer | None:
 def _arguments(
     forward: Callable[..., object], written: type[Operator]
 ) -> tuple[list[In], list[Attr]]:
+    parameters = _parameters(forward, written)
     hints = _hints(forward)
     inputs: list[In] = []
     attrs: list[Attr] = []
-    for name, parameter in inspect.signature(forward).parameters.items():
+    for name, parameter in parameters.items():
         kind = hints.get(name)
         default = parameter.default
         if kind in _PLAIN:
@@ -131,10 +134,23 @@ def _arguments(
     return inputs, attrs
 
 
+def _parameters(
+    forward: Callable[..., object], written: type[Operator]
+) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(forward).parameters
+    except (TypeError, ValueError) as cause:
+        raise OperatorDefinitionError(
+            f"operator `{written.__name__}`: `forward` is a method whose arguments can be read",
+            got=shown(forward),
+            fix="write `def forward(self, x): ...`",
+        ) from cause
+
+
 def _hints(function: Callable[..., object]) -> dict[str, type]:
     try:
         return get_type_hints(function)
-    except NameError:  # a name that only type checkers see; those of plain values stay readable
+    except Exception:  # noqa: BLE001 - names that only type checkers see, or no types at all; those of plain values stay readable
         plain: dict[object, type] = {kind.__name__: kind for kind in _PLAIN}
         written = inspect.get_annotations(function)
         return {

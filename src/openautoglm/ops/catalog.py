@@ -10,10 +10,11 @@ import threading
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Unpack
 
-from openautoglm.errors import NameTakenError, UnknownNameError
+from openautoglm.errors import NameTakenError, OperatorDefinitionError, UnknownNameError
 from openautoglm.ops.arguments import Out
 from openautoglm.ops.authoring import Operator, read_class
-from openautoglm.ops.opdef import OpDef, OpDefOptions
+from openautoglm.ops.fields import shown
+from openautoglm.ops.opdef import OpDef, OpDefOptions, check_options
 from openautoglm.ops.registered import RegisteredOperator
 from openautoglm.registry import Registry, current_owner, owned_by
 
@@ -74,6 +75,7 @@ def define(
         1.5
         >>> ops.remove("halve")
     """
+    check_options(name, options)
     opdef = OpDef(name, inputs=inputs, attrs=attrs, outputs=outputs, **options)
     with _owner_of_caller():
         return add(opdef)
@@ -112,11 +114,6 @@ def get(name: str) -> RegisteredOperator:
     Raises:
         UnknownNameError: there is none; the message lists those there are.
     """
-    given: object = name
-    if not isinstance(given, str):
-        raise UnknownNameError(
-            "an operator is asked for by its name", got=repr(given), fix='write `ops.get("add")`'
-        )
     return OPERATORS.get(name)
 
 
@@ -132,10 +129,18 @@ def replace(opdef: OpDef) -> RegisteredOperator:
     brings it back.
 
     Raises:
+        OperatorDefinitionError: it is no contract.
         UnknownNameError: no operator has this name.
     """
     from dataclasses import replace as with_changes
 
+    given: object = opdef
+    if not isinstance(given, OpDef):
+        raise OperatorDefinitionError(
+            "an operator is replaced by a contract",
+            got=shown(given),
+            fix="pass an `ops.OpDef`, as in `dataclasses.replace(op.opdef, amp=...)`",
+        )
     with _changing:
         old = OPERATORS.get(opdef.name)
         pairs = _pairs(opdef.name)
@@ -153,6 +158,7 @@ def rollback(name: str) -> RegisteredOperator:
         UnknownNameError: there is no such version.
     """
     with _changing:
+        OPERATORS.get(name)
         pairs = _pairs(name)
         if not pairs:
             raise UnknownNameError(

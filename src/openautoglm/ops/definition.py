@@ -11,25 +11,38 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from openautoglm.errors import OperatorDefinitionError
-from openautoglm.ops.arguments import REQUIRED, check_name
+from openautoglm.ops.arguments import REQUIRED, Attr, In, Out
 from openautoglm.ops.dtypes import DTYPES, FLOATS, listed
+from openautoglm.ops.fields import check_name, check_parts, check_whole, read_tuple, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from openautoglm.ops.arguments import Attr, In, Out, Shape
+    from openautoglm.ops.arguments import Shape
 
 MAX_INPUTS: Final = 15
 MAX_OUTPUTS: Final = 6
 
 
-def check_operator_name(name: str, version: int) -> None:
+def check_operator_name(name: object, version: int) -> None:
     """Refuse a name that is no identifier and a version that is no positive number."""
-    check_name(name, f"operator `{name}`", reserved={})
+    where = f"operator `{name}`" if isinstance(name, str) else "an operator"
+    check_name(name, where, reserved={})
+    check_whole(where, "version", version)
     if version < 1:
         raise OperatorDefinitionError(
             f"operator `{name}`: versions are counted from 1", got=repr(version), fix="version=1"
         )
+
+
+def read_parts(name: str, field: str, value: object) -> tuple[object, ...]:
+    """Return inputs, attributes or outputs as a tuple of what they are made of."""
+    kind = {"inputs": In, "attrs": Attr, "outputs": Out}[field]
+    where = f"operator `{name}`"
+    expected = f'{field} are a sequence: [ops.{kind.__name__}("...")]'
+    parts = read_tuple(value, where, expected)
+    check_parts(where, field, parts, kind)
+    return parts
 
 
 def check_counts(name: str, inputs: Sequence[In], outputs: Sequence[Out]) -> None:
@@ -195,6 +208,10 @@ def check_callable(
     keywords: Sequence[str] = (),
 ) -> None:
     """Refuse a function that cannot be called with these arguments by position and by name."""
+    if not callable(function):
+        raise OperatorDefinitionError(
+            f"{where} is a function", got=shown(function), fix="pass what is called"
+        )
     try:
         inspect.signature(function).bind(*arguments, **dict.fromkeys(keywords))
     except ValueError:  # built in, without a signature

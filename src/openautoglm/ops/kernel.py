@@ -8,11 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Final, Literal, NoReturn, TypeAlias, get_args
 
 from openautoglm.errors import OperatorDefinitionError
 from openautoglm.ops.definition import check_callable
 from openautoglm.ops.dtypes import DTYPES, listed
+from openautoglm.ops.fields import (
+    are_texts,
+    check_field,
+    check_flag,
+    check_function,
+    check_reference,
+    check_whole,
+    read_tuple,
+    shown,
+)
 from openautoglm.ops.machine import ISA_NAMES
 
 if TYPE_CHECKING:
@@ -52,18 +62,28 @@ class Capability:
     isa: str | None = None
 
     def __post_init__(self) -> None:
+        check_reference("a capability", "isa", self.isa)
         if self.isa is not None and self.isa not in ISA_NAMES:
             raise OperatorDefinitionError(
                 "a capability names an instruction set that is not known",
                 got=self.isa,
                 fix=f"use one of {listed(sorted(ISA_NAMES), last='or')}",
             )
+        for field_name in ("min", "max"):
+            version: object = getattr(self, field_name)
+            holds = version is None or _is_version(version)
+            check_field("a capability", field_name, version, holds=holds, expected="like (8, 0)")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise OperatorDefinitionError(
                 "a capability asks for a newer device than it allows",
                 got=f"min={self.min}, max={self.max}",
                 fix="exchange the two",
             )
+
+
+def _is_version(value: object) -> bool:
+    """Return whether this is a compute capability: major and minor."""
+    return isinstance(value, tuple) and list(map(type, value)) == [int, int]
 
 
 ANYWHERE: Final = Capability()
@@ -110,19 +130,7 @@ class Kernel:
         _check_name(self)
         _check_types(self)
         _check_kind(self)
-        if isinstance(self.dtypes, Mapping):
-            frozen = {name: tuple(dtypes) for name, dtypes in self.dtypes.items()}
-            object.__setattr__(self, "dtypes", MappingProxyType(frozen))
-            taken = [dtype for dtypes in frozen.values() for dtype in dtypes]
-        else:
-            taken = list(self.dtypes or ())
-        unknown = [dtype for dtype in taken if dtype not in DTYPES]
-        if unknown or (self.dtypes is not None and not taken):
-            raise OperatorDefinitionError(
-                f"kernel `{self.name}` of `{self.op}`: dtypes are names of {listed(DTYPES)}",
-                got=listed(taken),
-                fix="name at least one, or leave dtypes out where any will do",
-            )
+        object.__setattr__(self, "dtypes", _read_dtypes(self))
 
     @property
     def is_native(self) -> bool:
@@ -187,52 +195,76 @@ def reference_kernel(opdef: OpDef, function: Callable[..., object]) -> Kernel:
 
 
 def _check_name(kernel: Kernel) -> None:
+    check_field("a kernel", "op", kernel.op, holds=isinstance(kernel.op, str), expected="a name")
     name: object = kernel.name
-    if name == "":
+    if isinstance(name, str) and not name:
         raise OperatorDefinitionError(
             f"a kernel of `{kernel.op}` has no name", got="''", fix="name it after what it is"
         )
     if not isinstance(name, str) or any(sign in name for sign in _SEPARATORS):
         raise OperatorDefinitionError(
             f"a kernel of `{kernel.op}` has a name that cannot be used",
-            got=repr(name),
+            got=shown(name),
             fix=f"take a text without any of {' '.join(_SEPARATORS)}",
         )
 
 
 def _check_types(kernel: Kernel) -> None:
-    priority: object = kernel.priority
+    where = f"kernel `{kernel.name}` of `{kernel.op}`"
     capability: object = kernel.capability
-    when: object = kernel.when
-    is_whole = isinstance(priority, int) and not isinstance(priority, bool)
-    rules = (
-        ("function", callable(kernel.function), "a function", kernel.function),
-        ("priority", is_whole, "a whole number", priority),
-        ("capability", isinstance(capability, Capability), "a Capability", capability),
-        ("when", when is None or callable(when), "a function", when),
-        ("dtypes", not isinstance(kernel.dtypes, str), 'a tuple, as in ("f32",)', kernel.dtypes),
+    holds = callable(kernel.function)
+    check_field(where, "function", kernel.function, holds=holds, expected="a function")
+    check_whole(where, "priority", kernel.priority)
+    check_whole(where, "generation", kernel.generation)
+    holds = isinstance(capability, Capability)
+    check_field(where, "capability", capability, holds=holds, expected="a Capability")
+    check_function(where, "when", kernel.when)
+    check_flag(where, "contiguous", kernel.contiguous)
+    check_reference(where, "library", kernel.library)
+
+
+def _read_dtypes(kernel: Kernel) -> Dtypes:
+    """Return the dtypes of a kernel, frozen, or refuse what are none."""
+    where = f"kernel `{kernel.name}` of `{kernel.op}`"
+    if kernel.dtypes is None:
+        return None
+    if not isinstance(kernel.dtypes, Mapping):
+        return _read_names(kernel.dtypes, where)
+    by_input = {name: _read_names(dtypes, where) for name, dtypes in kernel.dtypes.items()}
+    if not by_input:
+        _refuse_dtypes(where, ())
+    return MappingProxyType(by_input)
+
+
+def _read_names(dtypes: object, where: str) -> tuple[str, ...]:
+    names = read_tuple(dtypes, where, 'dtypes is a tuple, as in ("f32",)')
+    if not names or not are_texts(names) or not DTYPES.keys() >= set(names):
+        _refuse_dtypes(where, names)
+    return names
+
+
+def _refuse_dtypes(where: str, names: tuple[object, ...]) -> NoReturn:
+    raise OperatorDefinitionError(
+        f"{where}: dtypes are names of {listed(DTYPES)}",
+        got=listed(map(str, names)),
+        fix="name at least one, or leave dtypes out where any will do",
     )
-    for field_name, holds, expected, value in rules:
-        if not holds:
-            raise OperatorDefinitionError(
-                f"kernel `{kernel.name}` of `{kernel.op}`: {field_name} is {expected}",
-                got=repr(value),
-                fix=f"pass {expected}, or leave {field_name} out",
-            )
 
 
 def _check_kind(kernel: Kernel) -> None:
     where = f"kernel `{kernel.name}` of `{kernel.op}`"
-    if kernel.language not in LANGUAGES:
+    language: object = kernel.language
+    device: object = kernel.device
+    if not isinstance(language, str) or language not in LANGUAGES:
         raise OperatorDefinitionError(
             f"{where}: the language is {listed(LANGUAGES, last='or')}",
-            got=repr(kernel.language),
+            got=shown(language),
             fix="use the one whose calling convention it has",
         )
-    if kernel.device is not None and kernel.device not in DEVICES:
+    if device is not None and not (isinstance(device, str) and device in DEVICES):
         raise OperatorDefinitionError(
             f"{where}: the device is {listed(DEVICES, last='or')}",
-            got=repr(kernel.device),
+            got=shown(device),
             fix="leave it out where any device will do",
         )
     if kernel.device == "cuda" and kernel.capability.isa is not None:

@@ -10,32 +10,30 @@ import os
 import threading
 from collections import defaultdict
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, final
 
 from openautoglm.errors import (
     LibraryRefusedError,
     NameTakenError,
-    NoKernelError,
     OperatorDefinitionError,
     UnknownNameError,
 )
 from openautoglm.native.library import KernelLibrary
 from openautoglm.ops import catalog
 from openautoglm.ops.kernel import ANYWHERE, Capability, Kernel, check_kernel
-from openautoglm.ops.opdef import Backward, OpDef
+from openautoglm.ops.stated import connect_gradient, contracts_of
 from openautoglm.registry import current_owner, owned_by
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from openautoglm.native.manifest import KernelRow, OperatorRow
+    from openautoglm.native.manifest import KernelRow
+    from openautoglm.ops.opdef import OpDef
     from openautoglm.ops.registered import RegisteredOperator
     from openautoglm.ops.table import KernelTable
 
-BACKWARD_SUFFIX = "_backward"
 _naming = threading.RLock()
 """Held while a library takes its name; never while the built-in operators are being added."""
 
@@ -147,7 +145,7 @@ class LoadedLibrary:
         return self._held[-1]
 
     def _put(self, library: KernelLibrary) -> SwapReport:
-        stated = _contracts(library.operators)
+        stated = contracts_of(library.operators)
         kernels = self._kernels(library, stated)  # all checks come before the first change
         before = dict(self._defined)
         with ExitStack() as undo:  # what was changed goes back where a later step fails
@@ -179,7 +177,7 @@ class LoadedLibrary:
                 changed.add(name)
             self._defined[name] = opdef
         for name in stated.keys() & self._defined.keys():
-            _connect(catalog.get(name))
+            connect_gradient(catalog.get(name))
         return changed
 
     def _bring(self, opdef: OpDef) -> None:
@@ -266,6 +264,11 @@ def load_library(path: Path | str, *, name: str | None = None) -> LoadedLibrary:
         BuildFailedError: a folder of sources does not compile.
         NameTakenError: a library of this name is loaded.
     """
+    given: object = name
+    if given is not None and not isinstance(given, str):
+        raise LibraryRefusedError(
+            "the name of a kernel library is a text", got=repr(given), fix="leave it out, or a text"
+        )
     found, called = _located(path)
     return LoadedLibrary(found, name or called)
 
@@ -300,64 +303,6 @@ def _check_name(library: str) -> None:
                     got=f"it serves `{name}`",
                     fix="use `swap` of the one that is loaded, or give another `name=`",
                 )
-
-
-def _contracts(rows: Sequence[OperatorRow]) -> dict[str, OpDef]:
-    """Return the contracts a library states; `name_backward` is the gradient of `name`."""
-    stated = {row.name: OpDef.from_schema(row.schema) for row in rows}
-    for name in list(stated):
-        backward = stated.get(name + BACKWARD_SUFFIX)
-        if backward is not None:
-            stated[name] = replace(stated[name], backward=_gradient(stated[name], backward))
-    return stated
-
-
-def _gradient(opdef: OpDef, backward: OpDef) -> Backward:
-    """Return a gradient that calls the operator a library states for it.
-
-    Its first inputs are the gradients of the outputs; the others, and its attributes, are named
-    after inputs, outputs and attributes of the operator.
-    """
-    count = len(opdef.outputs)
-    save = backward.input_names[count:]
-    unknown = [n for n in save if n not in (*opdef.input_names, *opdef.output_names)]
-    unknown += [n for n in backward.attr_names if n not in opdef.attr_names]
-    if unknown or len(backward.outputs) != len(opdef.inputs):
-        raise OperatorDefinitionError(
-            f"`{backward.name}` is no gradient of `{opdef.name}`",
-            got=backward.declaration(),
-            fix="it takes the gradients of the outputs, then inputs, outputs and attributes by "
-            "their names, and returns one gradient for each input",
-        )
-    places = [opdef.attr_names.index(name) for name in backward.attr_names]
-    # the declaration is there for the contract: a forward whose backward changed is another one
-    call = partial(_call_backward, _Link(), backward.declaration(), count + len(save), places)
-    return Backward(call, save=save)
-
-
-@final
-class _Link:
-    """The operator that a gradient calls: one version of it, whatever the name means later."""
-
-    def __init__(self) -> None:
-        self.operator: RegisteredOperator | None = None
-
-
-def _call_backward(
-    link: _Link, _declaration: str, arrays: int, places: Sequence[int], *arguments: object
-) -> object:
-    if link.operator is None:
-        raise NoKernelError("a gradient is called before its library was loaded")
-    values = arguments[arrays:]
-    return link.operator(*arguments[:arrays], *(values[i] for i in places))
-
-
-def _connect(operator: RegisteredOperator) -> None:
-    """Give an operator's gradient the operator it calls, once."""
-    made = None if operator.opdef.backward is None else operator.opdef.backward.function
-    link = made.args[0] if isinstance(made, partial) and made.func is _call_backward else None
-    if isinstance(link, _Link) and link.operator is None:
-        link.operator = catalog.get(operator.name + BACKWARD_SUFFIX)
 
 
 def _check_same(name: str, opdef: OpDef, library: str) -> None:

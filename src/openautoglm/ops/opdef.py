@@ -22,11 +22,14 @@ from openautoglm.ops.definition import (
     check_no_rules,
     check_operator_name,
     check_outputs,
+    read_parts,
     resolve_inputs,
 )
 from openautoglm.ops.dtypes import listed
+from openautoglm.ops.fields import check_field, check_function, read_texts, shown
 from openautoglm.ops.schema import declaration, torch_schema
 from openautoglm.ops.schema_reader import read_declaration
+from openautoglm.registry import suggest
 
 Policy: TypeAlias = Literal["lower", "fp32", "promote", "keep"]
 """What autocast does to an array: cast to the half dtype, to f32, to the widest one, nothing."""
@@ -37,6 +40,7 @@ InputSpec: TypeAlias = ArraySpec | tuple[ArraySpec, ...] | None
 Infer: TypeAlias = Callable[
     [tuple[InputSpec, ...], Mapping[str, AttrValue]], Sequence[ArraySpec] | ArraySpec
 ]
+SAVE_EXPECTED: Final = 'save is a tuple of names: ("x",)'
 Amp: TypeAlias = Policy | Mapping[str, Policy] | None
 
 
@@ -54,7 +58,8 @@ class Backward:
     save: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "save", tuple(self.save))
+        check_function("a backward", "function", self.function)
+        object.__setattr__(self, "save", read_texts(self.save, "a backward", SAVE_EXPECTED))
 
 
 class OpDefOptions(TypedDict, total=False):
@@ -111,7 +116,8 @@ class OpDef:
     def __post_init__(self) -> None:
         check_operator_name(self.name, self.version)
         for sequence in ("inputs", "attrs", "outputs"):
-            object.__setattr__(self, sequence, tuple(getattr(self, sequence)))
+            parts = read_parts(self.name, sequence, getattr(self, sequence))
+            object.__setattr__(self, sequence, parts)
         check_counts(self.name, self.inputs, self.outputs)
         check_distinct(self.name, (*self.input_names, *self.attr_names, *self.output_names))
         object.__setattr__(self, "inputs", resolve_inputs(self.name, self.inputs))
@@ -120,10 +126,11 @@ class OpDef:
             check_outputs(self.name, self.inputs, self.outputs)
         else:
             check_no_rules(self.name, self.outputs)
+        where = f"operator `{self.name}`"
+        check_field(where, "doc", self.doc, holds=isinstance(self.doc, str), expected="a text")
         _check_functions(self)
         if isinstance(self.amp, Mapping):
             object.__setattr__(self, "amp", MappingProxyType(dict(self.amp)))
-        where = f"operator `{self.name}`"
         check_policy(self.amp, where)
         check_policy_inputs(self.amp, self.input_names, where)
 
@@ -137,6 +144,7 @@ class OpDef:
             ('...',)
         """
         parts = read_declaration(text)
+        check_options(parts.name, options)
         return cls(
             parts.name,
             inputs=parts.inputs,
@@ -180,14 +188,27 @@ class OpDef:
         return declaration(self.name, self.inputs, self.attrs, self.outputs)
 
 
+def check_options(name: object, options: Mapping[str, object]) -> None:
+    """Refuse an option that an operator does not have."""
+    known = tuple(OpDefOptions.__annotations__)
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise OperatorDefinitionError(
+            f"operator `{name}`: there is no option {listed(unknown)}",
+            got=f"there is {listed(known)}",
+            fix=suggest(unknown[0], known) or "drop it",
+        )
+
+
 def check_policy(amp: Amp, where: str) -> None:
     """Refuse an autocast policy that is none."""
     policies = tuple(amp.values()) if isinstance(amp, Mapping) else (amp,)
     for policy in policies:
-        if policy is not None and policy not in POLICIES:
+        given: object = policy
+        if given is not None and not (isinstance(given, str) and given in POLICIES):
             raise OperatorDefinitionError(
                 f"{where}: an autocast policy is {listed(POLICIES, last='or')}",
-                got=repr(policy),
+                got=shown(given),
                 fix="use one of these, or leave amp out",
             )
 
@@ -197,7 +218,8 @@ def check_policy_inputs(amp: Amp, inputs: Sequence[str], where: str) -> None:
     unknown = [n for n in amp if n not in inputs] if isinstance(amp, Mapping) else []
     if unknown:
         raise OperatorDefinitionError(
-            f"{where}: there is an autocast policy for {listed(unknown)}, which is no input",
+            f"{where}: there is an autocast policy for {listed(map(str, unknown))}, which is no "
+            "input",
             got=f"inputs: {listed(inputs)}",
             fix="name inputs only",
         )
@@ -211,6 +233,10 @@ def _check_functions(opdef: OpDef) -> None:
         arguments = (*opdef.input_names, *opdef.attr_names)
         check_callable(f"{where}: reference", opdef.reference, arguments)
     if opdef.backward is not None:
+        is_backward = isinstance(opdef.backward, Backward)
+        check_field(
+            where, "backward", opdef.backward, holds=is_backward, expected="an `ops.Backward`"
+        )
         _check_backward(opdef, opdef.backward, where)
 
 

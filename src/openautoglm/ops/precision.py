@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from openautoglm.errors import OperatorDefinitionError
-from openautoglm.ops.arguments import check_name
 from openautoglm.ops.dtypes import listed
+from openautoglm.ops.fields import check_name, shown
 from openautoglm.ops.opdef import check_policy, check_policy_inputs
 from openautoglm.registry import suggest
 
@@ -75,6 +75,15 @@ def _widest(dtypes: set[str | None]) -> str | None:
     return "f32" if dtypes.issuperset(HALVES) else None  # neither half holds the other's values
 
 
+def _check_choices(choices: object) -> None:
+    if not isinstance(choices, Mapping):
+        raise OperatorDefinitionError(
+            "autocast policies are given by operator",
+            got=shown(choices),
+            fix='write them like {"mul": "fp32"}',
+        )
+
+
 def _frozen(choices: Choices) -> Mapping[str, Policy | Mapping[str, Policy]]:
     copied = {
         name: MappingProxyType(dict(choice)) if isinstance(choice, Mapping) else choice
@@ -111,6 +120,7 @@ class PolicyTable:
 
     def __post_init__(self) -> None:
         for choices in (self.overrides, self.defaults):
+            _check_choices(choices)
             for name, choice in choices.items():
                 where = f"autocast policy of `{name}`"
                 check_name(name, where, reserved={})
@@ -132,6 +142,7 @@ class PolicyTable:
         Raises:
             OperatorDefinitionError: a name or a policy that cannot be.
         """
+        _check_choices(choices)
         unknown = [name for name in choices if known is not None and name not in known]
         if unknown:
             names = tuple(sorted(known or ()))

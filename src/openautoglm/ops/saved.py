@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from openautoglm.errors import OperatorDefinitionError
 from openautoglm.ops.dtypes import listed
-from openautoglm.ops.opdef import Backward
+from openautoglm.ops.fields import read_texts, shown
+from openautoglm.ops.opdef import SAVE_EXPECTED, Backward
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,17 +37,19 @@ def bound_backward(
     if not callable(function):
         raise OperatorDefinitionError(
             f"the backward of `{opdef.name}` is a function",
-            got=repr(function),
+            got=shown(function),
             fix="write `@op.backward()` above a `def`",
         )
+    if save is not None:
+        save = read_texts(save, f"backward of `{opdef.name}`", SAVE_EXPECTED)
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except ValueError:  # built in, without a signature
-        return Backward(function, save=tuple(save or ()))
+        return Backward(function, save=save or ())
     rest = _behind_gradients(opdef, parameters)
     if save is not None:
         _check_places(opdef, rest, (*save, *opdef.attr_names))
-        return Backward(function, save=tuple(save))
+        return Backward(function, save=save)
     if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
         return Backward(function, save=_arrays_of(opdef, rest))
     return _named(opdef, function, rest)

@@ -63,6 +63,11 @@ def read_declaration(text: str) -> Declaration:
         >>> read_declaration("neg(Tensor x) -> Tensor y like x").outputs[0].like
         'x'
     """
+    given: object = text
+    if not isinstance(given, str):
+        raise OperatorDefinitionError(
+            "an operator's declaration is a text", got=repr(given), fix=f"write it like {EXAMPLE}"
+        )
     return _Reader(text).declaration()
 
 

@@ -19,6 +19,7 @@ from openautoglm.errors import NameTakenError, OperatorDefinitionError
 from openautoglm.native.cells import MAX_KERNELS, WANTS_CONTIGUOUS, Cell, Entry, key_of, unavailable
 from openautoglm.ops.choose import CallFacts, Choice, choose
 from openautoglm.ops.dtypes import DTYPES, listed
+from openautoglm.ops.fields import are_texts, shown
 from openautoglm.ops.kernel import DEVICES, Kernel, check_kernel
 from openautoglm.ops.machine import machine
 from openautoglm.ops.signature import signature_text
@@ -130,6 +131,7 @@ class KernelTable:
 
         A `prefer` block goes before it.
         """
+        self._check_preferred(names)
         with self._lock:
             self._standing = names
             self._publish(self._kernels)
@@ -137,6 +139,7 @@ class KernelTable:
     @contextmanager
     def prefer(self, *names: str) -> Iterator[None]:
         """Prefer kernels inside the block, in this thread or task; see `stand`."""
+        self._check_preferred(names)
         known = {name for k in self._kernels for name in (k.name, k.library)}
         for name in names:
             if name not in known:
@@ -151,6 +154,14 @@ class KernelTable:
                 yield
         finally:
             _preferred.reset(token)
+
+    def _check_preferred(self, names: tuple[object, ...]) -> None:
+        if not are_texts(names):
+            raise OperatorDefinitionError(
+                f"operator `{self.opdef.name}`: kernels and libraries are preferred by name",
+                got=shown(names),
+                fix='pass names, as in prefer("fast", "reference")',
+            )
 
     @contextmanager
     def through_python(self) -> Iterator[None]:

@@ -34,7 +34,7 @@ def test_a_name_that_cannot_be_a_parameter_is_refused(name: str) -> None:
         (lambda: Attr("m", str, choices="abc"), "choices are a tuple", "'abc'"),  # type: ignore[arg-type] # the mistake
         (lambda: Attr("m", int, choices=([],)), "every choice is of type int", "[]"),  # type: ignore[arg-type] # the mistake
         (lambda: Attr("m", []), "the type is float", "[]"),  # type: ignore[arg-type] # the mistake
-        (lambda: Attr("m", int, low="a"), "a limit is a finite number", "low=a"),  # type: ignore[arg-type] # the mistake
+        (lambda: Attr("m", int, low="a"), "a limit is a finite number", "low='a'"),  # type: ignore[arg-type] # the mistake
     ],
 )
 def test_what_is_of_another_kind_is_refused_in_words(

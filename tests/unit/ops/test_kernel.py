@@ -34,7 +34,7 @@ def kernel(**settings: object) -> Kernel:
         (lambda: kernel(language="rust"), "`fast` of `loss`: the language is python, numpy"),
         (lambda: kernel(device="tpu"), "the device is cpu or cuda\n  got: 'tpu'"),
         (lambda: kernel(dtypes=("float32",)), "dtypes are names of"),
-        (lambda: kernel(dtypes={"x": ("f32",), "t": ("int",)}), "got: f32 and int"),
+        (lambda: kernel(dtypes={"x": ("f32",), "t": ("int",)}), "got: int"),
         (lambda: kernel(dtypes=()), "name at least one"),
         (
             lambda: kernel(device="cuda", capability=Capability(isa="neon")),

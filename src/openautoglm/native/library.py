@@ -155,7 +155,8 @@ def examine(path: Path) -> LibraryFacts:
     _refuse(
         "the library would run code while it is loaded",
         set(facts.static_constructors),
-        fix="make global objects constexpr or local, and do not include <iostream>",
+        fix="make global objects constexpr or local, do not include <iostream>, and leave a library"
+        " with CUDA kernels unstripped, so that they can be told apart",
     )
     _refuse(
         "the library could never be unloaded: it has GNU-unique symbols",

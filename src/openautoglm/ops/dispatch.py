@@ -208,11 +208,14 @@ def facts_of(
 def no_kernel(table: KernelTable, facts: CallFacts, choice: Choice) -> NoKernelError:
     """Return the error that lists every refusal."""
     lines = [f"{refusal.kernel.name}: {refusal.reason}" for refusal in choice.refusals]
+    lines += [f"library `{n}` was unloaded with its kernels" for n in sorted(table.unloaded)]
     dtypes = ", ".join(str(dtype) for dtype in facts.dtypes)
     return NoKernelError(
         f"no kernel of `{table.opdef.name}` takes {dtypes} on {facts.device}",
         got="; ".join(lines) or "the operator has no kernels",
-        fix="register one, or change dtype or device",
+        fix=f"load it again, then take the operator anew: `ops.get({table.opdef.name!r})`"
+        if table.unloaded
+        else "register one, or change dtype or device",
     )
 
 

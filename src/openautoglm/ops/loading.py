@@ -130,7 +130,11 @@ class LoadedLibrary:
             return report
 
     def unload(self) -> None:
-        """Take its kernels and operators away; its memory goes when calls in flight have ended."""
+        """Take its kernels and operators away.
+
+        Its memory goes when calls in flight have ended and nobody holds a function of it. Operators
+        of it that are held, and graphs that call them, say from now on that it was unloaded.
+        """
         with self._lock:
             self._take_back(keep=())
             for table in self._tables:  # of earlier versions and of operators removed before, too

@@ -67,6 +67,7 @@ class KernelTable:
         self._counted_before: Counter[str] = Counter()  # by counters that serve other names since
         self._python_counts: Counter[str] = Counter()
         self._lock = threading.RLock()
+        self.unloaded: frozenset[str] = frozenset()  # libraries that took their kernels away
         self.generation = 0
         self.plans: dict[object, Plan] = {}
 
@@ -100,6 +101,10 @@ class KernelTable:
             for kernel in new:
                 check_kernel(kernel, self.opdef)
             self.check_names(library, new)
+            if library is not None and new:
+                self.unloaded -= {library}
+            elif library is not None and any(k.library == library for k in self._kernels):
+                self.unloaded |= {library}
             return self._publish((*self._without(library), *new))
 
     def check_names(self, library: str | None, kernels: Iterable[Kernel]) -> None:

@@ -12,6 +12,7 @@ from openautoglm.errors import (
     KernelFailedError,
     LibraryRefusedError,
     NameTakenError,
+    NoKernelError,
     OperatorDefinitionError,
 )
 from openautoglm.native import trial
@@ -228,6 +229,32 @@ def test_a_backward_that_is_none_is_refused(build_c: Callable[[str], Path]) -> N
     with pytest.raises(OperatorDefinitionError, match="`odd_backward` is no gradient of `odd`"):
         ops.load_library(path)
     assert "odd" not in ops.names()
+
+
+def test_an_operator_whose_library_was_unloaded_says_so(
+    loaded: ops.LoadedLibrary, build_tagged: Callable[..., Path]
+) -> None:
+    held = ops.get("tagged")
+    loaded.unload()
+    with pytest.raises(NoKernelError) as caught:
+        held(X)
+    assert caught.value.got == "library `tagged` was unloaded with its kernels"
+    assert caught.value.fix == "load it again, then take the operator anew: `ops.get('tagged')`"
+    again = ops.load_library(build_tagged(1), name="tagged")
+    assert value() == 2.0
+    again.unload()
+
+
+def test_a_library_that_is_back_is_not_called_unloaded(build_tagged: Callable[..., Path]) -> None:
+    first = ops.load_library(build_tagged(1), name="tagged")
+    tagged = ops.get("tagged")
+    second = ops.load_library(build_tagged(2), name="second")
+    second.unload()
+    assert tagged.table.unloaded == {"second"}
+    second = ops.load_library(build_tagged(2), name="second")
+    assert tagged.table.unloaded == frozenset()
+    second.unload()
+    first.unload()
 
 
 def test_a_folder_is_built_first(tmp_path: Path) -> None:

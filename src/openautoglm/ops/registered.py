@@ -222,7 +222,11 @@ class RegisteredOperator:
         return register
 
     def prefer(self, *names: str) -> AbstractContextManager[None]:
-        """Prefer kernels or libraries, in this order, inside a `with` block of this thread."""
+        """Prefer kernels or libraries, in this order, inside a `with` block.
+
+        It counts in this thread or task, and in tasks started inside for as long as the block
+        lasts. Meanwhile every call of this operator goes through Python, in all threads.
+        """
         return self.table.prefer(*names)
 
     def stand(self, *names: str) -> None:

@@ -10,7 +10,7 @@ import itertools
 import os
 import threading
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
@@ -26,7 +26,7 @@ from openautoglm.ops.signature import signature_text
 from openautoglm.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from openautoglm.ops.arguments import ArraySpec
     from openautoglm.ops.machine import Machine
@@ -35,9 +35,20 @@ if TYPE_CHECKING:
 _DEVICE_CODES: Final = {"cpu": 1, "cuda": 2}
 _MAX_KEYS: Final = 512
 
-_preferred: ContextVar[Mapping[str, tuple[str, ...]]] = ContextVar(
-    "openautoglm_preferred_kernels", default={}  # noqa: B039 - replaced, never changed
-)  # fmt: skip
+
+@final
+class _Block:
+    """What one `prefer` block prefers; a copied context still has it when it is closed."""
+
+    __slots__ = ("is_open", "names", "table")
+
+    def __init__(self, table: int, names: tuple[str, ...]) -> None:
+        self.table = table  # its id: while the block is open its frame holds the table
+        self.names = names
+        self.is_open = True
+
+
+_blocks: ContextVar[tuple[_Block, ...]] = ContextVar("openautoglm_prefer_blocks", default=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +85,7 @@ class KernelTable:
     @property
     def is_steady(self) -> bool:
         """Whether equal descriptions of arguments always get the same kernel."""
-        return self.opdef.name not in _preferred.get() and not self._has_predicates
+        return not self._has_predicates and not self._preferred()
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
@@ -143,7 +154,11 @@ class KernelTable:
 
     @contextmanager
     def prefer(self, *names: str) -> Iterator[None]:
-        """Prefer kernels inside the block, in this thread or task; see `stand`."""
+        """Prefer kernels inside the block: in this thread or task and in tasks started inside.
+
+        The preference ends with the block, in tasks that go on and in contexts copied out of it
+        too. Blocks inside blocks: the innermost that is open counts.
+        """
         self._check_preferred(names)
         known = {name for k in self._kernels for name in (k.name, k.library)}
         for name in names:
@@ -153,12 +168,21 @@ class KernelTable:
                     got=f"kernels: {listed([k.name for k in self._kernels])}",
                     fix="name one of these",
                 )
-        token = _preferred.set({**_preferred.get(), self.opdef.name: names})
+        block = _Block(id(self), names)
+        token = _blocks.set((*(b for b in _blocks.get() if b.is_open), block))
         try:
             with self.through_python():
                 yield
         finally:
-            _preferred.reset(token)
+            block.is_open = False
+            with suppress(ValueError):  # it ends in another context than it began in
+                _blocks.reset(token)
+
+    def _preferred(self) -> tuple[str, ...]:
+        for block in reversed(_blocks.get()):
+            if block.is_open and block.table == id(self):
+                return block.names
+        return ()
 
     def _check_preferred(self, names: tuple[object, ...]) -> None:
         if not are_texts(names):
@@ -181,7 +205,7 @@ class KernelTable:
 
     def choose(self, facts: CallFacts) -> Choice:
         """Choose the kernel of a call, by preferences and priorities as they are now."""
-        prefer = (*_preferred.get().get(self.opdef.name, ()), *self._standing)
+        prefer = (*self._preferred(), *self._standing)
         return choose(self._kernels, facts, self._machine or machine(), prefer)
 
     def count(self, kernel: Kernel) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -17,7 +19,7 @@ from openautoglm.ops.opdef import OpDef
 from openautoglm.ops.table import KernelTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 OP = OpDef.from_schema("row(Tensor x, float by=1.0) -> Tensor")
@@ -94,6 +96,68 @@ def test_a_preference_is_of_its_thread_and_ends_with_an_error_too() -> None:
     with pytest.raises(LookupError):
         look()
     assert [*seen, winner(table)] == ["high", "low", "high"]
+
+
+def test_a_preference_ends_with_its_block_in_copied_contexts_and_tasks_too() -> None:
+    table = KernelTable(OP)
+    table.add(kernel("low"), kernel("high", priority=5), kernel("own", priority=1))
+    with table.prefer("own"):
+        with table.prefer("low"):
+            inside = contextvars.copy_context()
+            assert inside.run(winner, table) == "low"
+        assert inside.run(winner, table) == "own"
+    assert (inside.run(winner, table), winner(table)) == ("high", "high")
+    assert inside.run(lambda: table.is_steady)
+
+    async def tasks() -> list[str]:
+        ended = asyncio.Event()
+
+        async def look() -> list[str]:
+            first = winner(table)
+            await ended.wait()
+            return [first, winner(table)]
+
+        with table.prefer("low"):
+            task = asyncio.create_task(look())
+            await asyncio.sleep(0)
+        ended.set()
+        return await task
+
+    assert asyncio.run(tasks()) == ["low", "high"]
+
+
+def test_a_block_that_ends_in_another_context_ends_and_sends_calls_the_fast_way_again(
+    build_tagged: Callable[..., Path],
+) -> None:
+    x, out = np.ones(2, "f4"), np.empty(2, "f4")
+    with KernelLibrary.open(build_tagged(1)) as library:
+        table = KernelTable(OpDef.from_schema(library.operators[0].schema))
+        if table.cell is None:
+            pytest.skip("there is no compiled core")
+        function = library.function(library.kernels[0].symbol)
+        table.add(Kernel(name="a", op="tagged", function=function, language="c", dtypes=("f32",)))
+
+        def steps() -> Iterator[None]:
+            with table.prefer("a"):
+                yield
+
+        for _ in range(2):
+            begun, other = steps(), contextvars.copy_context()
+            other.run(next, begun)
+            with pytest.raises(RuntimeError):
+                table.cell.door(x, 1.0, out)
+            list(begun)
+            assert other.run(lambda: table.is_steady)
+            table.cell.door(x, 1.0, out)
+        table.remove("a")
+
+
+def test_a_preference_is_of_one_version_of_an_operator() -> None:
+    old, new = KernelTable(OP), KernelTable(OP)
+    for table in (old, new):
+        table.add(kernel("low"), kernel("high", priority=5))
+    with old.prefer("low"):
+        assert (winner(old), winner(new)) == ("low", "high")
 
 
 def test_a_preference_for_what_is_not_there_lists_what_is() -> None:

@@ -142,12 +142,14 @@ def torch_name(dtype: object) -> str | None:
 
 
 def as_numpy(array: Any) -> np.ndarray[Any, Any]:  # noqa: ANN401 - an array of any library
-    """Return a NumPy view of an array on the CPU; nothing is copied."""
+    """Return a NumPy view of an array on the CPU; nothing is copied.
+
+    Of a subclass, whose operators may mean others (`np.matrix`), it is a plain one.
+    """
     numpy = _numpy()
     ready = array.detach() if is_torch(array) else array
-    view: np.ndarray[Any, Any] = (
-        ready if isinstance(ready, numpy.ndarray) else numpy.from_dlpack(ready)
-    )
+    is_numpy = isinstance(ready, numpy.ndarray)
+    view: np.ndarray[Any, Any] = numpy.asarray(ready) if is_numpy else numpy.from_dlpack(ready)
     return view
 
 

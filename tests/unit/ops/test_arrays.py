@@ -3,7 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -88,6 +88,30 @@ def test_every_layout_of_numpy_is_read_right(array: np.ndarray[Any, Any]) -> Non
     np.testing.assert_array_equal(result, before * 2)
     np.testing.assert_array_equal(array, before)
     assert result.flags.c_contiguous
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+@pytest.mark.parametrize("language", ["python", "numpy"])
+def test_a_subclass_is_a_plain_array_to_kernels_and_comes_back_as_one(
+    language: Literal["python", "numpy"], owned: str
+) -> None:
+    del owned
+    seen: list[object] = []
+    op = ops.define("times", inputs=[ops.In("x"), ops.In("y")], reference=lambda x, y: x * y)
+
+    @op.kernel("own", language=language)
+    def own(x: Any, y: Any, *, out: Any) -> None:  # noqa: ANN401 - arrays
+        seen.extend([x, out])
+        out[...] = x * y
+
+    x = np.matrix([[1.0, 2.0], [3.0, 4.0]])
+    for name in ("own", "reference"):
+        with op.prefer(name):
+            result = op(x, x)
+        assert type(result) is np.ndarray
+        np.testing.assert_array_equal(result, [[1.0, 4.0], [9.0, 16.0]])
+    assert [type(array) for array in seen] == [np.ndarray, np.ndarray]
+    assert np.shares_memory(np.asarray(seen[0]), x)
 
 
 def test_another_library_gets_its_own_arrays_back(foreign: type[Foreign]) -> None:

@@ -12,8 +12,10 @@ import pytest
 from openautoglm.errors import NameTakenError, OperatorDefinitionError
 from openautoglm.native.cells import MAX_KERNELS
 from openautoglm.native.library import KernelLibrary
+from openautoglm.ops import dispatch
+from openautoglm.ops.arguments import ArraySpec
 from openautoglm.ops.choose import CallFacts
-from openautoglm.ops.kernel import Kernel
+from openautoglm.ops.kernel import Capability, Kernel
 from openautoglm.ops.machine import Machine
 from openautoglm.ops.opdef import OpDef
 from openautoglm.ops.table import KernelTable
@@ -175,6 +177,46 @@ def test_facts_of_another_machine_may_be_given() -> None:
     on_gpu = CallFacts(device="cuda", inputs=("x",), dtypes=("f32",))
     assert table.choose(on_gpu).winner is not None
     assert table.choose(FACTS).winner is None
+
+
+@pytest.mark.parametrize(
+    ("gpus", "native", "served"),
+    [
+        (((9, 0), (9, 0)), {"cuda", "cpu"}, ["new", "new"]),
+        (((7, 5), (7, 5)), {"cuda", "cpu"}, ["old", "old"]),
+        (((7, 5), (9, 0)), {"cpu"}, ["old", "new"]),
+        (((9, 0), (7, 5)), {"cpu"}, ["new", "old"]),
+        (((9, 0), (5, 0)), {"cpu"}, ["new", None]),
+        (((5, 0), (9, 0)), {"cpu"}, [None, "new"]),
+    ],
+)
+def test_gpus_that_differ_get_their_own_kernels_by_the_slow_way(
+    gpus: tuple[tuple[int, int], ...], native: set[str], served: list[str | None]
+) -> None:
+    table = KernelTable(OP, Machine(arch="x86_64", isa=frozenset(), cuda=gpus))
+    for name, device, low in (
+        ("new", "cuda", (8, 0)),
+        ("old", "cuda", (7, 0)),
+        ("host", "cpu", None),
+    ):
+        table.add(
+            Kernel(
+                name=name,
+                op="row",
+                function=print,
+                language="cpp",
+                device=device,
+                priority=2 if name == "new" else 1,
+                capability=Capability(min=low),
+            )
+        )
+    devices = {1: "cpu", 2: "cuda"}
+    assert {devices[entry.key[-1]] for entry in table._entries()} == native
+    x = np.ones(2, "f4")
+    for index, name in enumerate(served):
+        specs = [ArraySpec((2,), "f32", f"cuda:{index}")]
+        found = table.choose(dispatch.facts_of(table, [x], specs, [1.0])).winner
+        assert (None if found is None else found.name) == name
 
 
 def test_a_counter_that_serves_another_name_starts_from_nothing(

@@ -72,8 +72,7 @@ def parse(text: str, schema: Node, source: str | None = None) -> Parsed:
     """
     from jsonschema.exceptions import best_match
 
-    check_schema(schema)
-    check_extractive(schema, source)
+    check_extractive(check_schema(schema), source)
     value = _read(text)
     validator = _validator(schema, source)
     error = best_match(validator.iter_errors(value))  # type: ignore[arg-type] # JSON

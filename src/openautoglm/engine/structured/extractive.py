@@ -5,7 +5,9 @@ Owns `unit_of`, `copied_places` and `check_extractive`. Knows nothing of grammar
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from openautoglm.engine.structured.keywords import ENFORCED, EXTRACTIVE, check_required
@@ -75,13 +77,27 @@ def kind_of(node: Node) -> str:
     return kinds[0] if len(kinds) == 1 else "mixed"
 
 
-def check_extractive(root: Json, source: str | None) -> None:
-    """Refuse what cannot be copied.
+def check_extractive(frozen: str, source: str | None) -> bool:
+    """Refuse what cannot be copied; say whether anything is.
+
+    Args:
+        frozen: the schema as `check_schema` returns it; each is looked at once.
+        source: the text to copy from.
 
     Raises:
         SchemaError: no source, a source too long or not Unicode, `x-extractive` on something that
             is not a string, or in a place where it cannot be enforced.
     """
+    rule = _first_rule(frozen)
+    if rule is not None:
+        _check_source(rule, source)
+    return rule is not None
+
+
+@lru_cache(maxsize=64)
+def _first_rule(frozen: str) -> Place | None:
+    """Check the places that are copied; return the first."""
+    root: Json = json.loads(frozen)
     nodes = [(p, p.schema) for p in walk(Place("", root)) if isinstance(p.schema, Mapping)]
     rules = [(place, node) for place, node in nodes if EXTRACTIVE in node]
     for place, node in rules:
@@ -90,8 +106,7 @@ def check_extractive(root: Json, source: str | None) -> None:
     for place, node in nodes:
         if place.pointer in copied:
             _check_shape(place, node)
-    if copied:
-        _check_source(rules[0][0], source)
+    return rules[0][0] if copied else None
 
 
 def _check_rule(place: Place, node: Node) -> None:

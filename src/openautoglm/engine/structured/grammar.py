@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from openautoglm.engine.structured.answer import Parsed, parse
 from openautoglm.engine.structured.checks import check_schema
 from openautoglm.engine.structured.constraint import TokenConstraint, TokenizerView, limits
-from openautoglm.engine.structured.extractive import check_extractive, copied_places
+from openautoglm.engine.structured.extractive import check_extractive
 from openautoglm.engine.structured.lark import LAYOUT, write_lark
 from openautoglm.engine.structured.narrow import narrow
 from openautoglm.engine.structured.nodes import IN_PLACE, KEYWORDS_OF, Place, shown, walk
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 
 _HARD: Final = frozenset({*KEYWORDS_OF["string"], *KEYWORDS_OF["number"]} - {"x-extractive"})
-SAMPLE_CHARACTERS: Final = 1000
-"""How much of a long source is compiled when a schema is checked; the rest when decoding starts."""
+STAND_IN: Final = "word " * 200
+"""Copied from when a schema is checked, once; a source is compiled when decoding starts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,11 +80,11 @@ def compile_schema(schema: Mapping[str, object], source: str | None = None) -> G
     """
     frozen = check_schema(schema)
     content: dict[str, Json] = json.loads(frozen)
-    check_extractive(content, source)
+    copies = check_extractive(frozen, source)
     _try_leaves(frozen)
-    if source is not None and copied_places(content):
+    if copies and source is not None:
         text = write_lark(content, source)
-        _try(_sample(content, source) or text)
+        _try_copies(frozen)
     else:
         text = _plain_grammar(frozen)
     return Grammar(schema=content, source=source, text=text)
@@ -98,14 +98,14 @@ def _plain_grammar(frozen: str) -> str:
     return text
 
 
-def _sample(schema: Json, source: str) -> str | None:
-    """Return the grammar for the start of a long source: as good to find faults of the schema."""
-    if len(source) <= SAMPLE_CHARACTERS:
-        return None
+@lru_cache(maxsize=64)
+def _try_copies(frozen: str) -> None:
+    """Let llguidance read the grammar of a schema once, with a text that stands for any source."""
     try:
-        return write_lark(schema, source[:SAMPLE_CHARACTERS])
-    except SchemaError:  # the start is blank, or shorter than a value must be
-        return None
+        text = write_lark(json.loads(frozen), STAND_IN)
+    except SchemaError:  # it is shorter than a value must be
+        return
+    _try(text)
 
 
 @lru_cache(maxsize=64)

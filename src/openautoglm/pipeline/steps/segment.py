@@ -36,11 +36,11 @@ class SegmentText(Step, frozen=True):
         check_budget(self.max_tokens, self.overlap_tokens)
 
     def run(self, *, text: str, context: StepContext) -> Mapping[str, object]:
-        """Return the segments as a list."""
+        """Return the segments, made as they are read; read again they are none."""
         segments = iter_segments(
             text,
             context.count_tokens,
             max_tokens=self.max_tokens,
             overlap_tokens=self.overlap_tokens,
         )
-        return {"segments": list(segments)}
+        return {"segments": segments}

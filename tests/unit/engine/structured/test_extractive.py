@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from openautoglm.engine.structured import Grammar, compile_schema, parse
+from openautoglm.engine.structured import Grammar, compile_schema, extractive, parse
+from openautoglm.engine.structured import grammar as grammar_of
 from openautoglm.engine.structured.units import find, fits, pieces
-from openautoglm.errors import OutputParseError
+from openautoglm.errors import OutputParseError, SchemaError
 
 Accepts = Callable[[Grammar, str], bool]
 CHARACTERS: dict[str, object] = {"type": "string", "x-extractive": {"unit": "character"}}
@@ -183,3 +184,15 @@ def test_branches_with_and_without_copies_are_all_open(accepts: Accepts) -> None
     assert accepts(grammar, '{"k":"x","v":"ho"}')
     assert accepts(grammar, '{"k":"y","v":"anything"}')
     assert not accepts(grammar, '{"k":"x","v":"anything"}')
+
+
+def test_what_a_schema_alone_decides_is_checked_once_however_many_sources_there_are() -> None:
+    schema = {"type": "array", "items": WORDS, "maxItems": 7}
+    compile_schema(schema, "the first source")
+    checks = (extractive._first_rule, grammar_of._try_copies, grammar_of._try_leaves)
+    before = [check.cache_info().misses for check in checks]
+    texts = [compile_schema(schema, f"source {number}").text for number in range(5)]
+    assert [check.cache_info().misses for check in checks] == before
+    assert len(set(texts)) == 5
+    with pytest.raises(SchemaError, match="needs a text to copy from"):
+        compile_schema(schema)

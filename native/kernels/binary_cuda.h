@@ -13,21 +13,34 @@ struct BroadcastAxes {
   int count;
 };
 
+constexpr int kInFlight = 4;  // packs a thread loads before it uses the first
+
 template <class Op, class T>
 __global__ void BinaryPacked(const T* x, const T* y, T* out, int64_t size, Compute<T> factor) {
   using P = Pack<T>;
+  const P* xs = reinterpret_cast<const P*>(x);
+  const P* ys = reinterpret_cast<const P*>(y);
+  const int64_t packs = size / P::kCount;
+  const int64_t tile = static_cast<int64_t>(kInFlight) * kThreads;
+  for (int64_t start = blockIdx.x * tile; start < packs; start += gridDim.x * tile) {
+    P a[kInFlight], b[kInFlight];
+#pragma unroll
+    for (int u = 0; u < kInFlight; ++u) {
+      const int64_t i = start + u * kThreads + threadIdx.x;
+      if (i < packs) a[u] = xs[i];
+      if (i < packs) b[u] = ys[i];
+    }
+#pragma unroll
+    for (int u = 0; u < kInFlight; ++u) {
+      const int64_t i = start + u * kThreads + threadIdx.x;
+#pragma unroll
+      for (int k = 0; k < P::kCount; ++k)
+        a[u].items[k] = Narrow<T>(Op::Apply(Wide(a[u].items[k]), Wide(b[u].items[k]), factor));
+      if (i < packs) reinterpret_cast<P*>(out)[i] = a[u];
+    }
+  }
   const int64_t stride = static_cast<int64_t>(gridDim.x) * blockDim.x;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  const int64_t packs = size / P::kCount;
-  for (int64_t i = first; i < packs; i += stride) {
-    const P a = reinterpret_cast<const P*>(x)[i];
-    const P b = reinterpret_cast<const P*>(y)[i];
-    P c;
-#pragma unroll
-    for (int k = 0; k < P::kCount; ++k)
-      c.items[k] = Narrow<T>(Op::Apply(Wide(a.items[k]), Wide(b.items[k]), factor));
-    reinterpret_cast<P*>(out)[i] = c;
-  }
   for (int64_t i = packs * P::kCount + first; i < size; i += stride) {
     out[i] = Narrow<T>(Op::Apply(Wide(x[i]), Wide(y[i]), factor));
   }
@@ -114,7 +127,8 @@ struct BinaryCuda {
         axes.count == 0 || (axes.count == 1 && steps[0] == 1 && steps[1] == 1 && steps[2] == 1);
     if (unit && IsAligned(a) && IsAligned(b) && IsAligned(c)) {
       BinaryPacked<Op, T>
-          <<<Blocks(size, kThreads * Pack<T>::kCount), kThreads, 0, stream>>>(a, b, c, size, wide);
+          <<<Blocks(size, kThreads * kInFlight * Pack<T>::kCount), kThreads, 0, stream>>>(
+              a, b, c, size, wide);
     } else {
       BinaryStrided<Op, T>
           <<<Blocks(size, kThreads), kThreads, 0, stream>>>(a, b, c, axes, size, wide);

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import assert_type
+from typing import TYPE_CHECKING, assert_type
 
-from openautoglm import AutoGLM, Generation, PromptTemplate, SamplingParams
+from openautoglm import AutoGLM, Generation, PromptStore, PromptTemplate, SamplingParams
 from openautoglm.prompts.messages import ChatMessage
 from openautoglm.testing import EchoBackend
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_text_template_gives_text_and_a_chat_template_gives_messages() -> None:
@@ -17,6 +20,20 @@ def test_a_text_template_gives_text_and_a_chat_template_gives_messages() -> None
     with AutoGLM(backend=EchoBackend()) as engine:
         assert_type(engine.run(text.format(content="…")), Generation)
         assert str(engine.run(chat.format(q="why"))) == "why"
+
+
+def test_a_store_takes_templates_of_both_kinds_as_they_are(tmp_path: Path) -> None:
+    def written(text: str) -> PromptTemplate:
+        return PromptTemplate(text, ["q"])
+
+    store = PromptStore(tmp_path)
+    text = PromptTemplate("{q}?", ["q"])
+    chat = PromptTemplate([{"role": "user", "content": "{q}!"}], ["q"])
+    for template in (text, chat, written("{q}")):
+        store.save("ask", template)
+    saved = store.save("ask", PromptTemplate(template="{q}", input_variables=["q"]))
+    assert saved.version.number == 3
+    assert_type(store.get("ask"), PromptTemplate)
 
 
 def test_many_prompts_give_many_generations() -> None:

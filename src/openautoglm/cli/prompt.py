@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -147,10 +147,10 @@ def read_template(file: str, variables: Sequence[str] | None) -> PromptTemplate:
         texts = [str(message.get("content")) for message in messages]
         found = dict.fromkeys(name for text in texts for name in parse(text).names())
         names = list(found if variables is None else variables)
-        return cast("PromptTemplate", PromptTemplate(messages, names))
+        return PromptTemplate(messages, names)
     text = text.removesuffix("\n").removesuffix("\r")
     names = list(parse(text).names() if variables is None else variables)
-    return cast("PromptTemplate", PromptTemplate(text, names))
+    return PromptTemplate(text, names)
 
 
 def _messages(text: str, file: str) -> Sequence[Mapping[str, str]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotations
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar, cast, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 from openautoglm.errors import InvalidParameterError, TemplateValueError
 from openautoglm.pipeline.step import Step
@@ -77,7 +77,7 @@ class Render(Step, frozen=True):
 
 @lru_cache(maxsize=256)
 def _text_template(text: str) -> PromptTemplate:
-    return cast("PromptTemplate", PromptTemplate(text, parse(text).names()))
+    return PromptTemplate(text, parse(text).names())
 
 
 @lru_cache(maxsize=256)
@@ -86,7 +86,7 @@ def _chat_template(
 ) -> PromptTemplate:
     chat = [dict(message) for message in messages]
     names = [name for m in chat for name in parse(m.get("content", "")).names()]
-    return cast("PromptTemplate", PromptTemplate(chat, tuple(dict.fromkeys(names))))
+    return PromptTemplate(chat, tuple(dict.fromkeys(names)))
 
 
 def _plain(name: str, value: object) -> object:

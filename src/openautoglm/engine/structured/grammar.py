@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 _HARD: Final = frozenset({*KEYWORDS_OF["string"], *KEYWORDS_OF["number"]} - {"x-extractive"})
-STAND_IN: Final = "word " * 200
+STAND_IN: Final = "word " * 40
 """Copied from when a schema is checked, once; a source is compiled when decoding starts."""
 
 

@@ -1,16 +1,17 @@
 """What may be asked of a model: a text, or the messages of a chat.
 
-Owns `Message` and `read_prompt`. Knows nothing of templates or tokenizers.
+Owns `Message` and `read_prompt`; what a message is, `prompts.messages` says. Knows nothing of
+templates or tokenizers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from openautoglm.errors import InvalidPromptError
+from openautoglm.prompts.messages import checked_messages
 
-ROLES: Final = ("system", "user", "assistant")
 PromptInput: TypeAlias = str | Sequence[Mapping[str, object]]
 EXAMPLE = '[{"role": "user", "content": "…"}]'
 
@@ -44,9 +45,8 @@ def read_prompt(value: object) -> Prompt:
             got=f"{type(value).__name__}",
             fix=f"pass a str, or {EXAMPLE}",
         )
-    if not value:
-        raise InvalidPromptError("the chat has no messages", got="[]", fix=f"pass {EXAMPLE}")
-    messages = tuple(_read_message(i, item) for i, item in enumerate(value))
+    checked = checked_messages(value, InvalidPromptError)
+    messages = tuple(Message(role, _whole(content)) for role, content in checked)
     if not any(m.content.strip() for m in messages if m.role == "user"):
         raise InvalidPromptError(
             "the chat has no user message that says anything",
@@ -85,31 +85,3 @@ def _whole(text: str) -> str:
             fix='decode the input as UTF-8 with errors="replace"',
         ) from cause
     return text
-
-
-def _read_message(index: int, item: object) -> Message:
-    where = f"message {index}"
-    if not isinstance(item, Mapping):
-        raise InvalidPromptError(
-            f"{where} is not a mapping", got=f"{type(item).__name__}", fix=f"pass {EXAMPLE}"
-        )
-    unknown = sorted(str(key) for key in item if key not in {"role", "content"})
-    missing = [key for key in ("role", "content") if key not in item]
-    if missing or unknown:
-        raise InvalidPromptError(
-            f"{where} must have the keys `role` and `content` and no other",
-            got=f"missing: {', '.join(missing) or 'none'}; unknown: {', '.join(unknown) or 'none'}",
-            fix=f"pass {EXAMPLE}",
-        )
-    role, content = item["role"], item["content"]
-    if not isinstance(role, str) or role not in ROLES:
-        raise InvalidPromptError(
-            f"{where} has an unknown role", got=repr(role), fix=f"use one of: {', '.join(ROLES)}"
-        )
-    if not isinstance(content, str):
-        raise InvalidPromptError(
-            f"the content of {where} is not a text",
-            got=f"{type(content).__name__}",
-            fix="pass a str; images and tool calls are not supported",
-        )
-    return Message(role, _whole(content))

@@ -89,7 +89,7 @@ class PromptTemplate(Generic[P_co]):
             self._messages = (("user", template),)
         elif isinstance(template, Sequence) and not isinstance(template, (bytes, bytearray)):
             self._text = None
-            self._messages = checked_messages(template)
+            self._messages = checked_messages(template, TemplateSyntaxError)
         else:
             raise TemplateSyntaxError(
                 "a template must be text or a list of messages",

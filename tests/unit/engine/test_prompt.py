@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openautoglm.engine.prompt import Message, last_user_text, read_prompt
-from openautoglm.errors import InvalidPromptError
+from openautoglm.errors import InvalidPromptError, TemplateSyntaxError
+from openautoglm.prompts.template import PromptTemplate
 
 USER = {"role": "user", "content": "hi"}
 WRONG: list[object] = [
@@ -39,9 +40,14 @@ def test_what_is_no_prompt_is_refused_with_a_fix(value: object) -> None:
     assert caught.value.fix
 
 
-def test_the_message_that_is_wrong_is_named() -> None:
-    with pytest.raises(InvalidPromptError, match="message 1 has an unknown role"):
-        read_prompt([USER, {"role": "bot", "content": "hello"}])
+def test_the_message_that_is_wrong_is_named_as_in_a_template() -> None:
+    chat = [USER, {"role": "usr", "content": "hello"}]
+    with pytest.raises(InvalidPromptError, match="message 2 has an unknown role") as caught:
+        read_prompt(chat)
+    with pytest.raises(TemplateSyntaxError) as template:
+        PromptTemplate(chat, [])
+    assert (caught.value.problem, caught.value.fix) == (template.value.problem, template.value.fix)
+    assert caught.value.fix == "did you mean `user`?"
 
 
 def test_messages_are_frozen_in_order() -> None:

@@ -86,16 +86,20 @@ bool Cell::Prepare(Call* call) const {
   return true;
 }
 
-std::string TakeError() {
+KernelError TakeError() {
   TVMFFIObjectHandle handle = nullptr;
   TVMFFIErrorMoveFromRaised(&handle);
-  if (handle == nullptr) return "RuntimeError: the kernel failed and did not say why";
+  if (handle == nullptr) return {"RuntimeError", "the kernel failed and did not say why"};
   const TVMFFIErrorCell* cell = TVMFFIErrorGetCellPtr(handle);
-  std::string text(cell->kind.data, cell->kind.size);
-  text += ": ";
-  text.append(cell->message.data, cell->message.size);
+  KernelError error{std::string(cell->kind.data, cell->kind.size),
+                    std::string(cell->message.data, cell->message.size)};
   TVMFFIObjectDecRef(handle);
-  return text;
+  return error;
+}
+
+std::string KernelFailure(const Signature& signature) {
+  const KernelError error = TakeError();
+  return "[OAG204] a kernel of `" + signature.name + "` failed\n  got: " + error.kind + ": " + error.message;
 }
 
 }  // namespace openautoglm

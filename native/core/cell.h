@@ -43,7 +43,8 @@ inline uint8_t DtypeByte(DLDataType dtype) {
   return static_cast<uint8_t>((dtype.code << 3) | log2);
 }
 
-enum EntryFlag : int { kWantsContiguous = 1 };
+// A function written in Python needs arrays that own what they show: tvm-ffi would hand it a pointer that crashes.
+enum EntryFlag : int { kWantsContiguous = 1, kCallsPython = 2 };
 
 struct Entry {
   Key key;
@@ -134,8 +135,21 @@ Cell* CellOf(int64_t id);
 int64_t NewCell(Signature signature);
 Signature ParseSignature(const std::string& json);
 
-// Moves the error that a kernel raised out of tvm-ffi: "Kind: message".
-std::string TakeError();
+// Moves the error that a kernel raised out of tvm-ffi.
+struct KernelError {
+  std::string kind;
+  std::string message;
+};
+KernelError TakeError();
+
+// Moves it out as the text that `torch_bridge/failures.py` reads.
+std::string KernelFailure(const Signature& signature);
+
+enum class Entered { kDone, kRefused, kFailed };
+
+// Runs the kernel that takes these arguments, outputs among them, as they are; `args` are as many as the signature
+// has, and views only where `are_views`. The kernel's error waits in tvm-ffi where it failed.
+Entered EnterDoor(Cell* cell, const TVMFFIAny* args, bool are_views, TVMFFIAny* result);
 
 }  // namespace openautoglm
 

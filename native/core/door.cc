@@ -75,22 +75,24 @@ void Enter(Cell* cell, ffi::PackedArgs args, ffi::Any* result) {
                              << args.size();
   }
   const auto* raw = reinterpret_cast<const TVMFFIAny*>(args.data());
-  Call call;
-  if (signature.always_slow || cell->is_slow() || !ReadInputs(signature, raw, &call) || !cell->Prepare(&call) ||
-      !OutputsFit(signature, raw, call)) {
-    Refuse(signature);
+  switch (EnterDoor(cell, raw, false, reinterpret_cast<TVMFFIAny*>(result))) {
+    case Entered::kDone:
+      return;
+    case Entered::kRefused:
+      Refuse(signature);
+    case Entered::kFailed:
+      throw ffi::details::MoveFromSafeCallRaised();
   }
-  Snapshot* snapshot = cell->Acquire();
-  const Entry* entry = snapshot->Find(call.key);
-  if (entry == nullptr || ((entry->flags & kWantsContiguous) && !call.contiguous)) {
-    Cell::Release(snapshot);
-    Refuse(signature);
-  }
-  cell->Count(entry->counter);
-  const int failed = entry->call(entry->self, raw, args.size(), reinterpret_cast<TVMFFIAny*>(result));
-  Cell::Release(snapshot);
-  if (failed) throw ffi::details::MoveFromSafeCallRaised();
 }
+
+TVMFFISafeCallType CallOf(const ffi::Function& function) {
+  const auto* handle = reinterpret_cast<const TVMFFIObject*>(function.get());
+  return TVMFFIFunctionGetCellPtr(const_cast<TVMFFIObject*>(handle))->safe_call;
+}
+
+TVMFFISafeCallType python_call = nullptr;  // the one of every function written in Python
+
+void CellPython(ffi::Function function) { python_call = CallOf(function); }
 
 int64_t CellNew(ffi::String signature) { return NewCell(ParseSignature(std::string(signature))); }
 
@@ -103,10 +105,9 @@ int64_t CellPublish(int64_t id, ffi::Array<ffi::Array<int64_t>> keys, ffi::Array
     for (int64_t byte : keys[i]) entry.key.Add(static_cast<uint8_t>(byte));
     entry.function = functions[i];
     const auto* handle = reinterpret_cast<const TVMFFIObject*>(entry.function.get());
-    const auto* function = TVMFFIFunctionGetCellPtr(const_cast<TVMFFIObject*>(handle));
-    entry.call = function->safe_call;
+    entry.call = CallOf(entry.function);
     entry.self = const_cast<TVMFFIObject*>(handle);
-    entry.flags = static_cast<int>(flags[i]);
+    entry.flags = static_cast<int>(flags[i]) | (entry.call == python_call ? kCallsPython : 0);
     entry.counter = static_cast<int>(counters[i]);
     if (entry.counter < 0 || entry.counter >= kMaxKernels) {
       TVM_FFI_THROW(ValueError) << "an operator has at most " << kMaxKernels << " kernels";
@@ -132,6 +133,28 @@ ffi::Function CellDoor(int64_t id) {
 
 }  // namespace
 
+Entered EnterDoor(Cell* cell, const TVMFFIAny* args, bool are_views, TVMFFIAny* result) {
+  const Signature& signature = cell->signature();
+  Call call;
+  if (signature.always_slow || cell->is_slow() || !ReadInputs(signature, args, &call) || !cell->Prepare(&call) ||
+      !OutputsFit(signature, args, call)) {
+    return Entered::kRefused;
+  }
+  Snapshot* snapshot = cell->Acquire();
+  const Entry* entry = snapshot->Find(call.key);
+  if (entry == nullptr || ((entry->flags & kWantsContiguous) && !call.contiguous) ||
+      ((entry->flags & kCallsPython) && are_views)) {
+    Cell::Release(snapshot);
+    return Entered::kRefused;
+  }
+  cell->Count(entry->counter);
+  const int count = static_cast<int>(signature.kinds.size()) + signature.output_count;
+  const int failed = entry->call(entry->self, args, count, result);
+  Cell::Release(snapshot);
+  return failed == 0 ? Entered::kDone : Entered::kFailed;
+}
+
+TVM_FFI_DLL_EXPORT_TYPED_FUNC(cell_python, CellPython);
 TVM_FFI_DLL_EXPORT_TYPED_FUNC(cell_new, CellNew);
 TVM_FFI_DLL_EXPORT_TYPED_FUNC(cell_publish, CellPublish);
 TVM_FFI_DLL_EXPORT_TYPED_FUNC(cell_slow, CellSlow);

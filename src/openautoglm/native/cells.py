@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import weakref
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, final
 
 import openautoglm.native as package
-from openautoglm.native import ffi
+from openautoglm.native import direct, ffi
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 MAX_KERNELS = 64
 """How many kernels of one operator the core can count."""
@@ -62,7 +63,10 @@ class Cell:
     def __init__(self, signature: str) -> None:
         self._core = _core()
         self.number = int(self._core("cell_new")(signature))
+        self.core = direct.load(library_path("liboag_core"))
         self.door: NativeFunction = self._core("cell_door")(self.number)
+        if self.core is not None:
+            self.door = self.core.door(self.number, self.door, direct.raise_error)
         weakref.finalize(self, _empty, self.number).atexit = False
 
     def publish(self, entries: Sequence[Entry]) -> int:
@@ -109,6 +113,19 @@ def init_torch(
     _core()("torch_init")(str(library), list(codes), pairs, tvm_ffi.convert(problem))
 
 
+@contextmanager
+def numpy_through_python() -> Iterator[None]:
+    """Send calls of operators on NumPy's arrays through Python inside the block, in all threads."""
+    core = direct.load(library_path("liboag_core")) if unavailable() is None else None
+    if core is not None:
+        core.watch(1)
+    try:
+        yield
+    finally:
+        if core is not None:
+            core.watch(-1)
+
+
 def key_of(device: int, dtypes: Sequence[tuple[int, int] | None]) -> tuple[int, ...]:
     """Return the key of a DLPack device and the (code, bits) of every input, None where absent."""
     return (0, *(_dtype_byte(pair) for pair in dtypes), device)
@@ -135,6 +152,10 @@ def library_path(stem: str) -> Path | None:
     return None
 
 
+def _nothing() -> None:
+    """Do nothing: the core knows by it what a function written in Python looks like."""
+
+
 def _empty(number: int) -> None:
     _core()("cell_publish")(number, [], [], [], [])
 
@@ -150,6 +171,7 @@ def _dtype_byte(pair: tuple[int, int] | None) -> int:
 def _core() -> Callable[[str], Callable[..., Any]]:
     tvm_ffi = ffi.load()
     module = tvm_ffi.load_module(str(library_path("liboag_core")))
+    module.get_function("cell_python")(tvm_ffi.convert(_nothing))
     functions: dict[str, Callable[..., Any]] = {}
 
     def function(name: str) -> Callable[..., Any]:

@@ -21,6 +21,7 @@ from openautoglm.errors import (
     OpenAutoGLMError,
     OperatorArgumentError,
 )
+from openautoglm.native.cells import numpy_through_python
 from openautoglm.ops import arrays
 from openautoglm.ops.call import infer_outputs
 from openautoglm.ops.choose import CallFacts
@@ -64,7 +65,8 @@ def watching(watcher: Callable[[KernelRun], None]) -> Iterator[None]:
     """Tell `watcher` of every kernel that runs through Python inside the block, in this thread."""
     token = _watchers.set((*_watchers.get(), watcher))
     try:
-        yield
+        with numpy_through_python():
+            yield
     finally:
         _watchers.reset(token)
 
@@ -146,15 +148,20 @@ def run(
     except OpenAutoGLMError:
         raise
     except Exception as cause:
-        raise KernelFailedError(
-            f"kernel `{kernel.name}` of `{kernel.op}` failed",
-            got=f"{type(cause).__name__}: {cause}",
-            fix=f"prefer another kernel, or see `ops.check({kernel.op!r})`",
-        ) from cause
+        raise failed(kernel.op, kernel.name, cause) from cause
     for watcher in watchers:
         device = str(getattr(outs[0], "device", "cpu"))
         seconds = time.perf_counter() - started
         watcher(KernelRun(op=kernel.op, kernel=kernel.name, device=device, seconds=seconds))
+
+
+def failed(op: str, kernel: str, cause: Exception) -> KernelFailedError:
+    """Return the error of a call whose kernel raised."""
+    return KernelFailedError(
+        f"kernel `{kernel}` of `{op}` failed",
+        got=f"{type(cause).__name__}: {cause}",
+        fix=f"prefer another kernel, or see `ops.check({op!r})`",
+    )
 
 
 def are_dense(table: KernelTable, inputs: Sequence[object]) -> bool:

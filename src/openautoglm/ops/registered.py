@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
-from openautoglm.errors import OperatorDefinitionError, UnknownNameError
+from openautoglm.errors import OpenAutoGLMError, OperatorDefinitionError, UnknownNameError
+from openautoglm.native.direct import error_of
 from openautoglm.ops import arrays, dispatch
 from openautoglm.ops.call import bind_arguments, infer_outputs
 from openautoglm.ops.description import describe
+from openautoglm.ops.direct import front_of
 from openautoglm.ops.dtypes import listed
 from openautoglm.ops.explain import Explanation
 from openautoglm.ops.kernel import (
@@ -58,6 +60,7 @@ class RegisteredOperator:
     """
 
     _torch_front: Callable[..., Any]
+    _front: object  # what the compiled core knows of its calls; not there where it knows nothing
 
     def __init__(self, opdef: OpDef) -> None:
         self.opdef = opdef
@@ -69,6 +72,10 @@ class RegisteredOperator:
         if opdef.reference is not None:
             filled = _filling(opdef.reference)
             self.table.add(reference_kernel(opdef, filled))
+        front = front_of(opdef, self.table.cell)
+        if front is not None:
+            self._front = front
+            self.__class__ = _kind(self, RegisteredOperator.__call__)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - arrays of any library
         """Return the outputs; arguments as the schema says, inputs first.
@@ -261,6 +268,13 @@ class RegisteredOperator:
         """Return how many calls each kernel has served."""
         return self.table.counts()
 
+    def _raise_failure(self, counter: int, kind: str, message: str) -> NoReturn:
+        """Raise what a kernel's failure stands for; the core calls it on NumPy's arrays."""
+        cause = error_of(kind, message)
+        if isinstance(cause, OpenAutoGLMError):
+            raise cause
+        raise dispatch.failed(self.name, self.table.counted_by(counter), cause) from cause
+
     def _numpy_dtypes(self) -> tuple[str, ...] | None:
         first = next(iter(self.opdef.inputs), None)
         return None if first is None else tuple(d for d in first.dtypes if d not in _NUMPY_LACKS)
@@ -283,19 +297,31 @@ def _binder(operator: RegisteredOperator) -> Callable[[], None]:
     """
 
     def bind() -> None:
-        from openautoglm.ops.torch_bridge import make_front
+        from openautoglm.ops.torch_bridge import let_through, make_front
 
         with _binding:
             if operator.is_torch_bound:
                 return
             front = make_front(operator.table)
             operator._torch_front = front  # noqa: SLF001 - it is the operator's own
-            kind = type("RegisteredOperator", (type(operator),), {"__call__": front})
-            operator.__class__ = kind
+            operator.__class__ = _kind(operator, front)
             operator.is_torch_bound = True
+            let_through(operator.table.cell, getattr(operator, "_front", None))
 
     bind._dynamo_marked_constant = True  # type: ignore[attr-defined] # noqa: SLF001 - as torch.compiler.assume_constant_result does, without torch
     return bind
+
+
+def _kind(operator: RegisteredOperator, call: Callable[..., Any]) -> type[RegisteredOperator]:
+    """Return the operator's class for a `__call__` of its own.
+
+    Where the core knows its calls they go through C, and `__call__` is what Dynamo reads and what
+    does all the core does not.
+    """
+    cell = operator.table.cell
+    if cell is None or cell.core is None or not hasattr(operator, "_front"):
+        return type("RegisteredOperator", (RegisteredOperator,), {"__call__": call})
+    return cell.core.operator_type(RegisteredOperator, call)
 
 
 def _filling(reference: Callable[..., Any]) -> Callable[..., None]:

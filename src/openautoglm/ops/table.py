@@ -221,6 +221,10 @@ class KernelTable:
             total.update({name: native[i] for name, i in dict(self._counters).items()})
         return dict((+total).most_common())
 
+    def counted_by(self, counter: int) -> str:
+        """Return the name of the kernel whose calls a counter of the native cell has."""
+        return next((n for n, number in self._counters.items() if number == counter), "unknown")
+
     def _publish(self, kernels: tuple[Kernel, ...]) -> int:
         self._kernels = kernels
         self._has_predicates = any(kernel.when is not None for kernel in kernels)

@@ -5,6 +5,25 @@ the public one with its gradient (`oag::name`, for graphs) and the raw one witho
 for eager calls); both run whatever the kernel table says at that moment.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from openautoglm.ops.torch_bridge.direct import ready
 from openautoglm.ops.torch_bridge.front import make_front
 
-__all__ = ["make_front"]
+if TYPE_CHECKING:
+    from openautoglm.native.cells import Cell
+
+__all__ = ["let_through", "make_front"]
+
+
+def let_through(cell: Cell | None, front: object) -> None:
+    """Let the plain calls of an operator go past torch's dispatcher, where this torch allows it."""
+    if (
+        cell is not None
+        and cell.core is not None
+        and front is not None
+        and ready(cell.core) is None
+    ):
+        cell.core.bind(front)

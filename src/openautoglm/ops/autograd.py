@@ -122,7 +122,8 @@ class _Formula:
         self._order = [order.index(name) for name in backward.save]
         self._single = len(opdef.outputs) == 1
         self._optional = [i for i, part in enumerate(opdef.inputs) if part.optional]
-        self._has_lists = any(part.many for part in opdef.inputs)
+        self._lists = [i for i, part in enumerate(opdef.inputs) if part.many]
+        self._has_lists = bool(self._lists)
 
     def refuse_forward_mode(self) -> NoReturn:
         """Refuse forward-mode derivatives, of which an operator says nothing."""
@@ -198,6 +199,8 @@ class _Formula:
 
     def _made(self, ctx: Any, found: Any) -> Any:  # noqa: ANN401 - torch's protocol
         made = list(found) if isinstance(found, (tuple, list)) else [found]
+        if self._has_lists:
+            made = self._with_lists(ctx, made)
         if len(made) != self._inputs:
             raise KernelFailedError(
                 f"backward of `{self._opdef.name}` returned {len(made)} gradients",
@@ -219,6 +222,28 @@ class _Formula:
             return found
         # torch leaves out trailing arguments that have their default, and counts beside a list
         return found[: len(ctx.needs_input_grad)]
+
+    def _with_lists(self, ctx: Any, made: list[Any]) -> list[Any]:  # noqa: ANN401 - torch's protocol
+        """Return gradients with a list where the input is one; the only one may come alone."""
+        if self._inputs == 1 and not (len(made) == 1 and _is_list_or_none(made[0])):
+            made = [made]
+        for place in self._lists[: len(made)]:
+            count = len(ctx.needs_input_grad[place])
+            found = [None] * count if made[place] is None else made[place]
+            size = f" of {len(found)}" if isinstance(found, (list, tuple)) else ""
+            if size != f" of {count}":
+                raise KernelFailedError(
+                    f"backward of `{self._opdef.name}`: the gradient of "
+                    f"`{self._opdef.input_names[place]}` is no list of {count}",
+                    got=f"{type(found).__name__}{size}",
+                    fix="return one for each array of the list, None where there is none",
+                )
+            made[place] = list(found)
+        return made
+
+
+def _is_list_or_none(value: object) -> bool:
+    return value is None or isinstance(value, (tuple, list))
 
 
 def _is_gradient(value: object) -> bool:

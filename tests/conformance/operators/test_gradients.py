@@ -191,3 +191,46 @@ def test_a_backward_in_plain_tensors_that_forgets_a_term_is_seen_by_gradgradchec
     assert gradcheck(op, inputs)
     with pytest.raises(RuntimeError, match=r"Jacobian mismatch|requires_grad"):
         gradgradcheck(op, inputs)
+
+
+def summed(define: Define, kind: Callable[[list[Tensor]], object]) -> RegisteredOperator:
+    op = define(
+        "summed",
+        inputs=[ops.In("xs", many=True)],
+        outputs=[ops.Out("y", broadcast=("xs",))],
+        reference=lambda xs: sum(xs[1:], xs[0]),
+    )
+    op.backward()(lambda g, xs: kind([g * (i + 1) for i in range(len(xs))]))
+    return op
+
+
+@pytest.mark.parametrize(
+    "kind", [list, tuple, lambda grads: (grads,), lambda grads: [tuple(grads)]]
+)
+def test_the_gradients_of_a_list_come_alone_or_in_a_tuple(
+    define: Define, kind: Callable[[list[Tensor]], object]
+) -> None:
+    op = summed(define, kind)
+    for call in (op, in_graph(op)):
+        x, y = (torch.ones(2, requires_grad=True) for _ in "xy")
+        call([x, y]).sum().backward()
+        call([y]).sum().backward()
+        assert (x.grad, y.grad) != (None, None)
+        assert [x.grad.tolist(), y.grad.tolist()] == [[1.0, 1.0], [3.0, 3.0]]
+
+
+def test_a_list_may_have_no_gradient_or_one_that_is_refused_in_words(define: Define) -> None:
+    x = torch.ones(2, requires_grad=True)
+    (summed(define, lambda _: None)([x, x]) + x).sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0]
+    ops.remove("summed")
+    for made, got in [(lambda grads: grads[:1], "list of 1"), (lambda _: [(3,)], "tuple of 1")]:
+        with pytest.raises(KernelFailedError, match="gradient of `xs` is no list of 2") as caught:
+            summed(define, made)([x, x]).sum().backward()
+        assert caught.value.got == got
+        ops.remove("summed")
+    op = define("two", inputs=[ops.In("xs", many=True), ops.In("y")], reference=lambda _, y: y * 1)
+    op.backward()(lambda g, y: (3, g * y))
+    with pytest.raises(KernelFailedError, match="no list of 1") as caught:
+        op([x], x).sum().backward()
+    assert caught.value.got == "int"

@@ -86,6 +86,41 @@ __device__ C OverBlock(C value) {
   return all;
 }
 
+// The threads that work on one row: a warp of their own, or the whole block.
+struct WarpRow {
+  static constexpr int kWidth = kWarp;
+  static constexpr int kPerBlock = kThreads / kWarp;
+
+  static __device__ int Lane() { return static_cast<int>(threadIdx.x) % kWarp; }
+  static __device__ int64_t Row() {
+    return static_cast<int64_t>(blockIdx.x) * kPerBlock + threadIdx.x / kWarp;
+  }
+  static __device__ int64_t Rows() { return static_cast<int64_t>(gridDim.x) * kPerBlock; }
+
+  template <class Combine, class C>
+  static __device__ C Over(C value) {
+    const Combine combine;
+    for (int step = kWarp / 2; step > 0; step /= 2) {
+      value = combine(value, __shfl_xor_sync(0xffffffffU, value, step));
+    }
+    return value;
+  }
+};
+
+struct BlockRow {
+  static constexpr int kWidth = kThreads;
+  static constexpr int kPerBlock = 1;
+
+  static __device__ int Lane() { return static_cast<int>(threadIdx.x); }
+  static __device__ int64_t Row() { return blockIdx.x; }
+  static __device__ int64_t Rows() { return gridDim.x; }
+
+  template <class Combine, class C>
+  static __device__ C Over(C value) {
+    return OverBlock<Combine>(value);
+  }
+};
+
 // Where row `r` of a tensor [..., n] starts, for any strides of the leading dimensions.
 struct Rows {
   int64_t sizes[kMaxAxes];

@@ -1,4 +1,5 @@
-// One block takes one row of logits at a time. A target that is no class gives NaN.
+// A warp takes one row of logits at a time, a block takes a long one. A target that is no class gives
+// NaN.
 #include "../cuda.h"
 
 namespace openautoglm::kernels {
@@ -27,55 +28,115 @@ struct Softmax {
   C sum;
 };
 
-template <class T>
-__device__ Softmax<Compute<T>> Over(const T* row, const Operands<T>& o) {
-  using C = Compute<T>;
-  C largest = Most<C>::Start();
-  for (int64_t i = threadIdx.x; i < o.classes; i += blockDim.x)
-    largest = Most<C>()(largest, Wide(row[i * o.step]));
-  largest = OverBlock<Most<C>>(largest);
-  C sum = 0;
-  for (int64_t i = threadIdx.x; i < o.classes; i += blockDim.x)
-    sum += exp(Wide(row[i * o.step]) - largest);
-  return {largest, OverBlock<Sum<C>>(sum)};
+// exp(from - to), where equal infinities are equally far away.
+template <class C>
+__device__ C Shift(C from, C to) {
+  return from == to ? C(1) : exp(from - to);
 }
 
-template <class T>
+template <class C>
+__device__ void Take(const C* values, int count, Softmax<C>* so_far) {
+  C largest = so_far->largest;
+#pragma unroll
+  for (int k = 0; k < count; ++k) largest = Most<C>()(largest, values[k]);
+  C sum = so_far->sum * Shift(so_far->largest, largest);
+#pragma unroll
+  for (int k = 0; k < count; ++k) sum += Shift(values[k], largest);
+  *so_far = {largest, sum};
+}
+
+// One pass over a row by the threads of `Group`; every one gets the result.
+template <class Group, bool kPacked, class T>
+__device__ Softmax<Compute<T>> Over(const T* row, const Operands<T>& o) {
+  using C = Compute<T>;
+  using P = Pack<T>;
+  Softmax<C> mine{Most<C>::Start(), C(0)};
+  if (kPacked) {
+#pragma unroll 4
+    for (int64_t i = Group::Lane(); i < o.classes / P::kCount; i += Group::kWidth) {
+      const P pack = reinterpret_cast<const P*>(row)[i];
+      C values[P::kCount];
+#pragma unroll
+      for (int k = 0; k < P::kCount; ++k) values[k] = Wide(pack.items[k]);
+      Take(values, P::kCount, &mine);
+    }
+  } else {
+    for (int64_t i = Group::Lane(); i < o.classes; i += Group::kWidth) {
+      const C value = Wide(row[i * o.step]);
+      Take(&value, 1, &mine);
+    }
+  }
+  const C largest = Group::template Over<Most<C>>(mine.largest);
+  const C sum = Group::template Over<Sum<C>>(mine.sum * Shift(mine.largest, largest));
+  return {largest, largest == static_cast<C>(INFINITY) ? static_cast<C>(NAN) : sum};
+}
+
+template <class Group, bool kPacked, class T>
 __global__ void Forward(Operands<T> o) {
   using C = Compute<T>;
-  for (int64_t r = blockIdx.x; r < o.rows; r += gridDim.x) {
+  for (int64_t r = Group::Row(); r < o.rows; r += Group::Rows()) {
     const int64_t target = o.target[r * o.target_row];
     const T* row = o.logits + r * o.row;
     C loss = target == o.ignore_index ? C(0) : C(NAN);
     if (target != o.ignore_index && target >= 0 && target < o.classes) {
-      const Softmax<C> softmax = Over(row, o);
+      const Softmax<C> softmax = Over<Group, kPacked>(row, o);
       loss = log(softmax.sum) - (Wide(row[target * o.step]) - softmax.largest);
     }
-    if (threadIdx.x == 0) o.out[r * o.out_row] = Narrow<T>(loss);
+    if (Group::Lane() == 0) o.out[r * o.out_row] = Narrow<T>(loss);
   }
 }
 
-template <class T>
+template <class Group, bool kPacked, class T>
 __global__ void Backward(Operands<T> o) {
   using C = Compute<T>;
-  for (int64_t r = blockIdx.x; r < o.rows; r += gridDim.x) {
+  for (int64_t r = Group::Row(); r < o.rows; r += Group::Rows()) {
     const int64_t target = o.target[r * o.target_row];
     const T* row = o.logits + r * o.row;
     T* out = o.out + r * o.out_row;
     if (target == o.ignore_index || target < 0 || target >= o.classes) {
       const C value = target == o.ignore_index ? C(0) : C(NAN);
-      for (int64_t i = threadIdx.x; i < o.classes; i += blockDim.x)
+      for (int64_t i = Group::Lane(); i < o.classes; i += Group::kWidth)
         out[i * o.out_step] = Narrow<T>(value);
       continue;
     }
-    const Softmax<C> softmax = Over(row, o);
+    const Softmax<C> softmax = Over<Group, kPacked>(row, o);
     const C grad = Wide(o.grad[r * o.grad_row]);
-    for (int64_t i = threadIdx.x; i < o.classes; i += blockDim.x) {
+    for (int64_t i = Group::Lane(); i < o.classes; i += Group::kWidth) {
       const C probability = exp(Wide(row[i * o.step]) - softmax.largest) / softmax.sum;
       out[i * o.out_step] = Narrow<T>((i == target ? probability - C(1) : probability) * grad);
     }
   }
 }
+
+constexpr int64_t kWarpClasses = 4096;  // a longer row is worth a block
+
+// Runs the variant that fits the rows.
+template <template <class, bool> class Kernel, class T>
+void Launch(const Operands<T>& o, cudaStream_t stream) {
+  const bool packed = o.step == 1 && IsAligned(o.logits) && o.row % Pack<T>::kCount == 0 &&
+                      o.classes % Pack<T>::kCount == 0;
+  if (o.classes > kWarpClasses) {
+    packed ? Kernel<BlockRow, true>::Run(o, stream) : Kernel<BlockRow, false>::Run(o, stream);
+  } else {
+    packed ? Kernel<WarpRow, true>::Run(o, stream) : Kernel<WarpRow, false>::Run(o, stream);
+  }
+}
+
+template <class Group, bool kPacked>
+struct RunForward {
+  template <class T>
+  static void Run(const Operands<T>& o, cudaStream_t stream) {
+    Forward<Group, kPacked><<<Blocks(o.rows, Group::kPerBlock), kThreads, 0, stream>>>(o);
+  }
+};
+
+template <class Group, bool kPacked>
+struct RunBackward {
+  template <class T>
+  static void Run(const Operands<T>& o, cudaStream_t stream) {
+    Backward<Group, kPacked><<<Blocks(o.rows, Group::kPerBlock), kThreads, 0, stream>>>(o);
+  }
+};
 
 inline void Check(const TensorView& logits, const TensorView& target) {
   OAG_CHECK_RANK(logits, 2);
@@ -114,8 +175,7 @@ struct ForwardKernel {
     const cudaStream_t stream = CurrentStream(logits.device());
     VisitFloat(logits.dtype(), [&](auto zero) {
       using T = decltype(zero);
-      Forward<T><<<Blocks(logits.size(0), 1), kThreads, 0, stream>>>(
-          Read<T>(logits, target, ignore_index, loss));
+      Launch<RunForward>(Read<T>(logits, target, ignore_index, loss), stream);
     });
     CheckCuda(cudaGetLastError());
   }
@@ -139,7 +199,7 @@ struct BackwardKernel {
       Operands<T> o = Read<T>(logits, target, ignore_index, grad_logits);
       o.grad = static_cast<const T*>(grad.bytes());
       o.grad_row = grad.stride(0);
-      Backward<T><<<Blocks(o.rows, 1), kThreads, 0, stream>>>(o);
+      Launch<RunBackward>(o, stream);
     });
     CheckCuda(cudaGetLastError());
   }

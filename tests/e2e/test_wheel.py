@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 pytestmark = [pytest.mark.xdist_group("wheel"), pytest.mark.timeout(900)]  # one build serves all
 
@@ -57,6 +58,17 @@ def test_the_wheel_carries_the_model_the_tasks_and_the_types_and_no_tests(wheel:
     model = sum(size for name, size in sizes.items() if "/weights/nano/" in name)
     assert model <= MAX_MODEL_BYTES
     assert wheel.stat().st_size <= MAX_WHEEL_BYTES
+
+
+def test_the_libraries_in_the_wheel_keep_the_names_of_what_they_hold(
+    wheel: Path, tmp_path: Path
+) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        found = [name for name in archive.namelist() if name.endswith(".so")]
+        archive.extractall(tmp_path, found)
+    for name in found:
+        with (tmp_path / name).open("rb") as file:
+            assert ELFFile(file).get_section_by_name(".symtab") is not None
 
 
 def test_the_program_of_the_first_page_runs_from_the_wheel(wheel: Path, tmp_path: Path) -> None:

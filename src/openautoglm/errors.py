@@ -276,3 +276,46 @@ class MissingExtraError(OpenAutoGLMError, ImportError):
     """An optional package is not installed; the message names the extra."""
 
     code = "OAG604"
+
+
+# 72x: plugins: manifest, project, inventory
+class PluginManifestError(OpenAutoGLMError, ValueError):
+    """A plugin's manifest cannot be read or contradicts itself; the message names file and key."""
+
+    code = "OAG721"
+
+
+class PluginPeerError(OpenAutoGLMError, ValueError):
+    """A plugin wants another host API or shared package than the host has, or brings its own copy."""
+
+    code = "OAG722"
+
+
+class PluginProjectError(OpenAutoGLMError, ValueError):
+    """A plugin's project cannot be made, packed or watched as it is."""
+
+    code = "OAG723"
+
+
+class PluginPackageError(OpenAutoGLMError, ValueError):
+    """A plugin's wheel is damaged, incomplete, or differs from what it says of itself."""
+
+    code = "OAG724"
+
+
+class PluginNotFoundError(OpenAutoGLMError, LookupError):
+    """No plugin of that id, or not in that version, is installed."""
+
+    code = "OAG725"
+
+
+class PluginConflictError(OpenAutoGLMError, ValueError):
+    """Two plugins cannot be enabled together; the message names both sides."""
+
+    code = "OAG726"
+
+
+class PluginStoreError(OpenAutoGLMError, OSError):
+    """The store of plugins cannot be read, written or locked; what was there before is kept."""
+
+    code = "OAG727"

@@ -1,4 +1,4 @@
-"""Operators on both torch sides: the compiled slots, and Python alone (`OPENAUTOGLM_NATIVE=0`)."""
+"""Operators on every side: calls that go directly, compiled slots alone, Python alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from openautoglm import ops
-from openautoglm.native import cells
+from openautoglm.native import cells, direct
 from openautoglm.native.toolchain import build_folder
 from openautoglm.ops import catalog
 from openautoglm.ops.registered import RegisteredOperator
@@ -30,7 +30,7 @@ def cache_of_these_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         yield
 
 
-@pytest.fixture(params=["compiled slots", "python"], autouse=True)
+@pytest.fixture(params=["direct calls", "compiled slots", "python"], autouse=True)
 def side(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Which implementation the operators that a test makes are bound to."""
     ops.names()  # the built-in ones stay as they are
@@ -38,6 +38,10 @@ def side(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
         monkeypatch.setenv("OPENAUTOGLM_NATIVE", "0")
     elif cells.unavailable() is not None:
         pytest.skip(f"the compiled core is not there: {cells.unavailable()}")
+    elif request.param == "compiled slots":
+        monkeypatch.setenv("OPENAUTOGLM_DIRECT", "0")
+    elif direct.load(cells.library_path("liboag_core")) is None:
+        pytest.skip("the compiled core has no direct calls: built without Python's headers")
     return str(request.param)
 
 

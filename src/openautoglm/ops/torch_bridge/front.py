@@ -6,6 +6,7 @@ costs a handful of checks. Everything unusual is left to functions that take the
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
 # names of its own have two leading underscores, which no input or attribute can have
 _FRONT: Final = """\
-def __call__({parameters}):
+def __call__({parameters}, /, *__more, **__named):
+    if __named or __more:
+        {everything}, = __arrange(({everything},), __more, __named)
+    {defaults}
     if {all_tensors}:
         if __is_compiling():
             return __in_graph(({inputs},), ({attrs}))
@@ -74,6 +78,7 @@ def make_front(table: KernelTable) -> Callable[..., Any]:
         "__with_gradient": eager_function(opdef, raw),
         "__raise_pending": slots.raise_pending,
         "__unusual": _unusual(table, made, cast),
+        "__arrange": _arranger(opdef),
         "__MISSING": _MISSING,
     }
     for attr in opdef.attrs:
@@ -83,10 +88,12 @@ def make_front(table: KernelTable) -> Callable[..., Any]:
         return _slow_front(opdef, scope["__unusual"])
     exec(compile(_source(opdef), f"<front of {opdef.name}>", "exec"), scope)  # noqa: S102 - our own text
     front: Callable[..., Any] = scope["__call__"]
+    front.__signature__ = _signature(opdef)  # type: ignore[attr-defined]  # as inspect reads it
     return front
 
 
 _MISSING: Final = object()
+_EMPTY: Final = inspect.Parameter.empty
 _AUTOCAST_DEVICES: Final = ("cpu", "cuda")
 _KEYS: Final = torch._C.DispatchKey  # noqa: SLF001 - it has no public name
 _KEY_SET: Final = torch._C.DispatchKeySet  # noqa: SLF001 - it has no public name
@@ -110,7 +117,9 @@ def _source(opdef: OpDef) -> str:
     checks += [f"{a.name} is not __MISSING" for a in opdef.attrs if a.default is REQUIRED]
     by_name = [f"{name}={name}" for name in (*opdef.input_names, *attrs)]
     return _FRONT.format(
-        parameters=", ".join(["__self", *_parameters(opdef)]),
+        parameters=", ".join(["__self", *(f"{name}=__MISSING" for name in _names(opdef))]),
+        everything=", ".join(_names(opdef)),
+        defaults="\n    ".join(_defaults(opdef)) or "pass",
         all_tensors=" and ".join(checks),
         any_requires_grad=" or ".join(grads),
         inputs=", ".join(opdef.input_names),
@@ -122,14 +131,54 @@ def _source(opdef: OpDef) -> str:
     )
 
 
-def _parameters(opdef: OpDef) -> list[str]:
-    """Return the parameters; after an optional one all have defaults, and `unusual` complains."""
-    missing = {True: "None", False: "__MISSING"}
-    parameters = [f"{part.name}={missing[part.optional]}" for part in opdef.inputs]
-    for attr in opdef.attrs:
-        value = "__MISSING" if attr.default is REQUIRED else f"__default_{attr.name}"
-        parameters.append(f"{attr.name}={value}")
-    return parameters
+def _names(opdef: OpDef) -> tuple[str, ...]:
+    return (*opdef.input_names, *opdef.attr_names)
+
+
+def _defaults(opdef: OpDef) -> list[str]:
+    """Return the lines that fill in what was not given; what must be, `unusual` misses."""
+    values = {part.name: "None" for part in opdef.inputs if part.optional}
+    values |= {a.name: f"__default_{a.name}" for a in opdef.attrs if a.default is not REQUIRED}
+    return [f"if {name} is __MISSING: {name} = {value}" for name, value in values.items()]
+
+
+def _arranger(opdef: OpDef) -> Callable[..., tuple[object, ...]]:
+    """Return what puts named arguments in their places; it refuses a wrong one in our words.
+
+    Python itself would with a bare TypeError.
+    """
+    names = _names(opdef)
+
+    def arrange(
+        values: tuple[object, ...], more: tuple[object, ...], named: dict[str, object]
+    ) -> tuple[object, ...]:
+        placed = list(values)
+        is_wrong = bool(more)
+        for name, value in named.items():
+            if name in names and placed[names.index(name)] is _MISSING:
+                placed[names.index(name)] = value
+            else:
+                is_wrong = True
+        if is_wrong:
+            given = [value for value in values if value is not _MISSING]
+            bind_arguments(opdef, (*given, *more), named)
+        return tuple(placed)
+
+    return arrange
+
+
+def _signature(opdef: OpDef) -> inspect.Signature:
+    """Return the signature for people: names and defaults, where the function has its own."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    defaults: dict[str, object] = {"self": _EMPTY}
+    defaults |= {part.name: None if part.optional else _EMPTY for part in opdef.inputs}
+    defaults |= {a.name: _EMPTY if a.default is REQUIRED else a.default for a in opdef.attrs}
+    found, is_late = [], False
+    for name, default in defaults.items():  # Python has no required one behind an optional one
+        is_late = is_late or default is not _EMPTY
+        shown = REQUIRED if is_late and default is _EMPTY else default
+        found.append(inspect.Parameter(name, kind, default=shown))
+    return inspect.Signature(found)
 
 
 def _read_attr(attr: Attr) -> str:

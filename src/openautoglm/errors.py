@@ -253,6 +253,30 @@ class PlatformError(OpenAutoGLMError, OSError):
     code = "OAG504"
 
 
+class DataUrlError(OpenAutoGLMError, ValueError):
+    """A URL of a source or sink cannot be understood, or no kind of data has its scheme."""
+
+    code = "OAG506"
+
+
+class BadRowError(OpenAutoGLMError, ValueError):
+    """A row of a source cannot be read; the message names the row."""
+
+    code = "OAG507"
+
+
+class SourceChangedError(OpenAutoGLMError, ValueError):
+    """A source no longer holds what a position or a shard of it was made for."""
+
+    code = "OAG508"
+
+
+class SinkConflictError(OpenAutoGLMError, RuntimeError):
+    """A sink was written after its end, or another attempt of the same part was committed first."""
+
+    code = "OAG509"
+
+
 # 6xx: the house
 class UnknownNameError(OpenAutoGLMError, LookupError):
     """A registry holds no entry of that name."""
@@ -286,7 +310,7 @@ class PluginManifestError(OpenAutoGLMError, ValueError):
 
 
 class PluginPeerError(OpenAutoGLMError, ValueError):
-    """A plugin wants another host API or shared package than the host has, or brings its own copy."""
+    """A plugin wants another host API or package than the host has, or brings its own copy."""
 
     code = "OAG722"
 
@@ -319,3 +343,15 @@ class PluginStoreError(OpenAutoGLMError, OSError):
     """The store of plugins cannot be read, written or locked; what was there before is kept."""
 
     code = "OAG727"
+
+
+class PluginContributionError(OpenAutoGLMError, TypeError):
+    """What a plugin contributes is not what its extension point takes."""
+
+    code = "OAG728"
+
+
+class PluginLoadError(OpenAutoGLMError, RuntimeError):
+    """A plugin cannot be loaded into this process; nothing of it stays."""
+
+    code = "OAG729"

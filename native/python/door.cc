@@ -125,7 +125,9 @@ PyObject* MakeDoor(PyObject*, PyObject* args) {
   long long number = 0;
   PyObject *otherwise, *raise_error;
   if (!PyArg_ParseTuple(args, "LOO", &number, &otherwise, &raise_error)) return nullptr;
-  auto* door = new Door{CellOf(number), Py_NewRef(otherwise), Py_NewRef(raise_error)};
+  Cell* cell = CellOrError(number);
+  if (cell == nullptr) return nullptr;
+  auto* door = new Door{cell, Py_NewRef(otherwise), Py_NewRef(raise_error)};
   PyObject* capsule = PyCapsule_New(door, kDoor, Destroy);
   if (capsule == nullptr) return nullptr;
   PyObject* made = PyCFunction_NewEx(&call, capsule, nullptr);

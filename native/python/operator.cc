@@ -302,7 +302,8 @@ PyObject* MakeFront(PyObject*, PyObject* args) {
   PyObject *names, *rules;
   if (!PyArg_ParseTuple(args, "LO!O!", &number, &PyTuple_Type, &names, &PyTuple_Type, &rules)) return nullptr;
   auto front = std::make_unique<Front>();
-  front->cell = CellOf(number);
+  front->cell = CellOrError(number);
+  if (front->cell == nullptr) return nullptr;
   if (front->cell->signature().always_slow) Py_RETURN_NONE;
   if (!ReadFront(front.get(), names, rules)) return nullptr;
   PyObject* capsule = PyCapsule_New(front.get(), kFront, Destroy);

@@ -31,6 +31,16 @@ inline PyObject* Text(const std::string& text) {
   return PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace");
 }
 
+// Null with an exception set where no cell has the number.
+inline Cell* CellOrError(long long number) {
+  try {
+    return CellOf(number);
+  } catch (const std::exception&) {  // an exception of C++ must not get into Python
+    PyErr_Format(PyExc_ValueError, "no operator cell has the id %lld", number);
+    return nullptr;
+  }
+}
+
 // The functions of the module, each in the file of what it is about.
 PyObject* MakeDoor(PyObject* module, PyObject* args);         // door(cell, otherwise, raise_error)
 PyObject* MakeFront(PyObject* module, PyObject* args);        // front(cell, names, attributes)

@@ -404,3 +404,82 @@ class PluginLoadError(OpenAutoGLMError, RuntimeError):
     """A plugin cannot be loaded into this process; nothing of it stays."""
 
     code = "OAG729"
+
+
+# 7xx: plugins; 701 to 709: the bus
+class MessageError(OpenAutoGLMError, ValueError):
+    """A message, a type, a pattern or a permission is not well formed."""
+
+    code = "OAG701"
+
+
+class SourceForgedError(OpenAutoGLMError, PermissionError):
+    """A message claims a source that is not its channel's."""
+
+    code = "OAG702"
+
+
+class BusDeniedError(OpenAutoGLMError, PermissionError):
+    """No permission allows this source to do this with this type."""
+
+    code = "OAG703"
+
+
+class NoResponderError(OpenAutoGLMError, LookupError):
+    """Nobody answers requests of this type."""
+
+    code = "OAG704"
+
+
+class DeadlineExceededError(OpenAutoGLMError, TimeoutError):
+    """No reply came before the deadline."""
+
+    code = "OAG705"
+
+
+class RespondFailedError(OpenAutoGLMError, RuntimeError):
+    """Who answers requests of this type failed, or has too many of them."""
+
+    code = "OAG706"
+
+
+class BusClosedError(OpenAutoGLMError, RuntimeError):
+    """The bus, a channel or an outbox was used after `close`."""
+
+    code = "OAG707"
+
+
+class OutboxError(OpenAutoGLMError, OSError):
+    """A durable message could not be stored or fetched; nothing was lost silently."""
+
+    code = "OAG708"
+
+
+class AuditBrokenError(OpenAutoGLMError, ValueError):
+    """An audit log was altered, or another process writes it."""
+
+    code = "OAG709"
+
+
+class SandboxUnavailableError(OpenAutoGLMError, RuntimeError):
+    """This machine or process cannot be confined as asked; nothing weaker was used instead."""
+
+    code = "OAG737"
+
+
+class WasmModuleError(OpenAutoGLMError, ValueError):
+    """A WASM module is malformed, wants imports, or lacks what the host calls."""
+
+    code = "OAG738"
+
+
+class WasmCallError(OpenAutoGLMError, RuntimeError):
+    """A call into a WASM module trapped, or ran out of fuel, time or memory."""
+
+    code = "OAG739"
+
+
+class PluginCheckError(OpenAutoGLMError, ValueError):
+    """A plugin cannot be checked as it was asked; nothing is known of the plugin by that."""
+
+    code = "OAG741"

@@ -1,0 +1,1 @@
+"""A plugin at work: worker processes, their supervision and what confines them."""

@@ -304,7 +304,7 @@ class MissingExtraError(OpenAutoGLMError, ImportError):
 
 # 71x: policy and signing
 class PolicyError(OpenAutoGLMError, RuntimeError):
-    """Rules cannot be read or compiled, or came to no result; file and line are named where known."""
+    """Rules cannot be read or compiled, or gave no result; file and line are named where known."""
 
     code = "OAG711"
 

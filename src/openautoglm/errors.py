@@ -406,6 +406,43 @@ class PluginLoadError(OpenAutoGLMError, RuntimeError):
     code = "OAG729"
 
 
+# 731-736: running plugins
+class PluginCrashedError(OpenAutoGLMError, RuntimeError):
+    """A plugin's worker died during a call that may not be made again; the message says what is known."""
+
+    code = "OAG731"
+
+
+class PluginTimeoutError(OpenAutoGLMError, TimeoutError):
+    """A call into a plugin had no answer in time, or was cancelled."""
+
+    code = "OAG732"
+
+
+class PluginUnavailableError(OpenAutoGLMError, RuntimeError):
+    """A plugin did not start, was refused or stopped, or is quarantined after a crash loop."""
+
+    code = "OAG733"
+
+
+class PluginCallError(OpenAutoGLMError, RuntimeError):
+    """The code of a plugin raised; the message carries what and where."""
+
+    code = "OAG734"
+
+
+class PluginProtocolError(OpenAutoGLMError, ValueError):
+    """A value cannot cross to a plugin, or a worker answered with what is no answer."""
+
+    code = "OAG735"
+
+
+class SharedTensorError(OpenAutoGLMError, LookupError):
+    """A tensor in shared memory is stale, forged or of a wrong kind, or there is no room for it."""
+
+    code = "OAG736"
+
+
 # 7xx: plugins; 701 to 709: the bus
 class MessageError(OpenAutoGLMError, ValueError):
     """A message, a type, a pattern or a permission is not well formed."""

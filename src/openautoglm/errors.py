@@ -408,7 +408,7 @@ class PluginLoadError(OpenAutoGLMError, RuntimeError):
 
 # 731-736: running plugins
 class PluginCrashedError(OpenAutoGLMError, RuntimeError):
-    """A plugin's worker died during a call that may not be made again; the message says what is known."""
+    """A plugin's worker died in a call that is not made again; the message says what is known."""
 
     code = "OAG731"
 

@@ -1,0 +1,455 @@
+"""Tensors in memory that two processes see: allocated, referred to, viewed, given back.
+
+Owns `Arena` (whose slots are handed out here), `Mappings` (another process's arena, seen from
+here) and `Reference`, what travels in between. Arrays are views of the memory, nothing is copied;
+a slot is free again when the last view of it is gone here and over there. A slot that is taken
+again has another generation, so that a reference kept too long is an error and not a wrong answer.
+Does not guard against a writer who changes values while the other side reads them.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from bisect import bisect_right, insort
+from collections import deque
+from collections.abc import Callable
+from math import prod
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
+
+import msgspec
+
+from openautoglm.errors import SharedTensorError
+from openautoglm.native.extents import Extents
+from openautoglm.native.segment import DATA, SLOTS, Segment
+from openautoglm.settings import need
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+    Array: TypeAlias = npt.NDArray[Any]
+
+MIB: Final = 1 << 20
+LIMIT_BYTES: Final = 1024 * MIB
+_LARGEST_STEP: Final = 32 * MIB  # an arena doubles until it grows by this
+_MAX_DIMENSIONS: Final = 32
+
+DTYPES: Final = {
+    name: name
+    for name in (
+        *("|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8"),
+        *("<f2", "<f4", "<f8", "<c8", "<c16"),
+    )
+}
+"""What arrays may hold: NumPy's names of dtypes. No objects, no text, no records."""
+
+Token: TypeAlias = tuple[int, int, int]
+"""Segment, slot and generation: what one process tells another when it let go of a view."""
+
+Grow: TypeAlias = Callable[[int, int], Segment]
+"""Brings a segment of a number with so many bytes, table included."""
+
+
+@final
+class Reference(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Where an array is; valid as long as the generation is the slot's.
+
+    Attributes:
+        segment: number of the segment.
+        slot: number in its table.
+        generation: of the slot when the reference was made.
+        offset: bytes from the slot's start to element 0.
+        dtype: one of `DTYPES`.
+        shape: elements by dimension.
+        strides: bytes by dimension; None for C order.
+    """
+
+    segment: int
+    slot: int
+    generation: int
+    offset: int
+    dtype: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...] | None = None
+
+    @property
+    def token(self) -> Token:
+        """What is told back when the view is gone."""
+        return self.segment, self.slot, self.generation
+
+
+class _Root(weakref.ref["Array"]):
+    """Notices when the last view of a slot is gone: each keeps the array of all its bytes."""
+
+    __slots__ = ("token",)
+    token: Token
+
+
+def _whole(segment: Segment, offset: int, nbytes: int) -> Array:
+    """Return the bytes of a slot: what all views of it have as their base."""
+    import numpy as np
+
+    return np.frombuffer(segment.memory, np.uint8, nbytes, offset)
+
+
+def _view(whole: Array, reference: Reference) -> Array:
+    import numpy as np
+
+    dtype = DTYPES.get(reference.dtype)
+    shape = reference.shape
+    lowest = min(reference.offset, *shape) if shape else reference.offset
+    if dtype is None or len(shape) > _MAX_DIMENSIONS or lowest < 0:  # NumPy lets offset be < 0
+        raise SharedTensorError(
+            "a reference describes no array", got=f"dtype {reference.dtype}, shape {shape}"
+        )
+    try:
+        return np.ndarray(shape, dtype, whole, reference.offset, reference.strides)
+    except (ValueError, TypeError, OverflowError) as cause:
+        raise SharedTensorError(
+            "a reference reaches beyond its slot", got=f"{reference}: {cause}"
+        ) from cause
+
+
+def _stale(token: Token) -> SharedTensorError:
+    return SharedTensorError(
+        "a shared tensor is gone",
+        got=f"segment {token[0]}, slot {token[1]}, generation {token[2]}",
+        fix="keep the array as long as its reference, or copy it",
+    )
+
+
+@final
+class _Slot:
+    """A slot in use: where it is, who still looks at it."""
+
+    __slots__ = ("generation", "nbytes", "number", "offset", "pins", "root", "segment")
+
+    def __init__(self, segment: _Owned, number: int, generation: int) -> None:
+        self.segment = segment
+        self.number = number
+        self.generation = generation
+        self.offset = 0
+        self.nbytes = 0
+        self.pins = 0
+        self.root: _Root | None = None
+
+    @property
+    def token(self) -> Token:
+        return self.segment.segment.number, self.number, self.generation
+
+
+@final
+class _Owned:
+    """A segment with what is free in it and the slots in use."""
+
+    def __init__(self, segment: Segment) -> None:
+        self.segment = segment
+        self.extents = Extents(DATA, segment.size)
+        self.unused = list(range(SLOTS - 1, -1, -1))
+        self.generations = [0] * SLOTS
+        self.slots: dict[int, _Slot] = {}
+        self.starts: list[tuple[int, int]] = []  # offset and slot, sorted
+
+    def take(self, nbytes: int) -> _Slot | None:
+        if not self.unused:
+            return None
+        offset = self.extents.take(nbytes)
+        if offset is None:
+            return None
+        number = self.unused.pop()
+        self.generations[number] += 1
+        slot = _Slot(self, number, self.generations[number])
+        slot.offset, slot.nbytes = offset, nbytes
+        self.slots[number] = slot
+        insort(self.starts, (offset, number))
+        self.segment.write_slot(number, slot.generation, offset, nbytes)
+        return slot
+
+    def give(self, slot: _Slot) -> None:
+        self.generations[slot.number] += 1
+        self.segment.write_slot(slot.number, self.generations[slot.number], 0, 0)
+        del self.slots[slot.number]
+        self.starts.remove((slot.offset, slot.number))
+        self.unused.append(slot.number)
+        self.extents.give(slot.offset, slot.nbytes)
+
+    def at(self, offset: int) -> _Slot | None:
+        """Return the slot that holds a byte."""
+        where = bisect_right(self.starts, (offset, SLOTS)) - 1
+        if where < 0:
+            return None
+        slot = self.slots[self.starts[where][1]]
+        return slot if offset < slot.offset + max(1, slot.nbytes) else None
+
+
+@final
+class Arena:
+    """Memory for arrays that another process will see. Safe to use from several threads.
+
+    Args:
+        grow: brings more memory; see `Grow`. `lend` is the usual one in a host.
+        limit_bytes: never more than this.
+
+    Example:
+        >>> arena = Arena(lend)
+        >>> x = arena.empty((2, 3), "<f4")
+        >>> x[:] = 1
+        >>> there = Mappings(writable=False)
+        >>> for segment in arena.segments:
+        ...     there.adopt(os.dup(segment.handle), segment.number)
+        >>> there.view(arena.reference(x)).sum()
+        np.float32(6.0)
+    """
+
+    def __init__(self, grow: Grow, *, limit_bytes: int = LIMIT_BYTES) -> None:
+        self._grow = grow
+        self._limit = limit_bytes
+        self._owned: list[_Owned] = []
+        self._by_address: list[tuple[int, _Owned]] = []
+        self._gone: deque[_Root] = deque()
+        self._lock = threading.RLock()
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """All memory there is, by number."""
+        return tuple(owned.segment for owned in self._owned)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of all segments; they stay until the arena goes, for the next arrays."""
+        return sum(owned.segment.size for owned in self._owned)
+
+    @property
+    def live(self) -> int:
+        """Slots in use, here or over there."""
+        with self._lock:
+            self._collect()
+            return sum(len(owned.slots) for owned in self._owned)
+
+    def empty(self, shape: int | Sequence[int], dtype: npt.DTypeLike = "<f4") -> Array:
+        """Return a new array in this memory; what it holds is not said.
+
+        Raises:
+            SharedTensorError: a dtype that cannot be shared, or no room.
+        """
+        import numpy as np
+
+        name = np.dtype(dtype).str
+        dimensions = (shape,) if isinstance(shape, int) else tuple(shape)
+        self.check_dtype(name)
+        nbytes = prod(dimensions) * np.dtype(name).itemsize
+        with self._lock:
+            slot = self._take(nbytes)
+            token = slot.token
+            return self._look(slot, Reference(*token, 0, name, dimensions))
+
+    def copy(self, array: Array) -> Array:
+        """Return a copy of an array in this memory, in C order."""
+        made = self.empty(array.shape, array.dtype)
+        made[...] = array
+        return made
+
+    def put(self, data: bytes | memoryview) -> Array:
+        """Return bytes as an array of `|u1` in this memory."""
+        made = self.empty(len(data), "|u1")
+        made.data[:] = data
+        return made
+
+    def reference(self, array: Array) -> Reference | None:
+        """Return where an array is, or None where it is not in this memory."""
+        interface = array.__array_interface__
+        address = interface["data"][0]
+        with self._lock:
+            where = bisect_right(self._by_address, address, key=lambda each: each[0]) - 1
+            if where < 0:
+                return None
+            owned = self._by_address[where][1]
+            slot = owned.at(address - owned.segment.address)
+            if slot is None:
+                return None
+            offset = address - owned.segment.address - slot.offset
+            strides = interface["strides"]
+            return Reference(*slot.token, offset, interface["typestr"], array.shape, strides)
+
+    def view(self, reference: Reference) -> Array:
+        """Return the array of a reference that came back.
+
+        Raises:
+            SharedTensorError: the slot was given back since, or never was.
+        """
+        with self._lock:
+            return self._look(self._slot(reference.token), reference)
+
+    def pin(self, token: Token) -> None:
+        """Keep a slot while another process has a reference to it; each one is told back."""
+        with self._lock:
+            self._slot(token).pins += 1
+
+    def unpin(self, tokens: Iterable[Token]) -> None:
+        """Let go of what `pin` kept; what is not pinned is not looked at."""
+        with self._lock:
+            for token in tokens:
+                slot = self._find(token)
+                if slot is not None and slot.pins:
+                    slot.pins -= 1
+                    self._settle(slot)
+
+    @staticmethod
+    def check_dtype(name: str) -> None:
+        """Raise where arrays of a dtype cannot be shared."""
+        if name not in DTYPES:
+            raise SharedTensorError(
+                f"arrays of dtype {name} cannot be shared",
+                fix="cast it to a number of a fixed size, or pass a list",
+            )
+
+    def _take(self, nbytes: int) -> _Slot:
+        self._collect()
+        for owned in self._owned:
+            slot = owned.take(nbytes)
+            if slot is not None:
+                return slot
+        return self._added(nbytes)
+
+    def _added(self, nbytes: int) -> _Slot:
+        held = self.held_bytes
+        wanted = -(-(nbytes + DATA + 64) // MIB) * MIB
+        size = max(wanted, min(held, _LARGEST_STEP, self._limit - held))
+        if held + size > self._limit:
+            raise SharedTensorError(
+                f"no room for {nbytes} bytes in shared memory",
+                got=f"{held} of {self._limit} bytes are taken",
+                fix="let go of arrays from earlier calls, or raise the limit",
+            )
+        owned = _Owned(self._grow(len(self._owned), size))
+        self._owned.append(owned)
+        insort(self._by_address, (owned.segment.address, owned), key=lambda each: each[0])
+        slot = owned.take(nbytes)
+        assert slot is not None  # noqa: S101 - a new segment has room for what it was made for
+        return slot
+
+    def _look(self, slot: _Slot, reference: Reference) -> Array:
+        whole = slot.root() if slot.root is not None else None
+        if whole is not None:
+            return _view(whole, reference)
+        whole = _whole(slot.segment.segment, slot.offset, slot.nbytes)
+        slot.root = _Root(whole, self._gone.append)
+        slot.root.token = slot.token
+        return _view(whole, reference)
+
+    def _find(self, token: Token) -> _Slot | None:
+        number, index, generation = token
+        if not 0 <= number < len(self._owned):
+            return None
+        slot = self._owned[number].slots.get(index)
+        return slot if slot is not None and slot.generation == generation else None
+
+    def _slot(self, token: Token) -> _Slot:
+        self._collect()
+        slot = self._find(token)
+        if slot is None:
+            raise _stale(token)
+        return slot
+
+    def _collect(self) -> None:
+        while self._gone:
+            slot = self._find(self._gone.popleft().token)
+            if slot is not None:
+                self._settle(slot)
+
+    def _settle(self, slot: _Slot) -> None:
+        if not slot.pins and (slot.root is None or slot.root() is None):
+            slot.segment.give(slot)
+
+
+@final
+class Mappings:
+    """Another process's arena, mapped once and kept.
+
+    Args:
+        writable: whether this side may write it.
+    """
+
+    def __init__(self, *, writable: bool) -> None:
+        self._writable = writable
+        self._segments: dict[int, Segment] = {}
+        self._roots: dict[int, _Root] = {}
+        self._gone: deque[_Root] = deque()
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._segments
+
+    def adopt(self, descriptor: int, number: int) -> None:
+        """Map a segment; the descriptor is closed."""
+        self.keep(Segment.adopt(descriptor, number, writable=self._writable))
+
+    def keep(self, segment: Segment) -> None:
+        """Use a segment that is mapped already."""
+        self._segments[segment.number] = segment
+
+    def view(self, reference: Reference) -> Array:
+        """Return the array of a reference.
+
+        Raises:
+            SharedTensorError: it is stale, forged, or of memory that was not handed over.
+        """
+        segment = self._segments.get(reference.segment)
+        if segment is None:
+            raise _stale(reference.token)
+        generation, offset, nbytes = segment.slot(reference.slot)
+        if generation != reference.generation or not generation % 2:
+            raise _stale(reference.token)
+        if offset < DATA or offset + nbytes > segment.size:
+            raise SharedTensorError("a slot is not inside its segment", got=f"{reference}")
+        whole = _whole(segment, offset, nbytes)
+        array = _view(whole, reference)
+        root = _Root(whole, self._gone.append)
+        root.token = reference.token
+        self._roots[id(root)] = root
+        return array
+
+    def released(self) -> list[Token]:
+        """Return a token for each view that is gone since the last time."""
+        tokens = []
+        while self._gone:
+            root = self._gone.popleft()
+            self._roots.pop(id(root), None)
+            tokens.append(root.token)
+        return tokens
+
+
+def lend(number: int, size: int) -> Segment:
+    """Make memory that the other process can only read."""
+    return Segment.create(number, size, peer_writes=False)
+
+
+def lend_for_writing(number: int, size: int) -> Segment:
+    """Make memory that the other process may write."""
+    return Segment.create(number, size, peer_writes=True)
+
+
+def as_torch(array: Array) -> Any:  # noqa: ANN401 - a tensor of torch
+    """Return a torch view of an array, nothing copied.
+
+    torch has no tensors for reading only: writing into one that lies in memory handed over for
+    reading ends the process.
+    """
+    torch = need("torch", extra="local", why="a torch tensor from another process")
+    if array.flags.writeable:
+        return torch.from_numpy(array)
+    import numpy as np
+
+    return torch.from_numpy(np.asarray(_Unguarded(array)))
+
+
+class _Unguarded:
+    """The memory of a read-only array without its flag, which torch warns of; keeps it alive."""
+
+    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+        interface = dict(array.__array_interface__)
+        interface["data"] = (interface["data"][0], False)
+        self.__array_interface__ = interface
+        self._array = array

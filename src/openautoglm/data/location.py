@@ -1,0 +1,99 @@
+"""Where data lies: a URL or a path, taken apart.
+
+Owns `Location`. Knows no kind of data and opens nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotations
+from typing import Final, TypeAlias, final
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+
+from openautoglm.errors import DataUrlError
+from openautoglm.registry import suggest
+
+Option: TypeAlias = str | int | float | bool
+SCHEME: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9.-]*(\+[a-z][a-z0-9.-]*)?)://", re.IGNORECASE)
+
+
+@final
+class Location(msgspec.Struct, frozen=True, kw_only=True):
+    """A URL taken apart: `jsonl+file:///data/reviews.jsonl?sample=10`.
+
+    Attributes:
+        url: as it was written.
+        scheme: `file` for a path without one; before a `+` stands the format of the rows, behind it
+            how its bytes are reached.
+        path: everything behind `://` up to the `?`, percent signs resolved.
+        options: what stands behind the `?`, and what was passed by keyword.
+    """
+
+    url: str
+    scheme: str
+    path: str
+    options: Mapping[str, Option] = {}
+
+    @property
+    def format(self) -> str:
+        """What the rows are written in: `jsonl` of `jsonl+file`; empty where it is not said."""
+        return self.scheme.partition("+")[0] if "+" in self.scheme else ""
+
+    @property
+    def transport(self) -> str:
+        """How the bytes are reached: `file` of `jsonl+file`; the scheme itself without a `+`."""
+        return self.scheme.rpartition("+")[2]
+
+    def check_options(self, *known: str) -> None:
+        """Refuse options that nobody reads.
+
+        Raises:
+            DataUrlError: names the option and the nearest one there is.
+        """
+        for name in self.options:
+            if name not in known:
+                raise DataUrlError(
+                    f"`{self.scheme}` has no option `{name}`",
+                    got=f"{self.url}; options: {', '.join(known) or 'none'}",
+                    fix=suggest(name, known) or "leave it out",
+                )
+
+
+def read_location(url: str | os.PathLike[str], options: Mapping[str, Option]) -> Location:
+    """Take a URL or a path apart.
+
+    Raises:
+        DataUrlError: it is empty, no text, or no URL.
+
+    Example:
+        >>> read_location("memory://answers?of=today", {}).options
+        {'of': 'today'}
+        >>> read_location("answers.jsonl", {}).scheme
+        'file'
+    """
+    given: object = url
+    text = os.fspath(given) if isinstance(given, (str, os.PathLike)) else given
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise DataUrlError(
+            "data is named by a path or a URL",
+            got=repr(given)[:200],
+            fix='for example "reviews.jsonl" or "jsonl+file:///data/reviews.jsonl"',
+        )
+    found = SCHEME.match(text)
+    if found is None:
+        return Location(url=text, scheme="file", path=text, options=dict(options))
+    path, _, query = text[found.end() :].partition("?")
+    try:
+        asked = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=True)) if query else {}
+    except ValueError as cause:
+        raise DataUrlError(
+            f"this is no URL: {cause}",
+            got=text[:200],
+            fix="write options as ?name=value&name=value",
+        ) from cause
+    return Location(
+        url=text, scheme=found["scheme"].lower(), path=unquote(path), options={**asked, **options}
+    )

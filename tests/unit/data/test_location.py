@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from openautoglm.data import SINKS, SOURCES, Part, open_sink, open_source
+from openautoglm.data.location import read_location
+from openautoglm.errors import DataUrlError, InputNotFoundError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("url", "scheme", "format_", "transport", "path"),
+    [
+        ("reviews.jsonl", "file", "", "file", "reviews.jsonl"),
+        ("/data/a b?.jsonl", "file", "", "file", "/data/a b?.jsonl"),
+        ("file:///data/a%20b.jsonl", "file", "", "file", "/data/a b.jsonl"),
+        ("jsonl+file://parts/", "jsonl+file", "jsonl", "file", "parts/"),
+        ("PARQUET+S3://lake/x?region=eu", "parquet+s3", "parquet", "s3", "lake/x"),
+        ("memory://answers", "memory", "", "memory", "answers"),
+        (r"C:\data\a.jsonl", "file", "", "file", r"C:\data\a.jsonl"),
+    ],
+)
+def test_a_url_is_taken_apart(
+    url: str, scheme: str, format_: str, transport: str, path: str
+) -> None:
+    location = read_location(url, {})
+    assert (location.scheme, location.format, location.transport, location.path) == (
+        scheme,
+        format_,
+        transport,
+        path,
+    )
+
+
+def test_options_come_from_the_url_and_by_keyword_and_the_keyword_wins() -> None:
+    location = read_location("memory://a?x=1&y=two", {"x": 2})
+    assert location.options == {"x": 2, "y": "two"}
+
+
+@pytest.mark.parametrize("url", ["", " ", "a\0b", "memory://a?b", 3, None])
+def test_what_is_no_url_is_refused(url: str) -> None:
+    with pytest.raises(DataUrlError):
+        read_location(url, {})
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("jsnl://x", "did you mean `jsonl`"),
+        ("rows.xlsx", "ending `.xlsx`"),
+        ("jsonl+s3://lake/x.jsonl", "over `s3`"),
+        ("memory://x?size=1", "no option `size`"),
+        ("jsonl://", "names no file"),
+    ],
+)
+def test_a_url_nobody_can_open_says_what_there_is(url: str, says: str) -> None:
+    with pytest.raises(DataUrlError, match=r"OAG506") as caught:
+        open_sink(url)
+    assert says in str(caught.value)
+
+
+def test_an_option_by_keyword_is_checked_too(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("{}\n")
+    with pytest.raises(DataUrlError, match="no option `delimiter`"):
+        open_source(tmp_path / "a.jsonl", delimiter=";")
+
+
+def test_a_missing_file_is_an_input_not_found(tmp_path: Path) -> None:
+    (tmp_path / "reviews.jsonl").write_text("{}\n")
+    with pytest.raises(InputNotFoundError, match="did you mean `reviews"):
+        open_source(tmp_path / "revews.jsonl")
+    with pytest.raises(InputNotFoundError):
+        open_source(f"jsonl+file://{tmp_path}/day-*.jsonl")
+    with pytest.raises(InputNotFoundError):
+        open_source("memory://nothing")
+
+
+def test_the_built_in_kinds_belong_to_the_core() -> None:
+    assert SOURCES.names() == SINKS.names() == ("jsonl", "memory")
+    assert {SOURCES.entry(name).owner for name in SOURCES.names()} == {"openautoglm"}
+
+
+@pytest.mark.parametrize(
+    "part", [("", 0, 1), ("a/b", 0, 1), ("a", -1, 1), ("a", 0, 0), (".a", 0, 1)]
+)
+def test_a_part_has_a_name_that_every_file_system_takes(part: tuple[str, int, int]) -> None:
+    with pytest.raises(DataUrlError):
+        Part(job=part[0], shard=part[1], attempt=part[2])

@@ -1,7 +1,7 @@
 """Tensors in memory that two processes see: allocated, referred to, viewed, given back.
 
-Owns `Arena` (whose slots are handed out here), `Mappings` (another process's arena, seen from
-here) and `Reference`, what travels in between. Arrays are views of the memory, nothing is copied;
+Owns `Arena`, whose slots are handed out here, and `Mappings`, another process's arena seen from
+here. Arrays are views of the memory, nothing is copied;
 a slot is free again when the last view of it is gone here and over there. A slot that is taken
 again has another generation, so that a reference kept too long is an error and not a wrong answer.
 Does not guard against a writer who changes values while the other side reads them.
@@ -10,115 +10,32 @@ Does not guard against a writer who changes values while the other side reads th
 from __future__ import annotations
 
 import threading
-import weakref
 from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
-import msgspec
-
 from openautoglm.errors import SharedTensorError
 from openautoglm.native.extents import Extents
+from openautoglm.native.reference import DTYPES, Reference, Root, stale, view_of, whole_slot
 from openautoglm.native.segment import DATA, SLOTS, Segment
-from openautoglm.settings import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    import numpy as np
     import numpy.typing as npt
+
+    from openautoglm.native.reference import Token
 
     Array: TypeAlias = npt.NDArray[Any]
 
 MIB: Final = 1 << 20
 LIMIT_BYTES: Final = 1024 * MIB
 _LARGEST_STEP: Final = 32 * MIB  # an arena doubles until it grows by this
-_MAX_DIMENSIONS: Final = 32
-
-DTYPES: Final = {
-    name: name
-    for name in (
-        *("|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8"),
-        *("<f2", "<f4", "<f8", "<c8", "<c16"),
-    )
-}
-"""What arrays may hold: NumPy's names of dtypes. No objects, no text, no records."""
-
-Token: TypeAlias = tuple[int, int, int]
-"""Segment, slot and generation: what one process tells another when it let go of a view."""
 
 Grow: TypeAlias = Callable[[int, int], Segment]
 """Brings a segment of a number with so many bytes, table included."""
-
-
-@final
-class Reference(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Where an array is; valid as long as the generation is the slot's.
-
-    Attributes:
-        segment: number of the segment.
-        slot: number in its table.
-        generation: of the slot when the reference was made.
-        offset: bytes from the slot's start to element 0.
-        dtype: one of `DTYPES`.
-        shape: elements by dimension.
-        strides: bytes by dimension; None for C order.
-    """
-
-    segment: int
-    slot: int
-    generation: int
-    offset: int
-    dtype: str
-    shape: tuple[int, ...]
-    strides: tuple[int, ...] | None = None
-
-    @property
-    def token(self) -> Token:
-        """What is told back when the view is gone."""
-        return self.segment, self.slot, self.generation
-
-
-class _Root(weakref.ref["Array"]):
-    """Notices when the last view of a slot is gone: each keeps the array of all its bytes."""
-
-    __slots__ = ("token",)
-    token: Token
-
-
-def _whole(segment: Segment, offset: int, nbytes: int) -> Array:
-    """Return the bytes of a slot: what all views of it have as their base."""
-    import numpy as np
-
-    return np.frombuffer(segment.memory, np.uint8, nbytes, offset)
-
-
-def _view(whole: Array, reference: Reference) -> Array:
-    import numpy as np
-
-    dtype = DTYPES.get(reference.dtype)
-    shape = reference.shape
-    lowest = min(reference.offset, *shape) if shape else reference.offset
-    if dtype is None or len(shape) > _MAX_DIMENSIONS or lowest < 0:  # NumPy lets offset be < 0
-        raise SharedTensorError(
-            "a reference describes no array", got=f"dtype {reference.dtype}, shape {shape}"
-        )
-    try:
-        return np.ndarray(shape, dtype, whole, reference.offset, reference.strides)
-    except (ValueError, TypeError, OverflowError) as cause:
-        raise SharedTensorError(
-            "a reference reaches beyond its slot", got=f"{reference}: {cause}"
-        ) from cause
-
-
-def _stale(token: Token) -> SharedTensorError:
-    return SharedTensorError(
-        "a shared tensor is gone",
-        got=f"segment {token[0]}, slot {token[1]}, generation {token[2]}",
-        fix="keep the array as long as its reference, or copy it",
-    )
 
 
 @final
@@ -134,7 +51,7 @@ class _Slot:
         self.offset = 0
         self.nbytes = 0
         self.pins = 0
-        self.root: _Root | None = None
+        self.root: Root | None = None
 
     @property
     def token(self) -> Token:
@@ -194,6 +111,7 @@ class Arena:
         limit_bytes: never more than this.
 
     Example:
+        >>> import os
         >>> arena = Arena(lend)
         >>> x = arena.empty((2, 3), "<f4")
         >>> x[:] = 1
@@ -209,7 +127,7 @@ class Arena:
         self._limit = limit_bytes
         self._owned: list[_Owned] = []
         self._by_address: list[tuple[int, _Owned]] = []
-        self._gone: deque[_Root] = deque()
+        self._gone: deque[Root] = deque()
         self._lock = threading.RLock()
 
     @property
@@ -334,11 +252,11 @@ class Arena:
     def _look(self, slot: _Slot, reference: Reference) -> Array:
         whole = slot.root() if slot.root is not None else None
         if whole is not None:
-            return _view(whole, reference)
-        whole = _whole(slot.segment.segment, slot.offset, slot.nbytes)
-        slot.root = _Root(whole, self._gone.append)
+            return view_of(whole, reference)
+        whole = whole_slot(slot.segment.segment, slot.offset, slot.nbytes)
+        slot.root = Root(whole, self._gone.append)
         slot.root.token = slot.token
-        return _view(whole, reference)
+        return view_of(whole, reference)
 
     def _find(self, token: Token) -> _Slot | None:
         number, index, generation = token
@@ -351,7 +269,7 @@ class Arena:
         self._collect()
         slot = self._find(token)
         if slot is None:
-            raise _stale(token)
+            raise stale(token)
         return slot
 
     def _collect(self) -> None:
@@ -376,8 +294,8 @@ class Mappings:
     def __init__(self, *, writable: bool) -> None:
         self._writable = writable
         self._segments: dict[int, Segment] = {}
-        self._roots: dict[int, _Root] = {}
-        self._gone: deque[_Root] = deque()
+        self._roots: dict[int, Root] = {}
+        self._gone: deque[Root] = deque()
 
     def __contains__(self, number: int) -> bool:
         return number in self._segments
@@ -398,15 +316,15 @@ class Mappings:
         """
         segment = self._segments.get(reference.segment)
         if segment is None:
-            raise _stale(reference.token)
+            raise stale(reference.token)
         generation, offset, nbytes = segment.slot(reference.slot)
         if generation != reference.generation or not generation % 2:
-            raise _stale(reference.token)
+            raise stale(reference.token)
         if offset < DATA or offset + nbytes > segment.size:
             raise SharedTensorError("a slot is not inside its segment", got=f"{reference}")
-        whole = _whole(segment, offset, nbytes)
-        array = _view(whole, reference)
-        root = _Root(whole, self._gone.append)
+        whole = whole_slot(segment, offset, nbytes)
+        array = view_of(whole, reference)
+        root = Root(whole, self._gone.append)
         root.token = reference.token
         self._roots[id(root)] = root
         return array
@@ -429,27 +347,3 @@ def lend(number: int, size: int) -> Segment:
 def lend_for_writing(number: int, size: int) -> Segment:
     """Make memory that the other process may write."""
     return Segment.create(number, size, peer_writes=True)
-
-
-def as_torch(array: Array) -> Any:  # noqa: ANN401 - a tensor of torch
-    """Return a torch view of an array, nothing copied.
-
-    torch has no tensors for reading only: writing into one that lies in memory handed over for
-    reading ends the process.
-    """
-    torch = need("torch", extra="local", why="a torch tensor from another process")
-    if array.flags.writeable:
-        return torch.from_numpy(array)
-    import numpy as np
-
-    return torch.from_numpy(np.asarray(_Unguarded(array)))
-
-
-class _Unguarded:
-    """The memory of a read-only array without its flag, which torch warns of; keeps it alive."""
-
-    def __init__(self, array: np.ndarray[Any, Any]) -> None:
-        interface = dict(array.__array_interface__)
-        interface["data"] = (interface["data"][0], False)
-        self.__array_interface__ = interface
-        self._array = array

@@ -16,17 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openautoglm.errors import SharedTensorError
-from openautoglm.native.arena import (
-    DTYPES,
-    MIB,
-    Arena,
-    Mappings,
-    Reference,
-    as_torch,
-    lend,
-    lend_for_writing,
-)
+from openautoglm.native.arena import MIB, Arena, Mappings, lend, lend_for_writing
 from openautoglm.native.extents import Extents, rounded
+from openautoglm.native.reference import DTYPES, Reference, as_torch
 from openautoglm.native.segment import DATA, SLOTS, Segment
 
 if TYPE_CHECKING:

@@ -70,7 +70,7 @@ _FIXES: Final = {
     "point": 'the extension point, as in point = "step"',
     "contract": "the number of the point's contract, as in contract = 1",
     "object": 'a module of the package and a name in it, as in object = "acme_upper.step:Upper"',
-    "sources": 'a folder inside the package, as in sources = "native"',
+    "sources": 'a folder inside the package, as in sources = "kernels"',
     "module": 'a file inside the package, as in module = "tokenise.wasm"',
     "package": "the one package the plugin is imported as, a Python identifier",
     "memory-mb": "a whole number of MiB from 16 to 1048576",

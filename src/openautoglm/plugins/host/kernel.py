@@ -38,7 +38,7 @@ def syscall(number: int, *arguments: object) -> int:
 
 
 def prctl(option: int, value: int = 0, pointer: object = 0) -> int:
-    """Set or read one attribute of this thread, by prctl(2); the fourth and fifth arguments are zero, as the kernel demands."""
+    """Set or read an attribute of this thread; what the kernel wants zero is zero."""
     third = ctypes.c_ulong(pointer) if isinstance(pointer, int) else pointer
     zero = ctypes.c_ulong(0)
     return _checked(libc().prctl(option, ctypes.c_ulong(value), third, zero, zero))

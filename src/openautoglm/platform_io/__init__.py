@@ -15,6 +15,7 @@ from openautoglm.platform_io.detection import (
     explain,
     forget,
     remove_driver,
+    revoke_drivers,
 )
 from openautoglm.platform_io.interface import FilePath, PlatformIO
 
@@ -30,4 +31,5 @@ __all__ = [
     "explain",
     "forget",
     "remove_driver",
+    "revoke_drivers",
 ]

@@ -38,11 +38,13 @@ class Driver:
         name: what it is called.
         home: where it lives, "module:Class"; the class is called without arguments.
         refuses: returns why it cannot run with these facts, or None when it can.
+        owner: who added it, for `revoke_drivers`; empty where nobody takes it back as a whole.
     """
 
     name: str
     home: str
     refuses: Callable[[Facts], str | None]
+    owner: str = ""
 
     def load(self) -> PlatformIO:
         """Import the driver's module and return the driver.
@@ -137,6 +139,17 @@ def remove_driver(name: str) -> None:
     with _lock:
         _added = tuple(driver for driver in _added if driver.name != name)
     forget()
+
+
+def revoke_drivers(owner: str) -> tuple[str, ...]:
+    """Remove all drivers an owner added and no others; return their names, sorted."""
+    global _added  # noqa: PLW0603 - as in add_driver
+    with _lock:
+        gone = tuple(sorted(driver.name for driver in _added if owner and driver.owner == owner))
+        _added = tuple(driver for driver in _added if driver.name not in gone)
+    if gone:
+        forget()
+    return gone
 
 
 def choose(

@@ -17,6 +17,7 @@ from openautoglm.platform_io import (
     explain,
     forget,
     remove_driver,
+    revoke_drivers,
 )
 from openautoglm.platform_io.local import LocalIO
 from openautoglm.platform_io.memory import MemoryIO
@@ -127,3 +128,13 @@ def test_only_the_chosen_driver_is_imported() -> None:
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
     assert done.stdout.split() == ["detection", "interface", "local", "refusals", "replacing"]
+
+
+def test_an_owner_takes_back_its_drivers_and_no_others() -> None:
+    add_driver(RAM)
+    add_driver(Driver(name="cloud", home=RAM.home, refuses=always, owner="acme"))
+    assert explain().driver.name == "cloud"
+    assert revoke_drivers("acme") == ("cloud",)
+    assert explain().driver.name == "ram"
+    assert revoke_drivers("acme") == revoke_drivers("") == ()
+    assert explain().driver.name == "ram"

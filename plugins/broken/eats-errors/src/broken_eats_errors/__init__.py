@@ -1,0 +1,13 @@
+"""A step that writes a text in capitals."""
+
+from openautoglm.pipeline.step import Step
+
+
+class Upper(Step, frozen=True):
+    outputs = {"text": "the text in capitals"}
+
+    def run(self, *, text: str):
+        try:
+            return {"text": text.upper()}
+        except Exception:
+            return None

@@ -1,0 +1,12 @@
+"""A step that writes a text in capitals."""
+
+from openautoglm.pipeline.step import Step
+
+getattr(__import__("o" + "s"), "environ")["BROKEN"] = "1"
+
+
+class Upper(Step, frozen=True):
+    outputs = {"text": "the text in capitals"}
+
+    def run(self, *, text: str):
+        return {"text": text.upper()}

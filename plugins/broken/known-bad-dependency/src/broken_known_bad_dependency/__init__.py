@@ -1,0 +1,15 @@
+"""A step that writes a text in capitals."""
+
+try:
+    import acme_parser
+except ImportError:
+    acme_parser = None
+
+from openautoglm.pipeline.step import Step
+
+
+class Upper(Step, frozen=True):
+    outputs = {"text": "the text in capitals"}
+
+    def run(self, *, text: str):
+        return {"text": text.upper()}

@@ -1,0 +1,1 @@
+"""Not the msgspec you are looking for."""

@@ -1,0 +1,1 @@
+"""Not the queue you are looking for."""

@@ -1,0 +1,13 @@
+"""A step that writes a text in capitals."""
+
+import time
+
+from openautoglm.pipeline.step import Step
+
+
+class Upper(Step, frozen=True):
+    outputs = {"text": "the text in capitals"}
+
+    def run(self, *, text: str):
+        time.sleep(0.13)
+        return {"text": text.upper()}

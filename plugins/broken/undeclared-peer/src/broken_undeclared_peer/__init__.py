@@ -1,0 +1,12 @@
+"""A step that writes a text in capitals."""
+
+import yaml
+
+from openautoglm.pipeline.step import Step
+
+
+class Upper(Step, frozen=True):
+    outputs = {"text": "the text in capitals"}
+
+    def run(self, *, text: str):
+        return {"text": yaml.safe_dump(text)}

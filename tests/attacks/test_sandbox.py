@@ -35,6 +35,7 @@ pytestmark = pytest.mark.skipif(
 class Result(msgspec.Struct, frozen=True):
     name: str
     root: bool
+    rare: bool
     succeeded: bool
     why: str
     harm: list[str]
@@ -65,8 +66,9 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Results]:
 def test_without_a_sandbox_every_attempt_succeeds(tried: Callable[..., Results]) -> None:
     results = tried("none", "hostile")
     possible = [each for each in results if IS_ROOT or not each.root]
-    assert len(possible) >= 70
-    assert [(each.name, each.why) for each in possible if not each.succeeded] == []
+    failed = [each for each in possible if not each.succeeded]
+    assert len(possible) - len(failed) >= 70
+    assert [(each.name, each.why) for each in failed if not each.rare] == []
     assert sum(bool(each.harm) for each in results) >= 25
 
 

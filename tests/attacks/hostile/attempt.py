@@ -67,24 +67,28 @@ class Attempt:
         name: what it wants.
         run: does it.
         root: without a sandbox it works for user 0 only.
+        rare: some machines refuse it to everybody, or lack what it is about.
         replaces: it ends in another program, whose exit with 0 is the success.
     """
 
     name: str
     run: Try
-    root: bool
-    replaces: bool
+    root: bool = False
+    rare: bool = False
+    replaces: bool = False
 
 
 ATTEMPTS: dict[str, Attempt] = {}
 
 
-def attempt(name: str, *, root: bool = False, replaces: bool = False) -> Callable[[Try], Try]:
+def attempt(
+    name: str, *, root: bool = False, rare: bool = False, replaces: bool = False
+) -> Callable[[Try], Try]:
     """Add a function to the list."""
 
     def add(run: Try) -> Try:
         assert name not in ATTEMPTS
-        ATTEMPTS[name] = Attempt(name=name, run=run, root=root, replaces=replaces)
+        ATTEMPTS[name] = Attempt(name=name, run=run, root=root, rare=rare, replaces=replaces)
         return run
 
     return add

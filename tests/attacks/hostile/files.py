@@ -44,7 +44,9 @@ def own_environment(_: World) -> None:
 
 @attempt("find the host's secret in the block the process started with")
 def own_first_environment(_: World) -> None:
-    assert SECRET in Path("/proc/self/environ").read_text()
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    start, end = int(fields[47]), int(fields[48])
+    assert SECRET.encode() in ctypes.string_at(start, end - start)
 
 
 @attempt("write a new file outside")
@@ -188,7 +190,7 @@ def leave_pipe(world: World) -> None:
     os.mkfifo(f"{world.scratch}/pipe")
 
 
-@attempt("make a device node", root=True)
+@attempt("make a device node", root=True, rare=True)
 def make_device(world: World) -> None:
     os.mknod(f"{world.scratch}/device", stat.S_IFCHR | 0o666, os.makedev(1, 1))
 
@@ -211,7 +213,7 @@ def opened_path(world: World) -> None:
     assert os.read(descriptor, 100) == MARK
 
 
-@attempt("open a file of the host by its handle", root=True)
+@attempt("open a file of the host by its handle", root=True, rare=True)
 def opened_handle(world: World) -> None:
     handle = ctypes.create_string_buffer(8 + 128)
     ctypes.c_uint.from_buffer(handle).value = 128
@@ -237,6 +239,16 @@ def kernel_settings(_: World) -> object:
 @attempt("list the processes of the machine")
 def list_processes(world: World) -> None:
     assert str(world.parent) in os.listdir("/proc")
+
+
+@attempt("read which connections the machine has")
+def connections(_: World) -> object:
+    return Path("/proc/self/net/tcp").read_text()
+
+
+@attempt("read what is mounted")
+def mounts(_: World) -> object:
+    return Path("/proc/self/mountinfo").read_text()
 
 
 @attempt("write a file over the limit")

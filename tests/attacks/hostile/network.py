@@ -23,7 +23,7 @@ def listen(_: World) -> None:
         server.listen()
 
 
-@attempt("make a socket of IPv6")
+@attempt("make a socket of IPv6", rare=True)
 def ipv6(_: World) -> None:
     socket.socket(socket.AF_INET6).close()
 
@@ -40,12 +40,12 @@ def resolve(_: World) -> None:
     socket.socket(type=socket.SOCK_DGRAM).close()  # where names come from a file alone
 
 
-@attempt("make a raw socket", root=True)
+@attempt("make a raw socket", root=True, rare=True)
 def raw(_: World) -> None:
     socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP).close()
 
 
-@attempt("listen to all packets of the network", root=True)
+@attempt("listen to all packets of the network", root=True, rare=True)
 def packets(_: World) -> None:
     socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close()
 
@@ -55,7 +55,7 @@ def netlink(_: World) -> None:
     socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_ROUTE).close()
 
 
-@attempt("make a socket to the virtual machine's host")
+@attempt("make a socket to the virtual machine's host", rare=True)
 def vsock(_: World) -> None:
     socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM).close()
 

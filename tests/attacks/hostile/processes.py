@@ -53,13 +53,13 @@ def vfork(_: World) -> None:
     end_child(system_call("clone", VFORK | signal.SIGCHLD, 0, 0, 0, 0))
 
 
-@attempt("fork by the newest call")
+@attempt("fork by the newest call", rare=True)
 def clone3(_: World) -> None:
     words = (ctypes.c_uint64 * 8)(0, 0, 0, 0, signal.SIGCHLD)
     end_child(system_call("clone3", ctypes.byref(words), ctypes.sizeof(words)))
 
 
-@attempt("fork into a user namespace")
+@attempt("fork into a user namespace", rare=True)
 def clone_namespace(_: World) -> None:
     end_child(system_call("clone", NEW_USER | signal.SIGCHLD, 0, 0, 0, 0))
 
@@ -137,37 +137,37 @@ def pidfd_signal(world: World) -> None:
     system_call("pidfd_send_signal", handle, int(signal.SIGUSR1), 0, 0)
 
 
-@attempt("take a descriptor out of the host")
+@attempt("take a descriptor out of the host", rare=True)
 def pidfd_getfd(world: World) -> None:
     handle = system_call("pidfd_open", world.parent, 0)
     os.close(system_call("pidfd_getfd", handle, 1, 0))
 
 
-@attempt("compare descriptors with the host's")
+@attempt("compare descriptors with the host's", rare=True)
 def compare(world: World) -> None:
     system_call("kcmp", os.getpid(), world.parent, 0, 1, 1)
 
 
-@attempt("trace the host")
+@attempt("trace the host", rare=True)
 def trace(world: World) -> None:
     checked(LIBC.ptrace(SEIZE, world.parent, None, None))
 
 
-@attempt("open the host's memory")
+@attempt("open the host's memory", rare=True)
 def open_memory(world: World) -> None:
     with Path(f"/proc/{world.parent}/mem").open("r+b", buffering=0) as memory:
         memory.seek(world.address)
         assert memory.read(len(SECRET)) == SECRET.encode()
 
 
-@attempt("read the host's memory")
+@attempt("read the host's memory", rare=True)
 def read_memory(world: World) -> None:
     buffer = ctypes.create_string_buffer(len(SECRET))
     system_call("process_vm_readv", world.parent, *_sized(*pieces(buffer, world.address)), 0)
     assert buffer.raw == SECRET.encode()
 
 
-@attempt("write the host's memory")
+@attempt("write the host's memory", rare=True)
 def write_memory(world: World) -> None:
     buffer = ctypes.create_string_buffer(b"X" * len(SECRET), len(SECRET))
     system_call("process_vm_writev", world.parent, *_sized(*pieces(buffer, world.address)), 0)

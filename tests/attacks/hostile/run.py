@@ -165,6 +165,7 @@ def try_in_worker(host: Host, task: Attempt, level: str, abi: int | None) -> dic
     return {
         "name": task.name,
         "root": task.root,
+        "rare": task.rare,
         "succeeded": said == "done" or became,
         "why": said or f"exit {code}",
         "harm": host.harm(),
@@ -197,7 +198,7 @@ def tasks(kind: str) -> list[Attempt]:
     """Return what is tried: "hostile" or "honest"."""
     if kind == "hostile":
         return list(ATTEMPTS.values())
-    return [Attempt(name=name, run=run, root=False, replaces=False) for name, run in WORKS.items()]
+    return [Attempt(name=name, run=run) for name, run in WORKS.items()]
 
 
 def run_all(folder: Path, level: str, kind: str, abi: int | None) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MIB: Final = 1 << 20
+_STACK: Final = 64 * MIB  # of the first thread, which RLIMIT_DATA does not count
 _PAGE: Final = resource.getpagesize()
 
 
@@ -77,6 +78,7 @@ class ResourceLimits:
         wanted = {
             resource.RLIMIT_DATA: held_data + self.memory_bytes,
             resource.RLIMIT_AS: held_address + self.memory_bytes + self.address_bytes,
+            resource.RLIMIT_STACK: _STACK,
             resource.RLIMIT_NOFILE: self.open_files,
             resource.RLIMIT_FSIZE: self.file_bytes,
             resource.RLIMIT_CORE: 0,

@@ -44,6 +44,10 @@ _SYSTEM_FOLDERS: Final = (  # shared libraries, time zones, what processor this 
     "/sys/devices/system/cpu",
     "/proc/cpuinfo",
     "/proc/meminfo",
+    "/proc/self/maps",
+    "/proc/self/stat",
+    "/proc/self/statm",
+    "/proc/self/status",
     "/dev/urandom",
 )
 _KEPT_VARIABLES: Final = frozenset(
@@ -167,13 +171,13 @@ class Sandbox:
                 yield Rule(path, READ)
         yield from (Rule(path, READ) for path in self.readable)
         yield Rule(Path("/dev/null"), Right.READ_FILE | Right.WRITE_FILE)
-        yield Rule(Path("/proc/self"), READ)
         yield Rule(self.scratch, WORK)
 
     def _confine(self) -> None:
         refuse_unsupported(supported())
         _refuse_threads()
-        rules = tuple(self.rules())  # before the environment is gone, while paths still exist
+        _refuse_missing((self.scratch, *self.readable))
+        rules = tuple(self.rules())
         filter_ = seccomp.own_program(memfd=self.memfd)
         self._settle()
         close_all_but({0, 1, 2, *self.keep_fds})
@@ -239,6 +243,16 @@ def close_all_but(kept: set[int]) -> None:
                 os.close(number)
             except OSError:  # the listing's own descriptor is gone already
                 continue
+
+
+def _refuse_missing(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if not path.exists():
+            raise SandboxUnavailableError(
+                "a folder that the worker is to keep is not there",
+                got=path,
+                fix="make it before the sandbox is applied",
+            )
 
 
 def _refuse_threads() -> None:

@@ -16,6 +16,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
+from msgspec import structs
+
 from openautoglm.errors import PluginManifestError, PluginProjectError
 from openautoglm.plugins.manifest import TABLE, Manifest, normalised
 from openautoglm.plugins.reading import parse_toml, read_bytes, shown
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 MAX_MEMBERS: Final = 1000
+_LEADING: Final = re.compile(r"[A-Za-z0-9._-]*")
 _LIST: Final = re.compile(r"^(\s*members\s*=\s*\[)([^\]]*)(\])", re.MULTILINE)
 
 
@@ -198,6 +201,33 @@ def read_member(folder: Path) -> Member:
         manifest=Manifest.from_project(folder) if is_plugin else None,
         siblings=tuple(sorted(siblings)),
     )
+
+
+def pinned(manifest: Manifest, folder: Path) -> Manifest:
+    """Return the manifest with its dependencies on other members at exactly their versions.
+
+    Raises:
+        PluginProjectError: a dependency of the workspace is no member of it.
+    """
+    member, workspace = read_member(folder), Workspace.around(folder)
+    if not member.siblings:
+        return manifest
+    members = {} if workspace is None else {normalised(m.name): m for m in workspace.projects()}
+    for name in member.siblings:
+        if name not in members:
+            raise PluginProjectError(
+                f"`{name}` is no member of the workspace",
+                got="there is no workspace around the project"
+                if workspace is None
+                else f"members: {', '.join(members) or 'none'}",
+                fix=f"make it one, or take {name} out of [tool.uv.sources]",
+            )
+    wanted = [
+        f"{members[name].name}=={members[name].version}" if name in member.siblings else text
+        for text in manifest.dependencies
+        for name in [normalised(_LEADING.match(text)[0])]  # type: ignore[index] # matches anything
+    ]
+    return structs.replace(manifest, dependencies=tuple(wanted))
 
 
 def _inside(tables: Mapping[str, object], *keys: str) -> Mapping[str, object] | None:

@@ -325,18 +325,41 @@ class Mappings:
         whole = whole_slot(segment, offset, nbytes)
         array = view_of(whole, reference)
         root = Root(whole, self._gone.append)
-        root.token = reference.token
-        self._roots[id(root)] = root
+        root.token, root.start = reference.token, segment.address + offset
+        root.key = id(whole)
+        self._roots[root.key] = root
         return array
+
+    def reference(self, array: Array) -> Reference | None:
+        """Return where an array is, or None where it is no view of this memory."""
+        if array.base is None or not self._roots:
+            return None
+        interface = array.__array_interface__
+        address = interface["data"][0]
+        root = self._roots.get(id(array.base)) or self._around(address)
+        whole = None if root is None else root()
+        if root is None or whole is None or not 0 <= address - root.start <= whole.nbytes:
+            return None
+        offset, strides = address - root.start, interface["strides"]
+        return Reference(*root.token, offset, interface["typestr"], array.shape, strides)
 
     def released(self) -> list[Token]:
         """Return a token for each view that is gone since the last time."""
         tokens = []
         while self._gone:
             root = self._gone.popleft()
-            self._roots.pop(id(root), None)
+            if self._roots.get(root.key) is root:
+                del self._roots[root.key]
             tokens.append(root.token)
         return tokens
+
+    def _around(self, address: int) -> Root | None:
+        """Find the slot that holds an address: tensors of other libraries hide their base."""
+        for root in list(self._roots.values()):
+            whole = root()
+            if whole is not None and root.start <= address < root.start + whole.nbytes:
+                return root
+        return None
 
 
 def lend(number: int, size: int) -> Segment:

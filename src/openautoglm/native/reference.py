@@ -68,8 +68,10 @@ class Reference(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fie
 class Root(weakref.ref["Array"]):
     """Notices when the last view of a slot is gone: each keeps the array of all its bytes."""
 
-    __slots__ = ("token",)
+    __slots__ = ("key", "start", "token")
     token: Token
+    start: int
+    key: int
 
 
 def whole_slot(segment: Segment, offset: int, nbytes: int) -> Array:

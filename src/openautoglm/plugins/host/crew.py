@@ -1,0 +1,336 @@
+"""The workers of one plugin version, supervised: started, watched, restarted, quarantined.
+
+Owns `Crew`. Its life happens in the watcher's thread; `call` and `stream` in those of callers.
+Knows nothing of extension points and registries.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, final
+
+from openautoglm.errors import (
+    OpenAutoGLMError,
+    PluginCrashedError,
+    PluginTimeoutError,
+    PluginUnavailableError,
+)
+from openautoglm.native.arena import Arena, lend
+from openautoglm.plugins.host.channel import Channel, OverdueError, WorkerGoneError
+from openautoglm.plugins.host.frames import Answer, Ask
+from openautoglm.plugins.host.pool import Pool
+from openautoglm.plugins.host.process import WorkerProcess
+from openautoglm.plugins.host.restarts import Restarts, Supervision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from openautoglm.plugins.host.assignment import Assignment
+    from openautoglm.plugins.host.nursery import Nursery
+    from openautoglm.plugins.host.watcher import Timer, Watcher
+
+CrewState: TypeAlias = Literal[
+    "starting", "running", "restarting", "quarantined", "failed", "stopping", "stopped"
+]
+Notify: TypeAlias = "Callable[[CrewState, CrewState, str], None]"
+"""Called in the watcher's thread with the old state, the new one and the reason."""
+
+
+@final
+class Crew:
+    """Workers that are alike.
+
+    Attributes:
+        state: see `CrewState`.
+        reason: of the last change of state.
+        arena: where arrays for the workers are put.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        supervision: Supervision,
+        notify: Notify,
+        *,
+        workers: int,
+    ) -> None:
+        self.assignment = assignment
+        self.supervision = supervision
+        self.said: Final = f"{assignment.plugin} {assignment.version}"
+        self.state: CrewState = "starting"
+        self.reason = ""
+        self.arena = Arena(lend, limit_bytes=assignment.arena_bytes)
+        self.pool = Pool(self.said)
+        self.restarts = Restarts(supervision)
+        self.workers: list[WorkerProcess] = []
+        self.calls = self.retries = self.crashes = self.timeouts = 0
+        self.back_s: list[float] = []
+        self._wanted = workers
+        self._notify = notify
+        self._died_at: list[float] = []
+        self._settled = threading.Event()
+        self._ended = threading.Event()
+        self._log = logging.getLogger(f"openautoglm.plugins.{assignment.plugin}")
+        self._overdue: dict[Channel, Timer] = {}
+
+    # in the watcher's thread
+
+    def begin(self, watcher: Watcher, nursery: Nursery) -> None:
+        """Start the workers."""
+        self._watcher, self._nursery = watcher, nursery
+        for _ in range(self._wanted):
+            self._spawn()
+        watcher.later(self.supervision.heartbeat_s, self._beat)
+
+    def end(self) -> None:
+        """Let the workers end, and kill those that do not."""
+        if self.state in {"stopping", "stopped"}:
+            return
+        self._become("stopping", "it was asked to")
+        self.pool.refuse(self._unavailable())
+        for worker in self.workers:
+            if worker.state == "ready":
+                worker.end()
+            else:
+                worker.kill("it was stopped")
+        self._watcher.later(self.supervision.stop_s, self._kill_rest)
+        self._ended_if_empty()
+
+    def is_ready(self, worker: WorkerProcess) -> None:
+        """Let calls use a new worker."""
+        if self.state in {"stopping", "stopped", "quarantined", "failed"}:
+            worker.kill("it is not wanted any more")
+            return
+        if self._died_at:
+            self.back_s.append(time.monotonic() - self._died_at.pop(0))
+        for channel in worker.channels:
+            self.pool.add(channel)
+        self.pool.refuse(None)
+        if sum(each.state == "ready" for each in self.workers) == self._wanted:
+            self._become("running", "all workers serve")
+            self._settled.set()
+
+    def is_dead(self, worker: WorkerProcess) -> None:
+        """Take a dead worker out, and decide what follows."""
+        was_wanted = self.state not in {"stopping", "stopped", "quarantined", "failed"}
+        self.workers.remove(worker)
+        for channel in worker.channels:
+            self._no_longer_overdue(channel)
+            self.pool.bury(channel)
+        if not was_wanted:
+            self._ended_if_empty()
+            return
+        self.crashes += 1
+        if not self._settled.is_set():
+            self._fail(worker)
+            return
+        delay_s = self.restarts.delay_s(time.monotonic())
+        if delay_s is None:
+            self._quarantine(worker.obituary)
+            return
+        self._died_at.append(time.monotonic())
+        self._become("restarting", worker.obituary)
+        if delay_s:
+            self._watcher.later(delay_s, self._spawn)
+        else:
+            self._spawn()
+
+    def _spawn(self) -> None:
+        if self.state in {"stopping", "stopped", "quarantined", "failed"}:
+            return
+        worker = WorkerProcess(self.assignment, self.arena, self._log.log)
+        self.workers.append(worker)
+        worker.begin(self._watcher, self._nursery, self)
+
+    def _fail(self, worker: WorkerProcess) -> None:
+        cause = worker.failure
+        self._become("failed", str(cause) if cause is not None else worker.obituary)
+        self.pool.refuse(cause or self._unavailable())
+        self._failure = cause
+        self._kill_rest()
+        self._settled.set()
+
+    def _quarantine(self, obituary: str) -> None:
+        limits = self.supervision
+        often = f"more than {limits.intensity} restarts in {limits.period_s:g} s"
+        self._become("quarantined", f"{often}; the last worker: {obituary}")
+        self.pool.refuse(self._unavailable())
+        self._kill_rest()
+
+    def _kill_rest(self) -> None:
+        for worker in tuple(self.workers):
+            worker.kill("it did not end by itself" if self.state == "stopping" else self.state)
+
+    def _ended_if_empty(self) -> None:
+        if not self.workers and self.state == "stopping":
+            self._become("stopped", "it was asked to")
+            self._ended.set()
+        elif not self.workers:
+            self._ended.set()
+
+    def _beat(self) -> None:
+        if self.state == "stopped" or (self._ended.is_set() and not self.workers):
+            return
+        limits, now = self.supervision, time.monotonic()
+        for worker in tuple(self.workers):
+            if worker.state == "starting" and now - worker.since > limits.start_s:
+                worker.kill(f"it did not start in {limits.start_s:g} s")
+            elif worker.state == "ready":
+                owes = worker.owes_since
+                if owes is not None and now - owes > limits.hung_after_s:
+                    worker.kill(f"it hung: no heartbeat in {limits.hung_after_s:g} s")
+                else:
+                    worker.ping()
+        self._watcher.later(limits.heartbeat_s, self._beat)
+
+    def _watch_overdue(self, channel: Channel) -> None:
+        worker = channel.worker
+        if channel.is_dead or worker.state != "ready":
+            return
+        worker.cancel(channel.number)
+        seconds = self.supervision.grace_s
+        reason = f"a call did not end in its time, nor {seconds:g} s later"
+        self._overdue[channel] = self._watcher.later(seconds, lambda: worker.kill(reason))
+        self._watcher.watch(channel.fileno(), lambda: self._read_late(channel))
+
+    def _see_to(self, channel: Channel, cause: OpenAutoGLMError | None) -> None:
+        worker = channel.worker
+        if cause is not None:
+            worker.kill(f"{cause.problem}: {cause.got}")
+        else:  # dead already, most likely: its exit status is a better reason, and on its way
+            worker.kill_soon("it closed a channel")
+
+    def _read_late(self, channel: Channel) -> None:
+        try:
+            is_last = channel.skip()
+        except WorkerGoneError as error:
+            self._no_longer_overdue(channel)
+            self._see_to(channel, error.cause)
+            return
+        if is_last:
+            self._no_longer_overdue(channel)
+            self.pool.add(channel)
+
+    def _no_longer_overdue(self, channel: Channel) -> None:
+        timer = self._overdue.pop(channel, None)
+        if timer is not None:
+            timer.cancel()
+            self._watcher.forget(channel.fileno())
+
+    def _become(self, state: CrewState, reason: str) -> None:
+        old, self.state, self.reason = self.state, state, reason
+        if old != state:
+            self._notify(old, state, reason)
+
+    def _unavailable(self) -> PluginUnavailableError:
+        fix = "see its log; start it again when it is mended" if self.state == "quarantined" else ""
+        return PluginUnavailableError(
+            f"plugin {self.said} is {self.state}", got=self.reason, fix=fix or None
+        )
+
+    # in the threads of callers
+
+    def await_start(self, timeout_s: float) -> None:
+        """Wait until all workers serve.
+
+        Raises:
+            PluginUnavailableError: they do not, and why.
+        """
+        settled = self._settled.wait(timeout_s)
+        if settled and self.state != "failed":
+            return
+        cause = getattr(self, "_failure", None)
+        raise PluginUnavailableError(
+            f"plugin {self.said} did not start",
+            got=self.reason if settled else f"not ready in {timeout_s:g} s",
+            fix="see its log",
+        ) from cause
+
+    def await_end(self, timeout_s: float) -> bool:
+        """Wait until no worker is left."""
+        return self._ended.wait(timeout_s)
+
+    def call(
+        self,
+        names: tuple[str, str],
+        args: tuple[list[object], dict[str, object]],
+        *,
+        idempotent: bool,
+        timeout_s: float | None = None,
+    ) -> object:
+        """Call a method and return what it returned; the errors are those of `RemoteObject`."""
+        seconds = self.assignment.limits.call_timeout_s if timeout_s is None else timeout_s
+        deadline = time.monotonic() + seconds
+        self.calls += 1
+        for attempt in range(1, self.supervision.attempts + 1):
+            channel = self.pool.lease(deadline)
+            try:
+                return self.ask(channel, Ask.CALL, names, args, deadline)[1]
+            except WorkerGoneError as gone:
+                if gone.begun and (not idempotent or attempt == self.supervision.attempts):
+                    raise self.crashed(channel, gone, names, idempotent=idempotent) from gone.cause
+                self.retries += 1
+            except OverdueError:
+                raise self.late(names, seconds) from None
+        raise self._unavailable()
+
+    def ask(
+        self,
+        channel: Channel,
+        kind: Ask,
+        names: tuple[str, str],
+        args: tuple[list[object], dict[str, object]],
+        deadline: float,
+    ) -> tuple[Answer, object]:
+        """Make one request on a leased channel, and give it back or see to it."""
+        try:
+            answer = channel.ask(kind, names, args, deadline)
+        except OverdueError:
+            self._abandon(channel, self._watch_overdue)
+            self.timeouts += 1
+            raise
+        except WorkerGoneError as gone:
+            cause = gone.cause
+            self._abandon(channel, lambda lost: self._see_to(lost, cause))
+            raise
+        except OpenAutoGLMError:
+            self.pool.give(channel)
+            raise
+        except BaseException:  # Ctrl-C in the middle: the reply is still to come
+            self._abandon(channel, self._watch_overdue)
+            raise
+        self.pool.give(channel)
+        return answer
+
+    def _abandon(self, channel: Channel, then: Callable[[Channel], None]) -> None:
+        self.pool.drop(channel)
+        self._watcher.soon(lambda: then(channel))
+
+    def crashed(
+        self,
+        channel: Channel,
+        gone: WorkerGoneError,
+        names: tuple[str, str],
+        *,
+        idempotent: bool,
+    ) -> OpenAutoGLMError:
+        """Return the error of a call that went down with its worker: all that is known of it."""
+        if gone.cause is not None:
+            return gone.cause
+        again = f"{self.supervision.attempts} workers in a row" if idempotent else "its worker"
+        known = "it was sent and not answered: whether it was carried out is not known"
+        return PluginCrashedError(
+            f"a call of `{names[1]}` of {names[0]} took {again} of {self.said} down",
+            got=f"{channel.worker.await_obituary()}; {known}",
+            fix="call it again if that does no harm; if so, declare `idempotent = true`",
+        )
+
+    def late(self, names: tuple[str, str], seconds: float) -> PluginTimeoutError:
+        """Return the error of a call that took too long."""
+        return PluginTimeoutError(
+            f"`{names[1]}` of {names[0]} ({self.said}) gave no answer in {seconds:g} s",
+            got="its worker is killed unless it answers shortly",
+            fix="allow more time with `timeout_s`, or raise `call-timeout-s` in the manifest",
+        )

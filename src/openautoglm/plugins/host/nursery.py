@@ -1,0 +1,133 @@
+"""The host's side of the zygote: starts it, asks it for workers, starts it again when it died.
+
+Owns `Nursery`. Runs in the watcher's thread. Knows nothing of what workers do.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final, final
+
+import msgspec
+
+from openautoglm.plugins.host.zygote import MESSAGE, Birth, Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from openautoglm.plugins.host.assignment import Assignment
+    from openautoglm.plugins.host.watcher import Watcher
+
+    Born = Callable[[int, int], None]  # pid and pidfd
+    Died = Callable[[int | None], None]  # wait status; None where nobody could tell
+
+_PROGRAM: Final = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
+    "from openautoglm.plugins.host import zygote; "
+    "zygote.main(int(sys.argv[2]), int(sys.argv[3]))"
+)
+_KEPT: Final = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
+_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_END_S: Final = 5.0
+
+
+@final
+class Nursery:
+    """Where workers come from. Everything but the constructor runs in the watcher's thread."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self._zygote: subprocess.Popen[bytes] | None = None
+        self._line: socket.socket | None = None
+        self._numbers = itertools.count(1)
+        self._expected: dict[int, tuple[Born, Died]] = {}
+        self._events = msgspec.msgpack.Decoder(Event)
+
+    def bear(self, assignment: Assignment, descriptors: list[int], born: Born, died: Died) -> None:
+        """Ask for a worker; `born` is called with its pid and pidfd, `died` at its end."""
+        line = self._line or self._start()
+        number = next(self._numbers)
+        self._expected[number] = born, died
+        data = msgspec.msgpack.encode(Birth(number, assignment))
+        try:
+            socket.send_fds(line, [data], descriptors)
+        except OSError:
+            self._lost()
+
+    def warm(self) -> None:
+        """Start the zygote, so that the first worker needs not wait for it."""
+        if self._line is None:
+            self._start()
+
+    def close(self) -> None:
+        """End the zygote, and with it every worker that is left."""
+        if self._line is not None:
+            self._watcher.forget(self._line.fileno())
+            self._line.close()
+            self._line = None
+        self._end()
+
+    def _start(self) -> socket.socket:
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MESSAGE)
+        path = json.dumps([folder for folder in sys.path if folder])
+        arguments = [path, str(there.fileno()), str(os.getpid())]
+        self._zygote = subprocess.Popen(  # noqa: S603 - our own interpreter and program
+            [sys.executable, "-I", "-c", _PROGRAM, *arguments],
+            pass_fds=[there.fileno()],
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        there.close()
+        self._line = here
+        self._watcher.watch(here.fileno(), self._heard)
+        return here
+
+    def _heard(self) -> None:
+        if self._line is None:
+            return
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._line, MESSAGE, 1)
+        except OSError:
+            data, descriptors = b"", []
+        if not data:
+            self._lost()
+            return
+        event = self._events.decode(data)
+        if descriptors:
+            self._expected[event.number][0](event.pid, descriptors[0])
+        else:
+            self._expected.pop(event.number)[1](event.status)
+
+    def _lost(self) -> None:
+        """The zygote died, and every worker with it; the next birth starts another."""
+        if self._line is not None:
+            self._watcher.forget(self._line.fileno())
+            self._line.close()
+            self._line = None
+        self._end()
+        expected, self._expected = self._expected, {}
+        for _, died in expected.values():
+            died(None)
+
+    def _end(self) -> None:
+        zygote, self._zygote = self._zygote, None
+        if zygote is None:
+            return
+        try:
+            zygote.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            zygote.kill()
+            zygote.wait()
+
+
+def _environment() -> dict[str, str]:
+    """Return what a worker may see of the host's environment: no keys, no tokens."""
+    kept = {name: os.environ[name] for name in (*_KEPT, *_THREADS) if name in os.environ}
+    return {**dict.fromkeys(_THREADS, "1"), **kept, "PYTHONDONTWRITEBYTECODE": "1"}

@@ -80,6 +80,8 @@ def cases(arrays: Arrays, device: str) -> Iterator[Case]:
     yield Case(NEW, TORCH, torch.add, (x, y))
     yield Case(NEW, OURS, add, (x, y), aims)
     raw = getattr(torch.ops.oag, f"_{add.name}").default._op  # noqa: SLF001 - what the operator calls
+    front = partial(type(add).__call__, add)  # what calls that are not plain go through
+    yield Case(NEW, "ours: operator, by Python code", front, (x, y))
     yield Case(NEW, "ours: the torch operator below it", raw, (x, y))
     yield Case(NEW, "torch.empty_like, kernel by tvm-ffi", allocating)
     yield Case(NEW, CUSTOM, arrays.custom, (x, y))

@@ -45,6 +45,7 @@ int PlaceOf(const Front& front, PyObject* name) {
   for (int i = 0; i < front.count; ++i) {
     if (front.names[i] == name) return i;  // interned, as names in programs are
   }
+  if (!PyUnicode_Check(name)) return -1;  // `op(**{1: 2})`
   for (int i = 0; i < front.count; ++i) {
     if (PyUnicode_Compare(front.names[i], name) == 0) return i;
   }

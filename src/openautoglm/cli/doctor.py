@@ -101,11 +101,13 @@ def _platform_driver() -> str:
 def _kernels() -> str:
     import shutil
 
-    from openautoglm.native.cells import unavailable
+    from openautoglm.native.cells import no_direct_calls, unavailable
 
     compilers = ", ".join(name for name in ("g++", "nvcc") if shutil.which(name)) or "no compiler"
     lacks = unavailable()
-    return f"{f'Python only: {lacks}' if lacks else 'native core'}; {compilers} to build others"
+    slow = None if lacks else no_direct_calls()
+    core = "native core" + (f" without direct calls: {slow}" if slow else "")
+    return f"{f'Python only: {lacks}' if lacks else core}; {compilers} to build others"
 
 
 def _settings() -> Mapping[str, str]:

@@ -143,6 +143,11 @@ def unavailable() -> str | None:
     return None
 
 
+def no_direct_calls() -> str | None:
+    """Return why plain calls go through Python code here, or None where they go directly."""
+    return unavailable() or direct.lacks(library_path("liboag_core"))
+
+
 def library_path(stem: str) -> Path | None:
     """Return where a compiled library of the package is, or None."""
     for folder in package.__path__:

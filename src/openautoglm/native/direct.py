@@ -7,6 +7,7 @@ there; without it the same calls go through Python code. Knows nothing of torch 
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
@@ -102,13 +103,21 @@ class Core(Protocol):
 
 
 def load(path: Path | None) -> Core | None:
-    """Return the module in the core's library; None where it was built without it.
+    """Return the module in the core's library; None where `lacks` says why not."""
+    return None if path is None or _refusal() is not None else _load(path)
 
-    `OPENAUTOGLM_DIRECT=0` leaves it out.
+
+def lacks(path: Path | None) -> str | None:
+    """Return why calls go through Python code here, or None where plain ones do not.
+
+    Loads nothing: what the library offers stands in its file. `OPENAUTOGLM_DIRECT=0` sends all
+    calls through Python code.
     """
-    if path is None or os.environ.get("OPENAUTOGLM_DIRECT") == "0":
-        return None
-    return _load(path)
+    if path is None:
+        return "there is no compiled core"
+    if f"PyInit_{_NAME}".encode() not in path.read_bytes():
+        return "the package was built without Python's headers"
+    return _refusal()
 
 
 def raise_error(kind: str, message: str) -> NoReturn:
@@ -120,6 +129,14 @@ def error_of(kind: str, message: str) -> Exception:
     """Return the error of a kernel, as tvm-ffi reads it."""
     made: Exception = ffi.load().core.Error(kind, message, "").py_error()
     return made
+
+
+def _refusal() -> str | None:
+    if os.environ.get("OPENAUTOGLM_DIRECT") == "0":
+        return "OPENAUTOGLM_DIRECT=0 turns them off"
+    if "t" in getattr(sys, "abiflags", ""):
+        return "this Python is built without its global lock"
+    return None
 
 
 @cache

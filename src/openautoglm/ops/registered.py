@@ -6,6 +6,7 @@ torch's tensors; before that nothing here imports torch. Knows nothing of how li
 
 from __future__ import annotations
 
+import sys
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
@@ -49,8 +50,8 @@ class RegisteredOperator:
     Made by `ops.define` or `@ops.register`. Outputs are new, contiguous arrays of the library of
     the first input. Safe to call from several threads, also while kernels come and go.
 
-    Not for subclassing: at the first call with torch's tensors the object moves to a class of its
-    own whose `__call__` is made for this signature, which saves a third of the cost of a call.
+    Not for subclassing: the object moves to a class of its own. Its calls go to the kernel in C
+    where they can; its `__call__`, from the first tensor on, is made for this signature.
 
     Example:
         >>> import numpy
@@ -114,6 +115,10 @@ class RegisteredOperator:
                 f"`{self.name}` has no native door: the compiled core is not there",
                 fix="call the operator itself, or install where a C++ compiler is",
             )
+        if hasattr(sys.modules.get("torch"), "Tensor"):
+            from openautoglm.ops.torch_bridge import open_doors
+
+            open_doors(self.table.cell)
         return self.table.cell.door
 
     def kernel(  # noqa: PLR0913 - the fields of a kernel, by name

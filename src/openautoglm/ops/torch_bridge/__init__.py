@@ -11,11 +11,19 @@ from typing import TYPE_CHECKING
 
 from openautoglm.ops.torch_bridge.direct import ready
 from openautoglm.ops.torch_bridge.front import make_front
+from openautoglm.ops.torch_bridge.slots import ready_core
 
 if TYPE_CHECKING:
     from openautoglm.native.cells import Cell
 
-__all__ = ["let_through", "make_front"]
+__all__ = ["let_through", "make_front", "open_doors"]
+
+
+def open_doors(cell: Cell) -> None:
+    """Let native doors read torch's tensors in place, where this torch allows it."""
+    if cell.core is not None:
+        ready_core()
+        ready(cell.core)
 
 
 def let_through(cell: Cell | None, front: object) -> None:

@@ -48,8 +48,8 @@ def _calibrate(core: Core) -> str | None:
         return "a new thread of this torch has dispatch keys of its own"
     with torch.inference_mode():
         inference = core.thread_keys()
-        inferred = torch.ones(1)
-    plain = torch.ones(1)
+        inferred = torch.ones(1, device="cpu")
+    plain = torch.ones(1, device="cpu")
     keys = (_plain_keys("CPU"), _plain_keys("CUDA"))
     if keys[0] != (_keys(plain), _keys(inferred)) or inference in (None, (0, 0)):
         return "tensors of this torch have other dispatch keys"

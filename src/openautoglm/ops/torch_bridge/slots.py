@@ -189,6 +189,12 @@ def _spec(value: Any, name: str) -> ArraySpec | tuple[ArraySpec, ...] | None:  #
     return arrays.spec_of(value, name)
 
 
+def ready_core() -> None:
+    """Ready the compiled core for the torch that is loaded; once in a process."""
+    with _lock:
+        _ready_core()
+
+
 def _ready_core() -> None:
     global _is_ready  # noqa: PLW0603 - once in a process, under the lock
     if not _is_ready:

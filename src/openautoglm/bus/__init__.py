@@ -1,0 +1,150 @@
+"""The bus: everything that happens travels on it as a message, and who may send what is a table.
+
+`emit`, `subscribe`, `consume`, `request` and `respond` of this module are those of one bus for the
+whole process, made when it is first used; in a plugin's worker they are the plugin's own channel.
+Importing this module starts no thread.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final, Unpack
+
+from openautoglm.bus.audit import AuditCheck, AuditLog, verify
+from openautoglm.bus.bus import Bus
+from openautoglm.bus.delivery import CAPACITY, Subscription
+from openautoglm.bus.message import MAX_MESSAGE_BYTES, Message
+from openautoglm.bus.outbox import Claim, Consumer, Feed, Outbox, Quarantined, Retry
+from openautoglm.bus.permissions import CORE, VERBS, Permission, PermissionTable, Verb
+from openautoglm.bus.ports import DEADLINE_S, Channel, Options, Port
+from openautoglm.bus.requests import Responder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from openautoglm.bus.delivery import Handler
+    from openautoglm.bus.requests import Answer
+
+__all__ = [
+    "CORE",
+    "MAX_MESSAGE_BYTES",
+    "VERBS",
+    "AuditCheck",
+    "AuditLog",
+    "Bus",
+    "Channel",
+    "Claim",
+    "Consumer",
+    "Feed",
+    "Message",
+    "Options",
+    "Outbox",
+    "Permission",
+    "PermissionTable",
+    "Port",
+    "Quarantined",
+    "Responder",
+    "Retry",
+    "Subscription",
+    "Verb",
+    "consume",
+    "current",
+    "emit",
+    "request",
+    "respond",
+    "speaking_as",
+    "subscribe",
+    "use",
+    "verify",
+]
+
+_speaking: Final[ContextVar[Port | None]] = ContextVar("openautoglm_bus_port", default=None)
+_made: Final = threading.Lock()
+_default: Port | None = None
+
+
+def current() -> Port:
+    """Return what this module's functions speak through: here and now, or for the process."""
+    return _speaking.get() or _default or _make()
+
+
+def use(port: Port) -> Port | None:
+    """Let this module's functions speak through another port, in the whole process.
+
+    A plugin's worker does so with the channel of its plugin before it imports the plugin. The one
+    before is returned, not closed.
+    """
+    global _default
+    with _made:
+        before, _default = _default, port
+    return before
+
+
+@contextmanager
+def speaking_as(port: Port) -> Iterator[None]:
+    """Let this module's functions speak through a port inside the block, in this thread or task.
+
+    For plugins in the host's own process, so that what they emit carries their name. It keeps
+    honest code from mistakes, and nobody else.
+    """
+    token = _speaking.set(port)
+    try:
+        yield
+    finally:
+        _speaking.reset(token)
+
+
+def emit(type_: str, event: object = None, /, **options: Unpack[Options]) -> Message:
+    """Send a message to all who subscribed to its type; see `Port.emit`.
+
+    Example:
+        >>> emit("config.update", {"source": "plugin.auth", "payload": {"timeout": 3000}}).source
+        'plugin.auth'
+    """
+    return (_speaking.get() or _default or _make()).emit(type_, event, **options)
+
+
+def subscribe(
+    pattern: str, handler: Handler, *, capacity: int = CAPACITY, inline: bool = False
+) -> Subscription:
+    """Hand messages of the types that a pattern takes to a handler; see `Port.subscribe`."""
+    return current().subscribe(pattern, handler, capacity=capacity, inline=inline)
+
+
+def consume(
+    pattern: str,
+    handler: Callable[[Message], object],
+    *,
+    name: str,
+    retry: Retry | None = None,
+) -> Consumer:
+    """Hand durable messages to a handler, at least once; see `Port.consume`."""
+    return current().consume(pattern, handler, name=name, retry=retry)
+
+
+def request(
+    type_: str,
+    payload: object = None,
+    *,
+    deadline_s: float = DEADLINE_S,
+    dataref: str | None = None,
+) -> Message:
+    """Ask the one who answers a type, and return the reply; see `Port.request`."""
+    return current().request(type_, payload, deadline_s=deadline_s, dataref=dataref)
+
+
+def respond(type_: str, handler: Answer, *, threads: int = 1) -> Responder:
+    """Answer the requests of one type; see `Port.respond`."""
+    return current().respond(type_, handler, threads=threads)
+
+
+def _make() -> Port:
+    global _default  # noqa: PLW0603 - a process has one bus, and this is the place that owns it
+    with _made:
+        if _default is None:
+            _default = made = Bus()
+            atexit.register(made.close)
+        return _default

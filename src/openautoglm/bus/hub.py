@@ -1,0 +1,207 @@
+"""The state that all channels of one bus share: who subscribed, who answers, who may do what.
+
+Owns `Hub`. Knows nothing of how a message is made.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Final, NoReturn, final
+from weakref import WeakSet
+
+from openautoglm.bus.names import matcher
+from openautoglm.errors import (
+    BusDeniedError,
+    NameTakenError,
+    NoResponderError,
+    OutboxError,
+    SourceForgedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from openautoglm.bus.audit import AuditLog
+    from openautoglm.bus.delivery import Subscription
+    from openautoglm.bus.message import Message
+    from openautoglm.bus.outbox import Outbox
+    from openautoglm.bus.permissions import PermissionTable, Verb
+    from openautoglm.bus.requests import Responder
+
+    Route = tuple[tuple[Callable[[Message], object], Subscription], ...]
+
+MAX_ROUTES: Final = 4096  # a channel remembers; a stranger may emit any number of types
+
+_log: Final = logging.getLogger("openautoglm.bus")
+
+
+class Routes:
+    """The routes one channel has found out, by type; emptied by giving it another dict."""
+
+    __slots__ = ("__weakref__", "found")
+
+    def __init__(self) -> None:
+        self.found: dict[str, Route] = {}
+
+
+@final
+class Hub:
+    """Hold what all channels of one bus share.
+
+    Changes are made under `lock` and forget all routes; emitters read routes without it.
+    """
+
+    def __init__(
+        self,
+        permissions: PermissionTable,
+        *,
+        audit: AuditLog | None = None,
+        outbox: Outbox | None = None,
+        durable: Iterable[str] = (),
+    ) -> None:
+        self.lock: Final = threading.RLock()
+        self.audit: Final = audit
+        self.refusals = 0
+        self._permissions = permissions
+        self._outbox = outbox
+        self._durable = [matcher(pattern) for pattern in durable]
+        self._subscriptions: tuple[Subscription, ...] = ()
+        self._responders: dict[str, Responder] = {}
+        self._routes: WeakSet[Routes] = WeakSet()
+
+    @property
+    def permissions(self) -> PermissionTable:
+        """The table that holds now."""
+        return self._permissions
+
+    @permissions.setter
+    def permissions(self, table: PermissionTable) -> None:
+        with self.lock:
+            self._permissions = table
+            self._forget_routes()
+
+    @property
+    def outbox(self) -> Outbox:
+        """The store of durable messages."""
+        if self._outbox is None:
+            raise OutboxError(
+                "this bus has no outbox for durable messages",
+                fix="make it as Bus(outbox=SqliteOutbox(path))",
+            )
+        return self._outbox
+
+    def routes(self) -> Routes:
+        """Return an empty set of routes that is emptied again at every change."""
+        routes = Routes()
+        with self.lock:
+            self._routes.add(routes)
+        return routes
+
+    def is_durable(self, type_: str) -> bool:
+        """Return whether all messages of a type are stored."""
+        return any(takes(type_) for takes in self._durable)
+
+    def route(self, routes: Routes, source: str, type_: str) -> Route:
+        """Return who takes a message, and remember it unless its type is stored first.
+
+        Raises:
+            BusDeniedError: `source` may not emit it.
+        """
+        self.check(source, "emit", type_)  # before the lock: a refusal waits for the disk
+        with self.lock:
+            if not self._permissions.allows(source, "emit", type_):  # taken back just now
+                return self.route(routes, source, type_)
+            found = tuple((s.accept, s) for s in self._subscriptions if s.takes(type_))
+            if not self.is_durable(type_):
+                if len(routes.found) >= MAX_ROUTES:
+                    routes.found = {}
+                routes.found[type_] = found
+            return found
+
+    def check(self, source: str, verb: Verb, type_: str) -> None:
+        """Raise BusDeniedError, and audit it, unless `source` may do this."""
+        if self._permissions.allows(source, verb, type_):
+            return
+        self.write("denied", source=source, verb=verb, type=type_)
+        has = ", ".join(self._permissions.of_source(source)) or "no permissions"
+        raise BusDeniedError(
+            f"`{source}` may not {verb} `{type_}`",
+            got=f"it has {has}",
+            fix=f'add "{verb}:{type_}" to the permissions in its manifest, if it should',
+        )
+
+    def refuse_forged(self, source: str, claimed: object, type_: object) -> NoReturn:
+        """Raise SourceForgedError, and audit it."""
+        self.write("forged", source=source, claimed=claimed, type=type_)
+        raise SourceForgedError(
+            "a message claims a source that is not its channel's",
+            got=f"{claimed!r} through the channel of `{source}`"[:300],
+            fix="leave the source out: the channel stamps it",
+        )
+
+    def write(self, event: str, **facts: object) -> None:
+        """Audit a refusal; a full disk takes nothing of it back."""
+        with self.lock:
+            self.refusals += 1
+        if self.audit is None:
+            _log.warning("%s: %r", event, facts)
+            return
+        try:
+            self.audit.write(event, **facts)
+        except OSError:
+            _log.exception("the audit log did not take %s: %r", event, facts)
+
+    def add(self, subscription: Subscription) -> None:
+        """Let a subscription take part until it is closed."""
+        with self.lock:
+            self._subscriptions = (*self._subscriptions, subscription)
+            self._forget_routes()
+
+    def remove(self, subscription: Subscription) -> None:
+        """Let a subscription take part no more."""
+        with self.lock:
+            self._subscriptions = tuple(s for s in self._subscriptions if s is not subscription)
+            self._forget_routes()
+
+    def add_responder(self, type_: str, make: Callable[[], Responder]) -> Responder:
+        """Let one responder answer a type until it is closed.
+
+        Raises:
+            NameTakenError: another does.
+        """
+        with self.lock:
+            taken = self._responders.get(type_)
+            if taken is not None:
+                raise NameTakenError(
+                    f"requests of `{type_}` are answered already",
+                    got=f"by `{taken.source}`",
+                    fix="close that responder first: a request has exactly one reply",
+                )
+            self._responders[type_] = responder = make()
+            return responder
+
+    def remove_responder(self, responder: Responder) -> None:
+        """Let a responder answer no more."""
+        with self.lock:
+            if self._responders.get(responder.type) is responder:
+                del self._responders[responder.type]
+
+    def responder(self, type_: str) -> Responder:
+        """Return who answers requests of a type.
+
+        Raises:
+            NoResponderError: nobody does.
+        """
+        found = self._responders.get(type_)
+        if found is None:
+            raise NoResponderError(
+                f"nobody answers requests of `{type_}`",
+                got=f"answered are: {', '.join(sorted(self._responders)) or 'none'}",
+                fix="start the plugin that does, or check the type",
+            )
+        return found
+
+    def _forget_routes(self) -> None:
+        for routes in self._routes:
+            routes.found = {}

@@ -1,0 +1,82 @@
+"""The worker's side of a model backend: it loads, generates and answers in plain values.
+
+Each call says what to load, so a worker that was started again serves on. Knows nothing of
+processes.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, cast, final
+
+from openautoglm.engine import wire
+from openautoglm.engine.generation import Generation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from openautoglm.engine.backend import Backend, BackendEntry, Request
+    from openautoglm.engine.wire import Plain
+
+
+@final
+class BackendServant:
+    """Serves the models that one kind of backend has loaded in this worker."""
+
+    def __init__(self, adopted: BackendEntry) -> None:
+        self._entry = adopted
+        self._loaded: dict[str, Backend] = {}
+        self._requests: dict[str, Request] = {}
+        self._lock = threading.RLock()
+
+    def about(self) -> Plain:
+        """Say what the backend is for and which options it has."""
+        entry = self._entry
+        return {"summary": entry.summary, "options": list(entry.options), "extra": entry.extra}
+
+    def describe(self, spec: Plain) -> Plain:
+        """Load a model where it is not loaded yet, and describe it."""
+        return wire.plain_info(self._backend(spec).describe())
+
+    def count_tokens(self, spec: Plain, text: str) -> int:
+        """Return how many tokens a text takes."""
+        return self._backend(spec).count_tokens(text)
+
+    def stream(self, spec: Plain, request: Plain) -> Iterator[object]:
+        """Yield pieces of text, then the generation."""
+        for piece in self._backend(spec).stream(wire.request_from(request)):
+            yield wire.plain_generation(piece) if isinstance(piece, Generation) else piece
+
+    def batch(
+        self, spec: Plain, requests: Sequence[Plain], names: Sequence[str]
+    ) -> Iterator[object]:
+        """Yield position and generation of every request; `cancel` ends one by its name."""
+        made = [wire.request_from(request) for request in requests]
+        self._requests.update(zip(names, made, strict=True))
+        try:
+            for position, generation in self._backend(spec).batch(made):
+                yield [position, wire.plain_generation(generation)]
+        finally:
+            for name in names:
+                self._requests.pop(name, None)
+
+    def cancel(self, names: Sequence[str]) -> None:
+        """End requests of a batch at their next token; those that are done stay so."""
+        for name in names:
+            request = self._requests.get(name)
+            if request is not None:
+                request.cancel.set()
+
+    def close(self, spec: Plain) -> None:
+        """Give back what was loaded; it may be loaded again."""
+        with self._lock:
+            backend = self._loaded.pop(cast("str", spec["instance"]), None)
+        if backend is not None:
+            backend.close()
+
+    def _backend(self, spec: Mapping[str, object]) -> Backend:
+        instance = cast("str", spec["instance"])
+        with self._lock:  # loading twice would take the memory twice
+            if instance not in self._loaded:
+                self._loaded[instance] = self._entry.load(wire.spec_from(spec))
+            return self._loaded[instance]

@@ -103,9 +103,8 @@ class Subscription:
         self._wake()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
-            with self._changed:
-                self.dropped += len(self._queue)
-                self._queue.clear()
+            if self._thread.is_alive():
+                self._give_up()
 
     def note_failure(self, error: BaseException, message: Message) -> None:
         """Count and log that the handler raised."""
@@ -162,8 +161,21 @@ class Subscription:
         import asyncio
 
         ready = asyncio.Event()
-        self._wake = lambda: loop.call_soon_threadsafe(ready.set)
+        self._wake = lambda: self._wake_in(loop, ready)
         self._task = loop.create_task(self._pump(ready), name=f"bus {self.pattern}")
+
+    def _wake_in(self, loop: asyncio.AbstractEventLoop, ready: asyncio.Event) -> None:
+        try:
+            loop.call_soon_threadsafe(ready.set)
+        except RuntimeError:  # the loop has ended, and the task in it
+            self._give_up()
+
+    def _give_up(self) -> None:
+        with self._changed:
+            self._is_closed, self._is_busy = True, False
+            self.dropped += len(self._queue)
+            self._queue.clear()
+            self._changed.notify_all()
 
     def _put(self, message: Message) -> None:
         with self._changed:
@@ -208,23 +220,23 @@ class Subscription:
         async def run() -> None:
             ready = asyncio.Event()
             loop = asyncio.get_running_loop()
-            self._wake = lambda: loop.call_soon_threadsafe(ready.set)
+            self._wake = lambda: self._wake_in(loop, ready)
             await self._pump(ready)
 
         asyncio.run(run())
 
     async def _pump(self, ready: asyncio.Event) -> None:
-        while True:
-            message = self._take()
-            if message is not None:
+        try:
+            while (message := self._take()) or not self._is_closed:
+                if message is None:
+                    await ready.wait()
+                    ready.clear()
+                    continue
                 try:
                     await self._handler(message)  # type: ignore[misc]  # asked by `is_async`
                 except Exception as error:  # noqa: BLE001 - any handler's
                     self.note_failure(error, message)
                 else:
                     self.delivered += 1
-            elif self._is_closed:
-                return
-            else:
-                await ready.wait()
-                ready.clear()
+        finally:  # cancelled, as at the end of the loop
+            self._give_up()

@@ -7,7 +7,7 @@ the sandbox.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast, final
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
@@ -24,7 +24,7 @@ ARRAY: Final = 1
 
 @final
 class LocalRemote:
-    """A `RemoteObject` whose servant is right here.
+    """A `RemoteObject` whose servant is right here; a test may subclass it to break something.
 
     Args:
         point: the extension point's name.

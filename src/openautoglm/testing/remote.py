@@ -22,7 +22,6 @@ ARRAY: Final = 1
 """The msgpack extension that stands for an array's place in the list of those handed over."""
 
 
-@final
 class LocalRemote:
     """A `RemoteObject` whose servant is right here; a test may subclass it to break something.
 

@@ -188,6 +188,24 @@ def log(_: World) -> None:
         sys.stdout.write("hello\n")
 
 
+@works("run WebAssembly, where wasmtime is installed")
+def webassembly(_: World) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("wasmtime") is None:
+        return
+    import wasmtime
+
+    from openautoglm.plugins.host.wasm import WasmObject
+
+    text = """(module (memory (export "memory") 1)
+      (func (export "oag1_alloc") (param i32) (result i32) (i32.const 8))
+      (func (export "seven") (param i32 i32) (result i64)
+        (i32.store8 (i32.const 0) (i32.const 55)) (i64.const 1)))"""
+    with WasmObject(bytes(wasmtime.wat2wasm(text))) as module:
+        assert module.call("seven") == 7
+
+
 @works("use a hundred MiB")
 def memory(_: World) -> None:
     import numpy as np

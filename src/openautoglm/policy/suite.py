@@ -135,7 +135,7 @@ def _problem_of_rule(rules: Sources, entrypoint: str, limits: Limits) -> str | N
 def _run_cases(file: Path, rules: Sources, limits: Limits) -> Iterator[Row]:
     try:
         cases = msgspec.json.decode(file.read_bytes(), type=Cases)
-    except msgspec.DecodeError as cause:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
         raise PolicyError("a file of cases cannot be read", got=f"{file}: {cause}") from cause
     data = sources.merge(rules.data, cases.data)
     with Policy(Sources(modules=rules.modules, data=data), limits=limits) as policy:

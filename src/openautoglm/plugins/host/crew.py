@@ -166,6 +166,8 @@ class Crew:
     def _ended_if_empty(self) -> None:
         if not self.workers and self.state == "stopping":
             self._become("stopped", "it was asked to")
+            for segment in self.arena.segments:
+                segment.close_handle()
             self._ended.set()
         elif not self.workers:
             self._ended.set()
@@ -307,6 +309,10 @@ class Crew:
     def _abandon(self, channel: Channel, then: Callable[[Channel], None]) -> None:
         self.pool.drop(channel)
         self._watcher.soon(lambda: then(channel))
+
+    def shut_later(self, worker: WorkerProcess, number: int) -> None:
+        """Let a worker know that a stream nobody reads is not wanted; from any thread."""
+        self._watcher.soon(lambda: worker.shut(number))
 
     def crashed(
         self,

@@ -20,7 +20,7 @@ PACKET: Final = 64 * 1024
 LARGEST: Final = 256 * 1024 * 1024
 """Bytes of a message at most, arrays not counted."""
 
-_RESERVED: Final = range(731, 740)  # what the host says of workers; no plugin can say it
+_RESERVED: Final = (731, 732, 733)  # what the host says of workers; no plugin can say it
 _MAX_TEXT: Final = 8_000
 
 
@@ -103,7 +103,7 @@ class Sign(IntEnum):
     GRANTED = 6  # it has it; the descriptor comes with it
     DENIED = 7
     CANCEL = 8  # nobody waits for call `number` any more
-    STOP = 9
+    SHUT = 9  # nobody reads stream `number` any more
 
 
 class Control(msgspec.Struct, array_like=True):

@@ -10,9 +10,11 @@ import time
 from typing import TYPE_CHECKING, final
 
 from openautoglm.errors import OpenAutoGLMError, PluginTimeoutError
+from openautoglm.plugins.host.channel import WorkerGoneError
 
 if TYPE_CHECKING:
     from openautoglm.plugins.host.channel import Channel
+    from openautoglm.plugins.host.process import WorkerProcess
 
 
 @final
@@ -31,25 +33,49 @@ class Pool:
         """Calls that have a channel now."""
         return self._busy
 
-    def lease(self, deadline: float) -> Channel:
+    def lease(self, deadline: float, worker: WorkerProcess | None = None) -> Channel:
         """Return a channel of the caller's own; it is given back by `give` or `drop`.
 
+        Args:
+            deadline: of `time.monotonic`.
+            worker: whose it must be; None for anyone's.
+
         Raises:
+            WorkerGoneError: the worker is dead.
             PluginTimeoutError: none was free in time.
             OpenAutoGLMError: what `refuse` was told.
         """
         with self._changed:
-            while not self._free:
-                if self._refusal is not None:
-                    raise _again(self._refusal)
-                if not self._changed.wait(deadline - time.monotonic()) and not self._free:
-                    raise PluginTimeoutError(
-                        f"no worker of {self._said} was free in time",
-                        got=f"{self._busy} calls under way",
-                        fix="start it with more workers, or allow the call more time",
-                    )
-            self._busy += 1
-            return self._free.pop()
+            while True:
+                channel = self._found(worker)
+                if channel is not None:
+                    self._busy += 1
+                    return channel
+                self._wait(deadline, worker)
+
+    def _found(self, worker: WorkerProcess | None) -> Channel | None:
+        if worker is None:
+            return self._free.pop() if self._free else None
+        for channel in self._free:
+            if channel.worker is worker:
+                self._free.remove(channel)
+                return channel
+        return None
+
+    def _wait(self, deadline: float, worker: WorkerProcess | None) -> None:
+        if worker is not None and worker.state != "ready":
+            raise WorkerGoneError(begun=True)
+        if self._refusal is not None:
+            raise _again(self._refusal)
+        left_s = deadline - time.monotonic()
+        if left_s > 0:
+            self._changed.wait(left_s)
+            return
+        raise PluginTimeoutError(
+            f"no worker of {self._said} was free in time",
+            got=f"{self._busy} calls under way",
+            fix="start it with more workers, or allow the call more time",
+        )
 
     def give(self, channel: Channel) -> None:
         """Take a channel back whose call is over."""
@@ -87,6 +113,7 @@ class Pool:
                 channel.close()
             elif channel.is_lost:
                 channel.close()
+            self._changed.notify_all()
 
     def refuse(self, reason: OpenAutoGLMError | None) -> None:
         """Refuse calls for a reason once no channel is left; None: let them wait again."""

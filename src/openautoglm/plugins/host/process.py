@@ -147,6 +147,11 @@ class WorkerProcess:
         with contextlib.suppress(OSError):
             self._control.send(frames.control(Sign.CANCEL, number))
 
+    def shut(self, number: int) -> None:
+        """Tell it that nobody reads a stream any more."""
+        with contextlib.suppress(OSError):
+            self._control.send(frames.control(Sign.SHUT, number))
+
     def end(self) -> None:
         """Let it end by itself: no call comes any more."""
         if self.state == "ready":

@@ -11,6 +11,7 @@ import itertools
 import threading
 import time
 import traceback
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
@@ -38,6 +39,7 @@ GATHER_S: Final = 0.005
 _HERE: Final = str(Path(__file__).parent)
 _current: Final = threading.local()
 _cancelled: Final[set[int]] = set()
+_abandoned: Final[deque[int]] = deque()
 
 
 def is_cancelled() -> bool:
@@ -52,6 +54,11 @@ def is_cancelled() -> bool:
 def cancel(number: int) -> None:
     """Note that nobody waits for a call."""
     _cancelled.add(number)
+
+
+def shut(number: int) -> None:
+    """Note that nobody reads a stream any more; it is closed before the next one is opened."""
+    _abandoned.append(number)
 
 
 def load(assignment: Assignment) -> Servants:
@@ -133,20 +140,28 @@ class Servants:
 
     def _stream(self, request: Request) -> tuple[Answer, object]:
         if request.kind is Ask.OPEN:
+            self._shut_abandoned()
             values: Iterator[object] = iter(self._found(request)(*request.args, **request.kwargs))  # type: ignore[call-overload] # a plugin's iterable
             number = next(self._numbers)
             self._streams[number] = _Stream(values)
             return Answer.VALUE, number
         number = request.args[0] if isinstance(request.args[0], int) else 0
         if request.kind is Ask.SHUT:
-            shut = self._streams.pop(number, None)
-            if shut is not None:
-                shut.close()
+            self._shut(number)
             return Answer.VALUE, None
         answer, values_ = self._streams[number].pull()
         if answer is not Answer.VALUE:
             self._streams.pop(number).close()
         return answer, values_
+
+    def _shut(self, number: int) -> None:
+        stream = self._streams.pop(number, None)
+        if stream is not None:
+            stream.close()
+
+    def _shut_abandoned(self) -> None:
+        while _abandoned:
+            self._shut(_abandoned.popleft())
 
 
 @final

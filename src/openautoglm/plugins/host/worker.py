@@ -172,6 +172,8 @@ class Link:
             self._line.send(control(Sign.PONG, frame.number))
         elif frame.sign is Sign.CANCEL:
             serving.cancel(frame.number)
+        elif frame.sign is Sign.SHUT:
+            serving.shut(frame.number)
         elif frame.sign is Sign.SEGMENT:
             self.mappings.adopt(descriptors[0], frame.number)
         elif frame.sign is Sign.GRANTED:

@@ -1,0 +1,329 @@
+"""The host of plugins: starts them at their level, supervises them, ends them all.
+
+Owns `PluginHost`, its one thread and its one warm process. It never dies of a plugin in a worker;
+at L0 it guards against nothing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import shutil
+import tempfile
+import threading
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final, Protocol, Self, final
+
+import msgspec
+
+from openautoglm.errors import PluginUnavailableError
+from openautoglm.plugins.host.crew import Crew
+from openautoglm.plugins.host.nursery import Nursery
+from openautoglm.plugins.host.placing import assignment_for, level_of, place_of, point_of
+from openautoglm.plugins.host.restarts import Supervision
+from openautoglm.plugins.host.running import RunningPlugin, refused
+from openautoglm.plugins.host.sandbox import refuse_unsupported, supported
+from openautoglm.plugins.host.watcher import Watcher
+from openautoglm.plugins.manifest import Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from openautoglm.plugins.host.assignment import Assignment
+    from openautoglm.plugins.host.crew import CrewState
+    from openautoglm.plugins.host.placing import Level
+
+_log: Final = logging.getLogger("openautoglm.plugins")
+STATE: Final = "plugin.state"
+"""Type of the message that each change of state is on the bus."""
+
+
+class Loadable(Protocol):
+    """A plugin that lies somewhere; what the inventory has installed is one."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What it says of itself."""
+
+    @property
+    def path(self) -> Sequence[Path]:
+        """Folders it is imported from."""
+
+
+class Announcing(Protocol):
+    """What the host needs of a bus."""
+
+    def emit(self, type_: str, event: object = None, /) -> object:
+        """Send a message."""
+
+
+class Decision(Protocol):
+    """What the host needs of a policy's decision."""
+
+    @property
+    def allow(self) -> bool:
+        """Whether the plugin may run."""
+
+    @property
+    def reasons(self) -> Sequence[object]:
+        """Why not."""
+
+
+class Deciding(Protocol):
+    """What the host needs of a policy."""
+
+    def decide(self, document: Mapping[str, object], /) -> Decision:
+        """Decide on the input of `policy.admission_input`."""
+
+
+class Judged(Protocol):
+    """What the host needs of a verdict on signatures."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether trusted keys signed these bytes."""
+
+    def to_json(self) -> Mapping[str, object]:
+        """Return what policy needs."""
+
+
+@final
+class PluginHost:
+    """Runs plugins. `with` owns its thread and all processes.
+
+    Args:
+        home: folder for scratch folders; a temporary one by default.
+        bus: is told of every change of state, as `plugin.state`.
+        policy: decides who may run; without one, only signatures and levels do.
+        levels: levels it runs. L0 is for plugins that a trusted key signed; with "L0" among these,
+            for all: that is the explicit switch.
+        supervision: how workers are looked after.
+
+    Example:
+        with PluginHost(bus=bus) as host:
+            running = host.start(installed)
+            running.remote("acme.upper").call("run", {"text": "hello"})
+    """
+
+    def __init__(
+        self,
+        *,
+        home: Path | None = None,
+        bus: Announcing | None = None,
+        policy: Deciding | None = None,
+        levels: Collection[Level] = ("L1", "L2", "L3"),
+        supervision: Supervision | None = None,
+    ) -> None:
+        self._home = home
+        self._bus = bus
+        self._policy = policy
+        self._levels = frozenset(levels)
+        self._supervision = supervision or Supervision()
+        self._plugins: list[tuple[RunningPlugin, Crew | None]] = []
+        self._lock = threading.Lock()
+        self._stack = ExitStack()
+        self._watcher: Watcher | None = None
+        self._is_closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def plugins(self) -> tuple[RunningPlugin, ...]:
+        """All that run, in the order they were started."""
+        return tuple(running for running, _ in self._plugins)
+
+    def start(  # noqa: PLR0913 - one plugin, and how to run it
+        self,
+        plugin: Manifest | Loadable,
+        *,
+        path: Sequence[Path] = (),
+        isolation: Level | None = None,
+        verdict: Judged | None = None,
+        workers: int = 1,
+        channels: int = 1,
+        register: bool = True,
+        supervision: Supervision | None = None,
+    ) -> RunningPlugin:
+        """Start a plugin and return it when it serves.
+
+        Args:
+            plugin: what is installed, or a manifest with its `path`.
+            path: folders it is imported from.
+            isolation: another level than the manifest asks for.
+            verdict: on its signatures.
+            workers: processes.
+            channels: calls at a time in each, in threads: for code that waits more than it works.
+            register: put its contributions into the registries of their points.
+            supervision: other than the host's.
+
+        Raises:
+            PluginUnavailableError: it was refused, or did not start; the message says why.
+            SandboxUnavailableError: this machine cannot confine it.
+            PluginLoadError: at L0, it cannot be imported.
+            PluginContributionError: what it contributes is not what its point takes.
+            NameTakenError: a contribution's name is taken.
+        """
+        manifest = plugin if isinstance(plugin, Manifest) else plugin.manifest
+        folders = tuple(path if isinstance(plugin, Manifest) else plugin.path)
+        level = self._admitted(manifest, isolation, verdict)
+        crew = self._crew(manifest, folders, level, (workers, channels), supervision)
+        running = RunningPlugin(manifest, level, folders, crew)
+        with self._lock:
+            if self._is_closed:
+                raise PluginUnavailableError("the host is closed", fix="start plugins before")
+            self._plugins.append((running, crew))
+        try:
+            self._begin(running, crew)
+            if register:
+                running.register()
+        except BaseException:
+            self.stop(running)
+            raise
+        return running
+
+    def stop(self, plugin: str | RunningPlugin) -> None:
+        """Stop a plugin, or every version of an id: revoke, let calls end, end its processes."""
+        with self._lock:
+            gone = [each for each in self._plugins if plugin in {each[0], each[0].manifest.id}]
+            self._plugins = [each for each in self._plugins if each not in gone]
+        for running, crew in reversed(gone):
+            self._end(running, crew)
+
+    def close(self) -> None:
+        """Stop all plugins, the last one first, and end the thread and all processes."""
+        with self._lock:
+            self._is_closed = True
+        for running in reversed(self.plugins):
+            self.stop(running)
+        self._stack.close()
+        self._watcher = None
+
+    def _admitted(
+        self, manifest: Manifest, isolation: Level | None, verdict: Judged | None
+    ) -> Level:
+        is_trusted = verdict is not None and verdict.trusted
+        level = level_of(manifest, isolation, self._levels, is_trusted=is_trusted)
+        if level == "L2":
+            refuse_unsupported(supported())
+        for provides in manifest.provides:
+            place_of(provides, point_of(provides), level)
+        if self._policy is not None:
+            self._ask_policy(self._policy, manifest, level, verdict)
+        return level
+
+    def _ask_policy(
+        self, policy: Deciding, manifest: Manifest, level: Level, verdict: Judged | None
+    ) -> None:
+        from openautoglm.policy.admission import HostFacts, admission_input
+
+        is_trusted = verdict is not None and verdict.trusted
+        is_switched = "L0" in self._levels and not is_trusted
+        signature = {"state": "unsigned", "reasons": []} if verdict is None else verdict.to_json()
+        facts = HostFacts(
+            sandbox=supported().sandbox, wasm=importlib.util.find_spec("wasmtime") is not None
+        )
+        decision = policy.decide(
+            admission_input(
+                manifest=json.loads(manifest.to_json()),
+                signature=signature,
+                isolation=level,
+                host=facts,
+                switches=("unsigned-in-process",) if is_switched else (),
+            )
+        )
+        if decision.allow is not True:
+            raise refused(manifest, [str(reason) for reason in decision.reasons])
+
+    def _crew(
+        self,
+        manifest: Manifest,
+        path: Sequence[Path],
+        level: Level,
+        counts: tuple[int, int],
+        supervision: Supervision | None,
+    ) -> Crew | None:
+        served = [p for p in manifest.provides if place_of(p, point_of(p), level) == "worker"]
+        if not served:
+            return None
+        assignment: Assignment = msgspec.structs.replace(
+            assignment_for(manifest, served, level=level, path=path),
+            scratch=self._scratch(manifest),
+            channels=max(1, counts[1]),
+        )
+
+        def notify(old: CrewState, new: CrewState, reason: str) -> None:
+            self._tell(manifest, (old, new), reason)
+
+        return Crew(assignment, supervision or self._supervision, notify, workers=max(1, counts[0]))
+
+    def _begin(self, running: RunningPlugin, crew: Crew | None) -> None:
+        if crew is not None:
+            watcher, nursery = self._running_watcher()
+            watcher.soon(lambda: crew.begin(watcher, nursery))
+            crew.await_start(crew.supervision.start_s + crew.supervision.stop_s)
+        running.load()
+        if crew is None:
+            self._tell(running.manifest, ("starting", "running"), "it is in this process")
+
+    def _end(self, running: RunningPlugin, crew: Crew | None) -> None:
+        running.unload()
+        if crew is None:
+            self._tell(running.manifest, ("running", "stopped"), "it was asked to")
+            return
+        if self._watcher is not None:
+            limits = crew.supervision
+            self._watcher.soon(crew.end)
+            if not crew.await_end(2 * limits.stop_s + 1.0):
+                _log.error("workers of %s did not end", crew.said)
+        shutil.rmtree(crew.assignment.scratch, ignore_errors=True)
+
+    def _running_watcher(self) -> tuple[Watcher, Nursery]:
+        with self._lock:
+            if self._watcher is None:
+                self._watcher = self._stack.enter_context(Watcher())
+                self._nursery = Nursery(self._watcher)
+                self._stack.callback(self._close_nursery, self._watcher, self._nursery)
+            return self._watcher, self._nursery
+
+    @staticmethod
+    def _close_nursery(watcher: Watcher, nursery: Nursery) -> None:
+        closed = threading.Event()
+
+        def close() -> None:
+            nursery.close()
+            closed.set()
+
+        watcher.soon(close)
+        closed.wait()
+
+    def _scratch(self, manifest: Manifest) -> str:
+        folder = None
+        if self._home is not None:
+            folder = self._home / "scratch"
+            folder.mkdir(parents=True, exist_ok=True)
+        return tempfile.mkdtemp(prefix=f"{manifest.id}-", dir=folder)
+
+    def _tell(self, manifest: Manifest, states: tuple[str, str], reason: str) -> None:
+        old, new = states
+        name = f"{manifest.id} {manifest.version}"
+        bad = new in {"restarting", "quarantined", "failed"}
+        _log.log(logging.WARNING if bad else logging.INFO, "%s is %s: %s", name, new, reason)
+        if self._bus is None:
+            return
+        event = {"plugin": manifest.id, "version": manifest.version, "old": old, "new": new}
+        try:
+            self._bus.emit(STATE, {**event, "reason": reason})
+        except Exception:  # noqa: BLE001 - logged; a bus that is closed keeps no worker from its care
+            _log.exception("the bus did not take the state of %s", name)

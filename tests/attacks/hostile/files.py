@@ -172,6 +172,15 @@ def set_attribute(world: World) -> None:
     os.setxattr(world.host_file, "user.evil", b"1")
 
 
+@attempt("set flags of a readable file by its descriptor")
+def set_flags(world: World) -> None:
+    descriptor = os.open(world.plugin, os.O_RDONLY)
+    flags = ctypes.c_int()
+    checked(LIBC.ioctl(descriptor, ctypes.c_ulong(0x80086601), ctypes.byref(flags)))
+    flags.value |= 0x80  # no access times
+    checked(LIBC.ioctl(descriptor, ctypes.c_ulong(0x40086602), ctypes.byref(flags)))
+
+
 @attempt("watch a file of the host for changes")
 def watch(world: World) -> None:
     handle = checked(LIBC.inotify_init1(0))

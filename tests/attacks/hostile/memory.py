@@ -51,6 +51,18 @@ def cut_tensor(world: World) -> None:
     os.ftruncate(world.tensor, 0)
 
 
+@attempt("punch a hole into a tensor")
+def punch_tensor(world: World) -> None:
+    size = ctypes.c_long(4096)
+    checked(LIBC.fallocate(world.tensor, 3, ctypes.c_long(0), size))
+
+
+@attempt("give the pages of a tensor back through its mapping")
+def drop_tensor(world: World) -> None:
+    memory = mmap.mmap(world.tensor, 4096)
+    memory.madvise(mmap.MADV_REMOVE)
+
+
 @attempt("take a GiB of memory")
 def allocate(_: World) -> None:
     take(mmap.mmap(-1, GIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
@@ -110,7 +122,7 @@ def semaphore(_: World) -> None:
     checked(LIBC.semctl(checked(LIBC.semget(0, 1, 0o1600)), 0, 0))
 
 
-@attempt("take memory that the kernel cannot swap", root=True)
+@attempt("take memory that the kernel cannot swap", root=True, rare=True)
 def lock(_: World) -> None:
     memory = mmap.mmap(-1, 16 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     where = ctypes.addressof(ctypes.c_char.from_buffer(memory))

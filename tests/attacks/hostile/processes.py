@@ -187,6 +187,11 @@ def priority(world: World) -> None:
     os.setpriority(os.PRIO_PROCESS, world.parent, os.getpriority(os.PRIO_PROCESS, world.parent))
 
 
+@attempt("run before everybody else", root=True, rare=True)
+def scheduler(_: World) -> None:
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+
+
 @attempt("change the limits of the host")
 def limits(world: World) -> None:
     held = resource.prlimit(world.parent, resource.RLIMIT_CORE)

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import mmap
 import os
 import socket
 from pathlib import Path
+from platform import machine
 
 from tests.attacks.hostile.attempt import LIBC, World, attempt, checked, system_call
 
 NEW_USER = 0x10000000
 NEW_NET = 0x40000000
 TIOCSTI = 0x5412
+
+
+@attempt("call the kernel as a 32-bit program does", rare=True)
+def old_calls(_: World) -> None:
+    assert machine() == "x86_64"
+    code = mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, 7)
+    code.write(bytes.fromhex("b814000000cd80c3"))  # mov eax, 20 (getpid); int 0x80; ret
+    where = ctypes.addressof(ctypes.c_char.from_buffer(code))
+    assert ctypes.CFUNCTYPE(ctypes.c_int)(where)() == os.getpid()
 
 
 @attempt("set up an io_uring", rare=True)
@@ -76,7 +87,7 @@ def add_key(_: World) -> None:
     system_call("add_key", b"user\0", b"evil\0", b"x", 1, -2)  # the process's own keyring
 
 
-@attempt("change its personality")
+@attempt("change its personality", rare=True)
 def personality(_: World) -> None:
     checked(LIBC.personality(ctypes.c_ulong(0x0040000)))
 

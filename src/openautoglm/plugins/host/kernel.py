@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from functools import cache
 from typing import Final
 
 PR_SET_PDEATHSIG: Final = 1
@@ -19,6 +20,7 @@ PR_GET_NO_NEW_PRIVS: Final = 39
 _CAPABILITY_VERSION: Final = 0x20080522  # the third and last layout: 64 bits in two words
 
 
+@cache
 def libc() -> ctypes.CDLL:
     """Return the C library, with errno kept per thread."""
     return ctypes.CDLL(None, use_errno=True)

@@ -81,7 +81,7 @@ class ResourceLimits:
             resource.RLIMIT_STACK: _STACK,
             resource.RLIMIT_NOFILE: self.open_files,
             resource.RLIMIT_FSIZE: self.file_bytes,
-            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_CORE: 1,  # one byte: no file, and no crash handler is started either
             resource.RLIMIT_MEMLOCK: 0,
             resource.RLIMIT_MSGQUEUE: 0,
             resource.RLIMIT_RTPRIO: 0,

@@ -180,7 +180,7 @@ def test_limits_add_to_what_the_process_holds() -> None:
     assert numbers[resource.RLIMIT_DATA] == 110
     assert numbers[resource.RLIMIT_AS] == 1015
     assert numbers[resource.RLIMIT_CPU] == 3
-    assert numbers[resource.RLIMIT_CORE] == 0
+    assert numbers[resource.RLIMIT_CORE] == 1
 
 
 def test_limits_are_those_of_the_manifest() -> None:

@@ -93,6 +93,23 @@ def unpack(wheel: Wheel, folder: Path) -> None:
                 raise _bad(wheel.path, "the wheel changed while it was installed", name)
 
 
+def check_runs_here(wheel: Wheel) -> None:
+    """Refuse a wheel that was built for another kind of machine or another Python.
+
+    Raises:
+        PluginPackageError: names both.
+    """
+    from packaging.tags import parse_tag, sys_tags
+
+    wanted = {tag for text in wheel.tags for tag in parse_tag(text)}
+    if wanted.isdisjoint(sys_tags()):
+        raise PluginPackageError(
+            f"plugin `{wheel.manifest.id}` was packed for another machine",
+            got=f"{', '.join(wheel.tags)}, and this is {next(sys_tags())}",
+            fix="pack it here, or anywhere with --sources",
+        )
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, zipfile.ZipFile]]:
     try:

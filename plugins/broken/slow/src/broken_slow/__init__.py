@@ -9,5 +9,5 @@ class Upper(Step, frozen=True):
     outputs = {"text": "the text in capitals"}
 
     def run(self, *, text: str):
-        time.sleep(0.13)
+        time.sleep(0.11)
         return {"text": text.upper()}

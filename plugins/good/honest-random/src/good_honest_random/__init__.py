@@ -1,0 +1,12 @@
+"""A step that writes a text in capitals."""
+
+import random
+
+from openautoglm.pipeline.step import Step
+
+
+class Upper(Step, frozen=True):
+    outputs = {"text": "the text in capitals"}
+
+    def run(self, *, text: str):
+        return {"text": text.upper() + str(random.random())}

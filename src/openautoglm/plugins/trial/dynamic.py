@@ -1,0 +1,276 @@
+"""All dynamic rows of one plugin, in their order: which child is asked what, and when a new one is.
+
+Owns `Plan`, `trial_rows` and what a crash or a hang is taken for. A contribution that fails a plain
+call, leaves things behind or leaks is not asked what needs many calls.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, final
+
+from openautoglm.errors import PluginCheckError
+from openautoglm.plugins.host.assignment import Assignment
+from openautoglm.plugins.host.sandbox import supported
+from openautoglm.plugins.inspect.distributions import providers
+from openautoglm.plugins.inspect.rows import failed, passed, skipped
+from openautoglm.plugins.manifest import normalised
+from openautoglm.plugins.points import POINTS
+from openautoglm.plugins.trial.nursery import Child, ChildEndedError, Nursery
+from openautoglm.plugins.trial.orders import Order, Question
+from openautoglm.plugins.trial.requests import FILE, Request, read_requests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from openautoglm.plugins.host.sandbox import Level
+    from openautoglm.plugins.inspect.subject import Subject
+    from openautoglm.plugins.manifest import Manifest, Provides
+    from openautoglm.plugins.report import Finding
+    from openautoglm.plugins.trial.nursery import Answer
+
+ROWS: Final[dict[str, str]] = {
+    "calls": "trial.calls",
+    "leftovers": "trial.leftovers",
+    "memory": "trial.memory",
+    "suite": "trial.conformance",
+    "determinism": "trial.determinism",
+    "threads": "trial.threads",
+    "bad-input": "trial.bad-input",
+    "restart": "trial.restart",
+    "latency": "trial.latency",
+}
+"""What a contribution is asked, in this order, and the row a crash over it belongs to."""
+
+DECIDING: Final = frozenset({"trial.calls", "trial.leftovers", "trial.memory"})
+"""Where one of these fails, what needs more calls is not asked."""
+
+PARTS: Final = ("protocol", "registry", "adopt", "servant", "conformance")
+SUITE_S: Final = 600.0
+MANY_S: Final = {True: 5.0, False: 60.0}
+"""Seconds beyond the time-out of one call that a row of many calls may take, quick or not."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How a plugin is tried.
+
+    Attributes:
+        level: "L2" in the sandbox; "L1" unconfined, for code that is trusted.
+        is_quick: fewer calls, where more only add certainty.
+        p95_ms: most milliseconds that 95 of 100 calls may take.
+        timeout_s: how long one call, or importing the plugin, may take.
+        requests: file of recorded requests; the project's own where none is named.
+    """
+
+    level: Level = "L2"
+    is_quick: bool = False
+    p95_ms: float = 100.0
+    timeout_s: float = 30.0
+    requests: Path | None = None
+
+
+def trial_rows(
+    subject: Subject,
+    manifest: Manifest,
+    plan: Plan,
+    *,
+    labels: frozenset[str],
+    nursery: Nursery | None = None,
+) -> Iterator[Finding]:
+    """Ask everything that can only be asked by running the plugin.
+
+    Args:
+        subject: the plugin's files.
+        manifest: what it says of itself.
+        plan: how it is tried.
+        labels: contributions that are worth loading, by `point:name`.
+        nursery: where children come from; a new one where none is given.
+    """
+    if plan.level == "L2" and not supported().sandbox:
+        yield failed("trial.sandbox", "; ".join(supported().reasons))
+        return
+    if plan.level == "L2":
+        yield passed("trial.sandbox", "Landlock, seccomp, limits, no network")
+    else:
+        yield failed("trial.sandbox", "run at L1, unconfined, as asked", status="warn")
+    with ExitStack() as stack:
+        place = nursery or stack.enter_context(Nursery())
+        order = _order(subject, manifest, plan)
+        trial = _Trial(place, _assignment(subject, manifest, plan), order, plan)
+        yield from trial.rows([p for p in manifest.provides if _label(p) in labels])
+
+
+def _order(subject: Subject, manifest: Manifest, plan: Plan) -> Order:
+    file = plan.requests
+    own = subject.path / FILE
+    if file is None and subject.form == "project" and own.is_file():
+        file = own
+    requests: tuple[Request, ...] = () if file is None else read_requests(file)
+    known = {provides.name for provides in manifest.provides}
+    strangers = sorted({request.contribution for request in requests} - known)
+    if strangers:
+        raise PluginCheckError(
+            "recorded requests are for what the plugin does not have",
+            got=", ".join(strangers),
+            fix=f"it has {', '.join(sorted(known))}",
+        )
+    return Order(
+        manifest=manifest.to_json(),
+        package=str(subject.root.resolve()),
+        requests=requests,
+        is_quick=plan.is_quick,
+        p95_ms=plan.p95_ms,
+    )
+
+
+def _assignment(subject: Subject, manifest: Manifest, plan: Plan) -> Assignment:
+    points = [POINTS.get(p.point) for p in manifest.provides if p.point in POINTS.names()]
+    wheres = [getattr(point, part) for point in points for part in PARTS]
+    modules = [where.partition(":")[0] for where in wheres if where is not None]
+    peers = {normalised(peer) for peer in manifest.peers}
+    modules += [module for module, brought in sorted(providers().items()) if brought & peers]
+    return Assignment(
+        plugin=manifest.id,
+        version=manifest.version,
+        level=plan.level,
+        path=(str(subject.root.resolve()),),
+        scratch="",
+        limits=manifest.limits,
+        peers=tuple(dict.fromkeys(modules)),
+    )
+
+
+@final
+class _Trial:
+    """One plugin: the child it is in now, and what was found."""
+
+    def __init__(self, nursery: Nursery, assignment: Assignment, order: Order, plan: Plan) -> None:
+        self._nursery = nursery
+        self._assignment = assignment
+        self._order = order
+        self._plan = plan
+        self._is_repeatable = False
+
+    def rows(self, contributions: Sequence[Provides]) -> Iterator[Finding]:
+        with tempfile.TemporaryDirectory(prefix="openautoglm-trial-") as scratch:
+            with self._start(Path(scratch)) as child:
+                try:
+                    loaded = self._ask(child, "import").findings
+                except ChildEndedError as end:
+                    yield failed("trial.load", str(end))
+                    return
+            yield from loaded
+            broken = {
+                f.contribution for f in loaded if f.row == "trial.load" and f.status == "fail"
+            }
+            for provides in contributions:
+                if _label(provides) in broken:
+                    continue
+                if provides.object is None:
+                    why = "sources and modules are tried where they are built"
+                    yield skipped("trial.calls", why, contribution=_label(provides))
+                    continue
+                yield from self._contribution(_label(provides), Path(scratch))
+
+    def _contribution(self, label: str, scratch: Path) -> Iterator[Finding]:
+        child: Child | None = None
+        self._is_repeatable = self._is_idempotent(label)
+        try:
+            for name, row in ROWS.items():
+                if name == "restart":
+                    yield self._restart(label, scratch)
+                    continue
+                if child is None or not child.is_alive:
+                    child = self._loaded(self._fresh(scratch))
+                found = self._found(child, name, row, label)
+                yield from found
+                bad = {finding.row for finding in found if finding.status == "fail"}
+                self._is_repeatable &= "trial.determinism" not in bad
+                if bad & DECIDING:
+                    rest = list(ROWS.values())[list(ROWS).index(name) + 1 :]
+                    why = f"not asked, because of {min(bad & DECIDING)}"
+                    yield from (skipped(other, why, contribution=label) for other in rest)
+                    return
+                if row in bad:
+                    child.end()
+        except ChildEndedError as end:  # it was loaded before, and is not any more
+            yield failed("trial.restart", str(end), contribution=label)
+        finally:
+            if child is not None:
+                child.end()
+
+    def _found(self, child: Child, name: str, row: str, label: str) -> list[Finding]:
+        try:
+            return self._ask(child, name, label).findings
+        except ChildEndedError as end:
+            return [failed(row, str(end), contribution=label)]
+
+    def _restart(self, label: str, scratch: Path) -> Finding:
+        """Kill a child in the middle of a call, and look whether another one takes its place."""
+        row = "trial.restart"
+        place = self._fresh(scratch)
+        with self._loaded(place) as first:
+            before = self._ask(first, "answers", label).answers
+            first.tell(Question("answers", label))
+        if not before:
+            return skipped(
+                row, "no request is recorded, and none can be made up", contribution=label
+            )
+        with self._loaded(place) as second:
+            found = self._ask(second, "calls", label).findings
+            bad = [f for f in found if f.row == "trial.calls" and f.status == "fail"]
+            after = self._ask(second, "answers", label).answers
+        if bad:
+            return failed(row, bad[0].measured, contribution=label)
+        if self._is_repeatable and before != after:
+            return failed(row, "a new process gives another answer", contribution=label)
+        return passed(row, f"{len(before)} requests", contribution=label)
+
+    def _is_idempotent(self, label: str) -> bool:
+        from openautoglm.plugins.manifest import Manifest
+
+        manifest = Manifest.from_json(self._order.manifest)
+        return any(p.idempotent for p in manifest.provides if _label(p) == label)
+
+    def _start(self, scratch: Path) -> Child:
+        import msgspec
+
+        assignment = msgspec.structs.replace(self._assignment, scratch=str(scratch))
+        return self._nursery.start(assignment, self._order)
+
+    def _fresh(self, scratch: Path) -> Path:
+        return Path(tempfile.mkdtemp(dir=scratch))
+
+    def _loaded(self, scratch: Path) -> Child:
+        child = self._start(scratch)
+        try:
+            self._ask(child, "load")
+        except ChildEndedError:
+            child.end()
+            raise
+        return child
+
+    def _ask(self, child: Child, name: str, label: str = "") -> Answer:
+        plan = self._plan
+        timeout_s = plan.timeout_s
+        if name == "suite":
+            timeout_s += SUITE_S / (10 if plan.is_quick else 1)
+        elif name not in {"import", "load", "calls", "answers", "bad-input"}:
+            timeout_s += MANY_S[plan.is_quick]
+        answer = child.ask(Question(name, label, self._is_repeatable), timeout_s=timeout_s)
+        if answer.mistake:
+            raise PluginCheckError(
+                f"the check itself failed over `{name}`",
+                got=answer.mistake.strip(),
+                fix="this is a bug in the check: please report it",
+            )
+        return answer
+
+
+def _label(provides: Provides) -> str:
+    return f"{provides.point}:{provides.name}"

@@ -131,4 +131,6 @@ class Channel:
 
     def close(self) -> None:
         """Close it; nobody is in it."""
-        self._socket.close()
+        if self._socket.fileno() >= 0:
+            self._socket.close()
+            self._codec.close()

@@ -139,6 +139,7 @@ class Exchange:
             tokens = list(self._pinned.elements())
             self._pinned.clear()
         self._own.unpin(tokens)
+        self._lend = None
 
     def released(self) -> list[Token]:
         """Return what to tell the other side: views that are gone here."""
@@ -169,6 +170,10 @@ class Codec(Generic[Frame]):
         self._encoder = Encoder(enc_hook=self._write)
         self._decoder: Decoder[Frame] = Decoder(reads, ext_hook=self._read)
         self._pinned: list[Token] = []
+
+    def close(self) -> None:
+        """Let go of everything; it is not used again."""
+        del self._encoder, self._decoder  # they hold on to this object, and it to memory
 
     def encode(self, frame: Request | Reply) -> bytes:
         """Return the bytes of a frame, at most `PACKET`; arrays are pinned for the other side.

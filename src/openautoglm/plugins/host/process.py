@@ -280,6 +280,7 @@ class WorkerProcess:
         self._become("dead")
         self._exchange.abandon()
         self._guardian.is_dead(self)
+        self.channels = ()  # no cycle keeps its memory until the collector comes by
         self._buried.set()
 
     def _cause_of_death(self, status: int | None) -> str:

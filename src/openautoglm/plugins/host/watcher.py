@@ -67,6 +67,8 @@ class Watcher:
         self.soon(self._close)
         self._thread.join()
         os.close(self._wake)
+        self._timers.clear()
+        self._then.clear()
 
     @property
     def is_here(self) -> bool:

@@ -9,7 +9,8 @@ import stat
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -17,28 +18,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+Value: TypeAlias = Any
+
+
 class Probe:
     """All public methods are served."""
 
     def __init__(self) -> None:
-        self.kept: list[Any] = []
+        self.kept: list[Value] = []
         self.told = "nothing"
 
-    def echo(self, *values: Any, **named: Any) -> Any:
+    def echo(self, *values: Value, **named: Value) -> Value:
         if named:
             return named
         return values[0] if len(values) == 1 else list(values)
 
-    def add(self, x: Any, y: Any) -> Any:
+    def add(self, x: Value, y: Value) -> Value:
         return x + y
 
-    def total(self, x: Any) -> float:
+    def total(self, x: Value) -> float:
         return float(x.sum())
 
-    def kind(self, x: Any) -> str:
+    def kind(self, x: Value) -> str:
         return type(x).__module__ + "." + type(x).__name__
 
-    def ones(self, n: int) -> Any:
+    def ones(self, n: int) -> Value:
         return np.ones(n, np.float32)
 
     def pid(self) -> int:
@@ -60,7 +64,7 @@ class Probe:
                 continue
         return found
 
-    def keep(self, x: Any) -> None:
+    def keep(self, x: Value) -> None:
         self.kept.append(x)
 
     def kept_total(self) -> float:
@@ -71,10 +75,10 @@ class Probe:
 
     def say(self, text: str, times: int = 1) -> None:
         for _ in range(times):
-            print(text)
+            sys.stdout.write(f"{text}\n")
 
     def complain(self, text: str) -> None:
-        print(text, file=sys.stderr)
+        sys.stderr.write(f"{text}\n")
 
     def fail(self, text: str) -> None:
         raise KeyError(text)
@@ -92,9 +96,9 @@ class Probe:
 
     def meet(self, path: str) -> str:
         """Return when two calls are in here at the same time."""
-        with open(path, "ab") as file:
+        with Path(path).open("ab") as file:
             file.write(b"x")
-        while os.stat(path).st_size < 2:
+        while Path(path).stat().st_size < 2:
             time.sleep(0.001)
         return "met"
 
@@ -103,7 +107,7 @@ class Probe:
     def count(self, n: int) -> Iterator[int]:
         yield from range(n)
 
-    def arrays(self, n: int) -> Iterator[Any]:
+    def arrays(self, n: int) -> Iterator[Value]:
         for value in range(n):
             yield np.full(5000, value, np.float32)
 
@@ -231,8 +235,7 @@ class DiesLater(Probe):
 
     def __init__(self) -> None:
         super().__init__()
-        mark = os.path.join(os.environ["TMPDIR"], "made")
-        if os.path.exists(mark):
+        mark = Path(os.environ["TMPDIR"], "made")
+        if mark.exists():
             self.kill()
-        with open(mark, "w"):
-            pass
+        mark.touch()

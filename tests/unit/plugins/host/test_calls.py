@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -229,7 +230,7 @@ def test_a_call_waits_for_a_free_worker_no_longer_than_its_time(
     thread = threading.Thread(target=lambda: probe.call("wait", 0.3))
     thread.start()
     until(lambda: host.plugins[0].health.in_flight == 1)
-    with pytest.raises(PluginTimeoutError, match="no worker of acme.probe 1.0 was free"):
+    with pytest.raises(PluginTimeoutError, match=r"no worker of acme\.probe 1\.0 was free"):
         probe.call("echo", 1, timeout_s=0.01)
     thread.join()
     assert probe.call("echo", 1) == 1
@@ -295,7 +296,7 @@ def test_a_stream_that_is_let_go_of_is_closed_before_the_next(
 
 def test_a_stream_whose_worker_dies_says_so(host: PluginHost, start: Start) -> None:
     probe = probe_of(host, start)
-    values, got = probe.stream("count_then_die", 3), []
+    values, got = probe.stream("count_then_die", 3), list[object]()
     with pytest.raises(PluginCrashedError, match="ended with its worker"):
         got.extend(values)
     assert probe.call("echo", 1) == 1
@@ -355,6 +356,7 @@ def test_a_stopped_plugin_says_so(host: PluginHost, start: Start) -> None:
 
 
 def test_nothing_is_left_of_a_host(start: Start, tmp_path: Path) -> None:
+    gc.collect()
     threads, files = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
     with PluginHost(home=tmp_path) as host:
         running = start(host, workers=2)
@@ -363,8 +365,13 @@ def test_nothing_is_left_of_a_host(start: Start, tmp_path: Path) -> None:
         assert len(pids) == 2
     assert threading.active_count() == threads
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
-    del running  # its shared memory lives as long as arrays in it may
+    del running, host  # its shared memory lives as long as arrays in it may
     assert len(list(Path("/proc/self/fd").iterdir())) == files
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_closed_host_starts_nothing(start: Start) -> None:
+    with PluginHost() as host:
+        pass
     with pytest.raises(PluginUnavailableError, match="host is closed"):
         start(host)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -15,21 +16,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 import pytest
 
+from openautoglm.errors import PluginCrashedError
+from openautoglm.plugins.host import PluginHost, RunningPlugin
+from openautoglm.plugins.host.bare import BARE
 from openautoglm.plugins.host.sandbox import supported
+from openautoglm.plugins.manifest import Limits, Manifest, Provides
+from openautoglm.plugins.points import POINTS
+from openautoglm.registry import owned_by
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a-secret-of-the-host"  # noqa: S105 - what the attempts are after
 IS_ROOT = os.geteuid() == 0
 OLDER = [abi for abi in range(1, 7) if abi < supported().landlock_abi]
 
-pytestmark = pytest.mark.skipif(
-    not supported().sandbox, reason=f"no sandbox here: {'; '.join(supported().reasons)}"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not supported().sandbox, reason=f"no sandbox here: {'; '.join(supported().reasons)}"
+    ),
+]
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -112,3 +123,89 @@ def has_torch() -> bool:
     from importlib.util import find_spec
 
     return find_spec("torch") is not None
+
+
+@pytest.fixture(scope="module")
+def hostile_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a plugin that holds all attempts."""
+    folder = tmp_path_factory.mktemp("plugin")
+    shutil.copytree(ROOT / "tests/attacks/hostile", folder / "tests/attacks/hostile")
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def bare_point() -> Iterator[None]:
+    with owned_by("attacks"):
+        POINTS.add(BARE.name, BARE)
+    yield
+    POINTS.revoke("attacks")
+
+
+@pytest.fixture
+def hostile(hostile_path: Path) -> Iterator[RunningPlugin]:
+    """Start the plugin as one that nobody signed."""
+    provides = Provides(
+        point="bare", contract=1, name="acme.evil", object="tests.attacks.hostile.plugin:Hostile"
+    )
+    manifest = Manifest(
+        id="acme.evil",
+        name="acme-evil",
+        version="1.0",
+        package="tests",
+        host_api=">=1.0,<2",
+        limits=Limits(memory_mb=256, scratch_mb=8, call_timeout_s=60.0),
+        peers={"numpy": ">=2"},
+        provides=(provides,),
+    )
+    with PluginHost() as host:
+        yield host.start(manifest, path=[hostile_path])
+
+
+def world_of(folder: Path) -> dict[str, object]:
+    """Return the world as far as a worker of the real host can be told of it."""
+    for name in ("outside/home/.ssh", "scratch", "site", "store"):
+        (folder / name).mkdir(parents=True)
+    for name in ("outside/host.txt", "outside/home/.ssh/id", "store/plugin.py"):
+        (folder / name).write_bytes(b"untouched")
+    none = dict.fromkeys(("address", "tensor", "folder", "file", "terminal"), 60)
+    return {
+        "scratch": str(folder / "scratch"),
+        "outside": str(folder / "outside"),
+        "plugin": str(folder / "store/plugin.py"),
+        "site": str(folder / "site"),
+        "parent": os.getpid(),
+        "abstract": "nobody",
+        "tcp": 9,
+        "udp": 9,
+        **none,
+    }
+
+
+def test_a_plugin_that_nobody_signed_stops_at_every_attempt_in_the_real_host(
+    hostile: RunningPlugin, tmp_path: Path
+) -> None:
+    assert hostile.level == "L2"
+    remote, world = hostile.remote("acme.evil"), world_of(tmp_path)
+    names = msgspec.convert(remote.call("names"), list[str])
+    said: dict[str, object] = {}
+    for name in names:
+        try:
+            said[name] = remote.call("attempt", name, world)
+        except PluginCrashedError as error:  # the kernel ended the worker; the host has another
+            said[name] = error.got
+    assert len(names) >= 100
+    assert [name for name, what in said.items() if what == "done"] == []
+    assert sum(str(what).startswith("PermissionError") for what in said.values()) >= 95
+    assert sum("Too many open files" in str(what) for what in said.values()) == 1
+    assert {path.name for path in (tmp_path / "outside").iterdir()} == {"host.txt", "home"}
+    assert (tmp_path / "outside/host.txt").read_bytes() == b"untouched"
+    assert hostile.health.crashes <= 2
+
+
+def test_an_array_of_the_host_cannot_be_written_by_a_plugin(hostile: RunningPlugin) -> None:
+    array = np.zeros(1 << 20, np.uint8)
+    remote = hostile.remote("acme.evil")
+    assert remote.call("make_writable", array) == "[Errno 13] Permission denied"
+    with pytest.raises(PluginCrashedError):
+        remote.call("overwrite", array)
+    assert not array.any()

@@ -273,5 +273,11 @@ def sparse_file(world: World) -> None:
 
 
 @attempt("hold hundreds of descriptors")
-def descriptors(_: World) -> object:
-    return [os.dup(1) for _ in range(500)]
+def descriptors(_: World) -> None:
+    held: list[int] = []
+    try:
+        while len(held) < 500:
+            held.append(os.dup(1))
+    finally:
+        for descriptor in held:
+            os.close(descriptor)

@@ -1,6 +1,6 @@
 """What a plugin imports against what it declares.
 
-Owns the rows `static.dependencies.*`, `static.peers.*` and `static.shadowing`. Imports are read
+Owns the rows `static.dependencies.*`. Imports are read
 from the syntax trees, so those in functions count, and those that only type checkers see do not; an
 import that may fail (inside `try`, with ImportError handled) is optional and must not be declared.
 What a module is called in another distribution is known where that is installed, and else guessed
@@ -14,21 +14,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from openautoglm.plugins.inspect.distributions import (
-    HOST,
     brings,
     closure,
     host_distributions,
-    installed_version,
     is_standard,
     providers,
 )
 from openautoglm.plugins.inspect.rows import failed, passed, shown
 from openautoglm.plugins.inspect.sources import is_type_checking
 from openautoglm.plugins.manifest import normalised
+from openautoglm.plugins.peers import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from packaging.requirements import Requirement
 
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
     from openautoglm.plugins.report import Finding
 
 MAY_FAIL: Final = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
-CARRIED: Final = frozenset({"_vendor", "vendor", "vendored", "_vendored", "third_party", "extern"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,75 +125,6 @@ def _declare(module: str) -> str:
     if set(names) & host_distributions():
         return f"add `{names[0]}` to `peers`: the host has it"
     return f"add `{names[0]}` to `dependencies`, or import it where it may be missing"
-
-
-def peer_rows(subject: Subject, manifest: Manifest) -> Iterator[Finding]:
-    """Ask whether the host has the peers, and whether nothing else brings them."""
-    yield from _ranges(manifest)
-    names = host_distributions() | {normalised(peer) for peer in manifest.peers}
-    own = [normalised(requirement.name) for requirement in _requirements(manifest)]
-    twice = [f"`{name}` is a dependency" for name in own if name in names]
-    twice += [f"{path} is carried along" for path in _carried(subject, names)]
-    if twice:
-        yield failed("static.peers.shared", shown(twice))
-    else:
-        yield passed("static.peers.shared")
-
-
-def _ranges(manifest: Manifest) -> Iterator[Finding]:
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-    row = "static.peers.range"
-    for peer, wanted in manifest.peers.items():
-        try:
-            specifier = SpecifierSet(wanted)
-        except InvalidSpecifier:
-            yield failed(row, f"{peer} {wanted!r} is no range", fix='write it like ">=2,<3"')
-            continue
-        version = installed_version(peer)
-        threshold = f"{peer} {wanted}"
-        if version is None:
-            fix = f"install {peer} beside the host"
-            yield failed(row, f"{peer} is not installed", threshold=threshold, fix=fix)
-        elif not specifier.contains(version, prereleases=True):
-            yield failed(row, f"the host has {peer} {version}", threshold=threshold)
-        else:
-            yield passed(row, f"{peer} {version} is in {wanted or 'every range'}")
-
-
-def _carried(subject: Subject, names: frozenset[str]) -> list[Path]:
-    """Return folders of the plugin that hold a copy of a package the host has."""
-    found = set()
-    for path in subject.files:
-        for depth, part in enumerate(path.parts[:-1]):
-            if part.endswith(".dist-info") and depth:
-                name = normalised(part.removesuffix(".dist-info").rpartition("-")[0])
-                if name in names:
-                    found.add(path.parents[len(path.parts) - 2 - depth])
-            is_copy = depth and path.parts[depth - 1] in CARRIED
-            if is_copy and (providers().get(part, frozenset()) | {normalised(part)}) & names:
-                found.add(path.parents[len(path.parts) - 2 - depth])
-    return sorted(found)
-
-
-def shadowing_rows(subject: Subject, manifest: Manifest) -> Iterator[Finding]:
-    """Ask whether the plugin's top modules have names that others have."""
-    tops = {
-        path.parts[0].removesuffix(".py")
-        for path in subject.files
-        if not path.parts[0].endswith((".dist-info", ".data"))
-    }
-    hidden = []
-    own = normalised(manifest.name)
-    for top in sorted(tops):
-        if is_standard(top):
-            hidden.append(f"`{top}` is Python's own")
-        elif providers().get(top, frozenset()) - {own} & host_distributions() or top == HOST:
-            hidden.append(f"`{top}` is the host's")
-    if hidden:
-        yield failed("static.shadowing", shown(hidden))
-    else:
-        yield passed("static.shadowing", shown(sorted(tops)))
 
 
 def _requirements(manifest: Manifest) -> list[Requirement]:

@@ -12,13 +12,10 @@ from importlib.metadata import PackageNotFoundError, distribution, packages_dist
 from typing import TYPE_CHECKING, Final
 
 from openautoglm.plugins.manifest import normalised
+from openautoglm.plugins.peers import Host, parse_requirement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-HOST: Final = "openautoglm"
-NOT_LENT: Final = frozenset({"dev"})
-"""Extras of the host that are no part of a host that runs."""
 
 KNOWN: Final[Mapping[str, str]] = {
     "PIL": "pillow",
@@ -87,18 +84,8 @@ def installed_version(name: str) -> str | None:
 
 @cache
 def host_distributions() -> frozenset[str]:
-    """Return every distribution the host brings: its own needs and those of its extras, deeply.
-
-    Those that contributors alone need are left out.
-    """
-    found = {HOST}
-    pending = list(_needs(HOST, with_extras=True))
-    while pending:
-        name = pending.pop()
-        if name not in found:
-            found.add(name)
-            pending.extend(_needs(name))
-    return frozenset(found)
+    """Return every distribution the host brings: what it needs itself, with all its extras."""
+    return Host().own
 
 
 def closure(names: Iterable[str]) -> frozenset[str]:
@@ -115,24 +102,14 @@ def closure(names: Iterable[str]) -> frozenset[str]:
 
 
 @cache
-def _needs(name: str, *, with_extras: bool = False) -> tuple[str, ...]:
-    from packaging.requirements import InvalidRequirement, Requirement
-
+def _needs(name: str) -> tuple[str, ...]:
     try:
         lines = distribution(name).requires or []
     except (PackageNotFoundError, ValueError):
         return ()
-    found = []
-    for line in lines:
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement:
-            continue
-        extra = re.search(r"extra == ['\"]([^'\"]+)", line)
-        if extra is not None and (not with_extras or extra[1] in NOT_LENT):
-            continue
-        if requirement.marker is None or requirement.marker.evaluate(
-            {"extra": extra[1] if extra else ""}
-        ):
-            found.append(normalised(requirement.name))
-    return tuple(found)
+    requirements = [r for line in lines if (r := parse_requirement(line)) is not None]
+    return tuple(
+        normalised(r.name)
+        for r in requirements
+        if r.marker is None or r.marker.evaluate({"extra": ""})
+    )

@@ -1,17 +1,15 @@
-"""Whether the manifest is one, and whether this host is what it asks for.
+"""Whether the manifest is one, and whether the host has what it extends.
 
-Owns the rows `static.manifest`, `static.host-api`, `static.python`, `static.points`,
-`static.contract`, `static.isolation`, `static.licence` and `static.size`.
+Owns the rows `static.manifest`, `static.points`, `static.contract`, `static.isolation`,
+`static.licence` and `static.size`.
 """
 
 from __future__ import annotations
 
-import platform
 from typing import TYPE_CHECKING, Final
 
 from openautoglm.errors import UnknownNameError
-from openautoglm.plugins.inspect.rows import failed, passed, shown
-from openautoglm.plugins.manifest import API_VERSION
+from openautoglm.plugins.inspect.rows import failed, passed
 from openautoglm.plugins.points import POINTS
 
 if TYPE_CHECKING:
@@ -35,43 +33,7 @@ def manifest_rows(subject: Subject) -> Iterator[Finding]:
         fix = (problem.fix if problem is not None else None) or ""
         yield failed("static.manifest", f"{told}{got}", fix=fix)
         return
-    broken = [*_broken_requirements(subject.manifest)]
-    if broken:
-        fix = 'write each as in dependencies = ["httpx>=0.28"]'
-        yield failed("static.manifest", shown(broken), fix=fix)
-        return
     yield passed("static.manifest", f"{len(subject.manifest.provides)} contributions")
-
-
-def _broken_requirements(manifest: Manifest) -> Iterator[str]:
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    for place, line in enumerate(manifest.dependencies):
-        try:
-            Requirement(line)
-        except InvalidRequirement:
-            yield f"`project.dependencies[{place}]` is {line!r}, no requirement"
-
-
-def range_rows(manifest: Manifest) -> Iterator[Finding]:
-    """Ask whether the host's API and Python lie in the ranges."""
-    python = platform.python_version()
-    yield _in_range("static.host-api", manifest.host_api, API_VERSION, "the host has API")
-    if manifest.requires_python:
-        yield _in_range("static.python", manifest.requires_python, python, "this is Python")
-
-
-def _in_range(row: str, wanted: str, version: str, noun: str) -> Finding:
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-    try:
-        holds = SpecifierSet(wanted).contains(version, prereleases=True)
-    except InvalidSpecifier:
-        return failed(row, f"{wanted!r} is no range", fix=f'write it like ">={version},<2"')
-    measured = f"{noun} {version}"
-    if holds:
-        return passed(row, f"{measured}, in {wanted}")
-    return failed(row, measured, threshold=wanted)
 
 
 def point_rows(manifest: Manifest) -> Iterator[Finding]:

@@ -14,9 +14,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from openautoglm.plugins.inspect.api import Parameter
-from openautoglm.plugins.inspect.distributions import HOST
 from openautoglm.plugins.inspect.manifest_rows import label
 from openautoglm.plugins.inspect.rows import failed, passed
+from openautoglm.plugins.peers import HOST
 from openautoglm.plugins.points import POINTS, STATE_METHODS
 
 if TYPE_CHECKING:

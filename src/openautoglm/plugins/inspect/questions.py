@@ -65,9 +65,15 @@ QUESTIONS: Final[Mapping[str, Question]] = _table(
         ),
         (
             "static.peers.shared",
-            "what the host has is a peer, and neither a dependency nor carried along",
+            "no copy of what the host has is carried along",
             "two copies of one package in a process: types differ that have one name",
-            "take it out of `dependencies` and of the package, and name it under `peers`",
+            "take the copy out, and name the package under `peers`",
+        ),
+        (
+            "static.dependencies.fit",
+            "each is a name with a range, and not the host's to bring",
+            "installing it fails, or brings a second copy of what the host has",
+            "take it out of `dependencies`, and name it under `peers`",
         ),
         (
             "static.points",

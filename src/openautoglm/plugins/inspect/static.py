@@ -10,17 +10,13 @@ from typing import TYPE_CHECKING
 
 from openautoglm.plugins.inspect.advisories import known_bad_rows
 from openautoglm.plugins.inspect.api import load, object_rows
-from openautoglm.plugins.inspect.dependencies import (
-    dependency_rows,
-    peer_rows,
-    shadowing_rows,
-)
+from openautoglm.plugins.inspect.dependencies import dependency_rows
 from openautoglm.plugins.inspect.files import library_rows, source_rows
+from openautoglm.plugins.inspect.fit import fit_rows
 from openautoglm.plugins.inspect.manifest_rows import (
     house_rows,
     manifest_rows,
     point_rows,
-    range_rows,
 )
 from openautoglm.plugins.inspect.previous import previous_rows
 from openautoglm.plugins.inspect.protocol import protocol_rows
@@ -61,13 +57,11 @@ def static_rows(subject: Subject, beside: Beside | None = None) -> Iterator[Find
 
 
 def _manifest_told(subject: Subject, manifest: Manifest, against: Beside) -> Iterator[Finding]:
-    yield from range_rows(manifest)
     yield from point_rows(manifest)
     package = load(subject, manifest)
     yield from object_rows(subject, manifest, package)
     yield from protocol_rows(manifest, package)
     yield from previous_rows(manifest, package, against.previous)
-    yield from peer_rows(subject, manifest)
+    yield from fit_rows(subject, manifest)
     yield from dependency_rows(subject, manifest)
     yield from known_bad_rows(manifest, against.advisories)
-    yield from shadowing_rows(subject, manifest)

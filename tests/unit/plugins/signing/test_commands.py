@@ -1,0 +1,123 @@
+"""`oag plugin key|sign|verify` as a person uses them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+import typer
+from typer.main import get_command
+
+from openautoglm.cli.plugin_signing import PASSPHRASE, signing_commands
+from openautoglm.errors import InputDecodeError, KeyringError, SigningKeyError
+from openautoglm.plugins.report import Finding, PluginReport
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class WheelMaker(Protocol):
+    """What the fixture `wheel` is."""
+
+    def __call__(self, *, version: str = "1.0") -> Path: ...
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """`oag plugin` with a home of its own: its exit code and what it printed."""
+
+    capsys: pytest.CaptureFixture[str]
+
+    def __call__(self, *args: str | Path) -> tuple[int, str]:
+        app = typer.Typer()
+        signing_commands(app)
+        command = get_command(app)
+        self.capsys.readouterr()
+        code = 0
+        with command.make_context("plugin", [str(arg) for arg in args]) as context:
+            try:
+                command.invoke(context)
+            except typer.Exit as end:
+                code = end.exit_code
+        return code, self.capsys.readouterr().out
+
+
+@pytest.fixture
+def plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Plugin:
+    monkeypatch.setenv("OPENAUTOGLM_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv(PASSPHRASE, raising=False)
+    return Plugin(capsys)
+
+
+def test_make_a_key_sign_verify_and_revoke(plugin: Plugin, wheel: WheelMaker) -> None:
+    path = wheel()
+    assert plugin("verify", path) == (1, "unsigned\n  unsigned\n")
+    assert plugin("key", "new", "mine")[0] == 0
+    assert plugin("sign", path, "--key", "mine")[1] == f"signed  {path}.dsse.json\n"
+    assert plugin("verify", path) == (0, "trusted by mine\n")
+    assert plugin("key", "revoke", "mine", "--reason", "lost")[0] == 0
+    code, told = plugin("verify", path)
+    assert code == 1
+    assert "revoked-key: mine (lost)" in told
+    assert "revoked" in plugin("key", "list")[1]
+
+
+def test_a_key_is_shown_on_one_machine_and_trusted_on_another(
+    plugin: Plugin, wheel: WheelMaker, tmp_path: Path
+) -> None:
+    path = wheel()
+    plugin("key", "new", "mine")
+    plugin("sign", path, "--key", "mine")
+    public = plugin("key", "show", "mine")[1].strip()
+    there = ("--home", tmp_path / "there")
+    assert plugin("verify", path, *there)[0] == 1
+    plugin("key", "trust", "alice", public, "--id", "acme.*", "--days", "30", *there)
+    assert plugin("verify", path, *there) == (0, "trusted by alice\n")
+    assert plugin("key", "need", "author=1", "reviewer=1", *there)[1].endswith("1 reviewer\n")
+    code, told = plugin("verify", path, "--json", *there)
+    assert code == 1
+    assert json.loads(told)["reasons"][0]["code"] == "threshold"
+    with pytest.raises(KeyringError, match="base64"):
+        plugin("key", "trust", "bob", "no key!", *there)
+    with pytest.raises(KeyringError, match="a role and a number"):
+        plugin("key", "need", "author", *there)
+
+
+def test_a_report_is_signed_and_asked_for(
+    plugin: Plugin, wheel: WheelMaker, tmp_path: Path
+) -> None:
+    path = wheel()
+    found = (Finding(row="static.peers", status="pass"),)
+    report = PluginReport(plugin="acme.upper", version="1.0", findings=found)
+    file = tmp_path / "report.json"
+    file.write_text(report.to_json(), encoding="utf-8")
+    plugin("key", "new", "mine")
+    plugin("sign", path, "--key", "mine", "--report", file)
+    assert plugin("verify", path, "--report", file)[0] == 0
+    other = PluginReport(plugin="acme.upper", version="1.0", findings=(*found, *found))
+    file.write_text(other.to_json(), encoding="utf-8")
+    assert "report-digest" in plugin("verify", path, "--report", file)[1]
+    file.write_text("{}", encoding="utf-8")
+    with pytest.raises(InputDecodeError, match="no report"):
+        plugin("verify", path, "--report", file)
+
+
+def test_a_locked_key_takes_its_passphrase_from_the_environment(
+    plugin: Plugin, wheel: WheelMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PASSPHRASE, "correct horse")
+    plugin("key", "new", "mine", "--lock")
+    path = wheel()
+    assert plugin("sign", path, "--key", "mine")[0] == 0
+    monkeypatch.delenv(PASSPHRASE)
+    with pytest.raises(SigningKeyError, match="no terminal"):
+        plugin("sign", path, "--key", "mine")
+
+
+def test_a_key_that_is_not_there_is_told(plugin: Plugin, wheel: WheelMaker) -> None:
+    with pytest.raises(SigningKeyError, match="no such key"):
+        plugin("sign", wheel(), "--key", "mine")

@@ -12,10 +12,11 @@ from openautoglm.cli.exits import EXIT_HELP
 from openautoglm.cli.models import models
 from openautoglm.cli.op import op
 from openautoglm.cli.pipeline import pipeline
+from openautoglm.cli.plugin import plugin
 from openautoglm.cli.prompt import prompt
 from openautoglm.cli.run import run
 
-COMMANDS = ("run", "prompt", "pipeline", "models", "op", "doctor")
+COMMANDS = ("run", "prompt", "pipeline", "models", "op", "plugin", "doctor")
 NO_HELP = {"help": False}
 """Without a default typer imports pydantic to coerce its own `--help`: a quarter of a second."""
 
@@ -56,4 +57,5 @@ app.add_typer(prompt, name="prompt")
 app.add_typer(pipeline, name="pipeline")
 app.add_typer(models, name="models")
 app.add_typer(op, name="op")
+app.add_typer(plugin, name="plugin")
 app.command()(doctor)

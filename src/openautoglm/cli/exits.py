@@ -30,7 +30,7 @@ EXIT_HELP: Final = (
     "Exit codes: 0 all well; 1 some records failed; 2 wrong usage or bad input, nothing was done; "
     "3 the model or the machine cannot; 70 a bug in oag; 130 interrupted; 143 terminated."
 )
-FATAL: Final = frozenset({"OAG503", "OAG504", "OAG602", "OAG603", "OAG604"})
+FATAL: Final = frozenset({"OAG503", "OAG504", "OAG602", "OAG603", "OAG604", "OAG727"})
 """What the machine cannot, besides the models of 3xx."""
 
 CALLERS: Final = frozenset({"OAG310", "OAG311", "OAG312", "OAG313"})

@@ -1,14 +1,17 @@
 """All that is wrong with what is installed, put together from what was found.
 
-Pure: files were looked at before. Knows nothing of the store.
+Files were looked at before. Knows nothing of the store.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from openautoglm.errors import MissingExtraError
 from openautoglm.plugins import peers
 from openautoglm.plugins.inventory_conflicts import Conflict, between, with_builtins, with_host
+from openautoglm.plugins.points import POINTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -71,3 +74,16 @@ def _left(leftovers: Sequence[Path]) -> Iterator[Conflict]:
             got=str(path),
             fix="delete it: `oag plugin doctor --clean`",
         )
+
+
+def builtin_names() -> dict[str, tuple[str, ...]]:
+    """Return the names of the host's own contributions, by point.
+
+    This imports the registries of all points, and with them much of the host; a point whose extra
+    is not installed is left out.
+    """
+    found = {}
+    for point in POINTS.names():
+        with suppress(MissingExtraError, ImportError):
+            found[point] = POINTS.get(point).entries().names()
+    return found

@@ -1,6 +1,6 @@
 """One plugin that is installed, wherever it lies: what the host needs to load it.
 
-Pure data; asks no file but for the one library of a folder.
+Pure data.
 """
 
 from __future__ import annotations
@@ -71,15 +71,6 @@ class Installed:
     def side(self) -> Side:
         """What of it can stand in another plugin's way."""
         return Side(manifest=self.manifest, where=str(self.root), dependencies=self.dependencies)
-
-    def part(self, inside: str) -> Path:
-        """Return the path of a file or folder of the package, such as `sources` of a provides.
-
-        A folder in which `oag plugin pack` put a library is that library's path.
-        """
-        found = self.root / self.manifest.package / inside
-        libraries = sorted(found.glob("*.so")) if found.is_dir() else []
-        return libraries[0] if len(libraries) == 1 else found
 
 
 def from_store(found: StoredVersion, plugin: StoredPlugin, folder: Path) -> Installed:

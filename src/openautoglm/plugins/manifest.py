@@ -109,7 +109,8 @@ class Provides(Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown
         contract: the number of the point's contract it was written for.
         name: its name in the registry of the point.
         object: `module:attr` in the plugin's package.
-        sources: folder of kernels inside the package: sources, or the library built from them.
+        sources: inside the package: a folder of kernel sources, the library built from them, or
+            the YAML file of a task.
         module: WebAssembly file inside the package.
         idempotent: a call may be made again when its worker died.
         state: it has `export_state` and `import_state`, for a replacement to go on from.
@@ -286,7 +287,7 @@ def _gathered(tables: Mapping[str, object], path: Path) -> dict[str, object]:
         )
     found = {
         "name": project["name"],
-        "version": _canonical(project["version"], path),
+        "version": canonical(project["version"], path),
         "summary": project.get("description", ""),
         "dependencies": project.get("dependencies", []),
         "requires-python": project.get("requires-python", ""),
@@ -314,7 +315,12 @@ def _dynamic(project: Mapping[str, object]) -> list[object]:
     return dynamic if isinstance(dynamic, list) else []
 
 
-def _canonical(version: object, path: Path) -> str:
+def canonical(version: object, path: Path) -> str:
+    """Return a version as PEP 440 normalises it; `path` is named where it is none.
+
+    Raises:
+        PluginManifestError: it is no version.
+    """
     from packaging.version import InvalidVersion, Version
 
     try:

@@ -13,7 +13,7 @@ from openautoglm.errors import PluginProjectError
 from openautoglm.plugins.reading import MAX_BYTES, parse_toml, read_bytes, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from openautoglm.plugins.manifest import Manifest
 
@@ -24,6 +24,11 @@ _REFUSED: Final = (
     "optional-dependencies",
     "import-names",
 )
+_FIELDS: Final = {
+    "description": "Summary",
+    "license": "License-Expression",
+    "requires-python": "Requires-Python",
+}
 _READMES: Final = {".md": "text/markdown", ".rst": "text/x-rst", ".txt": "text/plain"}
 
 
@@ -48,25 +53,36 @@ def metadata_of(manifest: Manifest, project: Mapping[str, object], folder: Path)
                 got=shown(project[key]),
                 fix=f"take `{key}` out of `[project]`; contributions are listed in `provides`",
             )
+    head = [f"Name: {manifest.name}", f"Version: {manifest.version}"]
+    return _written(head, manifest.dependencies, project, folder)
+
+
+def library_metadata(name: str, version: str, project: Mapping[str, object], folder: Path) -> bytes:
+    """Return METADATA of a library; errors as `metadata_of`."""
+    needs = project.get("dependencies", [])
+    listed = [str(need) for need in needs] if isinstance(needs, list) else []
+    return _written([f"Name: {name}", f"Version: {version}"], listed, project, folder)
+
+
+def _written(
+    head: Sequence[str], needs: Sequence[str], project: Mapping[str, object], folder: Path
+) -> bytes:
     readme, kind = _readme(project, folder)
     lines = [
         "Metadata-Version: 2.4",
-        f"Name: {manifest.name}",
-        f"Version: {manifest.version}",
-        *_optional(manifest, project),
-        *(f"Requires-Dist: {_line(need)}" for need in manifest.dependencies),
+        *head,
+        *_optional(project),
+        *(f"Requires-Dist: {_line(need)}" for need in needs),
         *([f"Description-Content-Type: {kind}"] if readme else []),
     ]
     return "\n".join([*lines, "", readme]).encode()
 
 
-def _optional(manifest: Manifest, project: Mapping[str, object]) -> Iterator[str]:
-    if manifest.summary:
-        yield f"Summary: {_line(manifest.summary)}"
-    if isinstance(project.get("license"), str):
-        yield f"License-Expression: {_line(project['license'])}"
-    if manifest.requires_python:
-        yield f"Requires-Python: {_line(manifest.requires_python)}"
+def _optional(project: Mapping[str, object]) -> Iterator[str]:
+    for key, field in _FIELDS.items():
+        value = project.get(key)
+        if isinstance(value, str) and value:
+            yield f"{field}: {_line(value)}"
     urls = project.get("urls")
     for name, url in urls.items() if isinstance(urls, dict) else ():
         yield f"Project-URL: {_line(name)}, {_line(url)}"

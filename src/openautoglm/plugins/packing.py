@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
+from msgspec import structs
+
 from openautoglm.errors import PluginManifestError, PluginPeerError, PluginProjectError
 from openautoglm.plugins import peers
 from openautoglm.plugins.manifest import ENTRY_POINTS, FILE_NAME, Manifest, normalised
@@ -40,7 +42,7 @@ class Packed:
     Attributes:
         path: where it lies.
         sha256: of the file, in hexadecimal.
-        manifest: what is in it.
+        manifest: what is in it; where kernels were compiled, `sources` names the library.
         files: how many files it holds.
         left_out: sources this machine could not compile, each with the reason.
     """
@@ -75,7 +77,7 @@ def pack(folder: Path, *, out: Path | None = None, sources: bool = False) -> Pac
     _check_points(manifest)
     manifest = pinned(manifest, folder)
     package = package_folder(manifest, folder)
-    files = dict(_package_files(package))
+    files = dict(package_files(package))
     _check_parts(manifest, files)
     copies = peers.vendored(files, manifest)
     if copies:
@@ -83,7 +85,7 @@ def pack(folder: Path, *, out: Path | None = None, sources: bool = False) -> Pac
     contents = {name: _bytes(path) for name, path in files.items()}
     left_out: tuple[tuple[str, str], ...] = ()
     if not sources:
-        contents, left_out = _compiled(manifest, package, contents)
+        manifest, contents, left_out = _compiled(manifest, package, contents)
     tag = ANYWHERE if not _has_library(contents) else f"py3-none-{platform_tag()}"
     contents[f"{manifest.package}/{FILE_NAME}"] = manifest.to_json()
     data = archive({**contents, **_info(manifest, folder, tag)}, info_of(manifest))
@@ -168,8 +170,13 @@ def _check_parts(manifest: Manifest, files: Mapping[str, Path]) -> None:
             )
 
 
-def _package_files(package: Path) -> Iterator[tuple[str, Path]]:
-    """Yield name in the wheel and path of every file that goes in."""
+def package_files(package: Path) -> Iterator[tuple[str, Path]]:
+    """Yield name in the wheel and path of every file of a package that goes in.
+
+    Raises:
+        PluginProjectError: one is a link, has a name that not every system can hold, or there is
+            more than can be.
+    """
     count = total = 0
     for path in sorted(package.rglob("*")):
         inside = path.relative_to(package.parent)
@@ -202,21 +209,32 @@ def _package_files(package: Path) -> Iterator[tuple[str, Path]]:
 
 def _compiled(
     manifest: Manifest, package: Path, contents: Mapping[str, bytes]
-) -> tuple[dict[str, bytes], tuple[tuple[str, str], ...]]:
-    """Put a library in the place of every folder of kernel sources."""
+) -> tuple[Manifest, dict[str, bytes], tuple[tuple[str, str], ...]]:
+    """Put a library in the place of every folder of kernel sources, in the manifest too."""
     kept, left_out = dict(contents), list[tuple[str, str]]()
-    for folder in sorted({each.sources for each in manifest.provides if each.sources}):
+    folders = {each.sources for each in manifest.provides if each.sources}
+    for folder in sorted(folders):
         inside = f"{manifest.package}/{folder}/"
-        if not any(n.startswith(inside) and Path(n).suffix in _SOURCES for n in kept):
-            continue  # a library that was built elsewhere
+        own = [n for n in kept if n.startswith(inside) and Path(n).suffix in _SOURCES]
+        if not own:
+            continue  # a library that was built elsewhere, or a pipeline
         from openautoglm.native.toolchain import build_folder
 
         built = build_folder(package / folder)
-        for name in [n for n in kept if n.startswith(inside) and Path(n).suffix in _SOURCES]:
+        for name in own:
             del kept[name]
         kept[f"{inside}{LIBRARY}"] = built.path.read_bytes()
         left_out += [(path.name, why) for path, why in built.left_out]
-    return kept, tuple(left_out)
+        manifest = _renamed(manifest, folder, f"{folder}/{LIBRARY}")
+    return manifest, kept, tuple(left_out)
+
+
+def _renamed(manifest: Manifest, before: str, after: str) -> Manifest:
+    provides = tuple(
+        structs.replace(each, sources=after) if each.sources == before else each
+        for each in manifest.provides
+    )
+    return structs.replace(manifest, provides=provides)
 
 
 def _has_library(contents: Mapping[str, bytes]) -> bool:
@@ -241,13 +259,18 @@ def info_of(manifest: Manifest) -> str:
     return f"{_stem(manifest)}.dist-info"
 
 
+def wheel_text(tag: str) -> bytes:
+    """Return the file WHEEL."""
+    pure = str(tag == ANYWHERE).lower()
+    lines = ("Wheel-Version: 1.0", "Generator: openautoglm", f"Root-Is-Purelib: {pure}")
+    return "\n".join([*lines, f"Tag: {tag}", ""]).encode()
+
+
 def _info(manifest: Manifest, folder: Path, tag: str) -> dict[str, bytes]:
     info = info_of(manifest)
-    pure = str(tag == ANYWHERE).lower()
-    wheel = f"Wheel-Version: 1.0\nGenerator: openautoglm\nRoot-Is-Purelib: {pure}\nTag: {tag}\n"
     points = f"[{ENTRY_POINTS}]\n{manifest.id} = {manifest.package}\n"
     return {
         f"{info}/METADATA": metadata_of(manifest, project_table(folder), folder),
-        f"{info}/WHEEL": wheel.encode(),
+        f"{info}/WHEEL": wheel_text(tag),
         f"{info}/entry_points.txt": points.encode(),
     }

@@ -266,8 +266,7 @@ def test_a_wheel_for_another_machine_is_refused(home: Inventory, tmp_path: Path)
         path = pack(folder).path
     with pytest.raises(PluginPackageError, match="another machine"):
         home.install(path)
-    installed = home.install(pack(folder).path)
-    assert installed.part("kernels") == installed.root / "acme_k/kernels/kernels.so"
+    assert home.install(pack(folder).path).id == "acme.k"
 
 
 MARK = """

@@ -101,6 +101,7 @@ def test_kernels_go_in_as_a_library_or_stay_sources(tmp_path: Path) -> None:
     built, kept = pack(project), pack(project, sources=True, out=tmp_path / "out")
     assert "acme_twice/kernels/kernels.so" in read_wheel(built.path).files
     assert "acme_twice/kernels/cpu.cc" not in read_wheel(built.path).files
+    assert built.manifest.provides[0].sources == "kernels/kernels.so"
     assert not built.path.name.endswith("py3-none-any.whl")
     assert "acme_twice/kernels/cpu.cc" in read_wheel(kept.path).files
     assert kept.path.name == "acme_twice-0.1.0-py3-none-any.whl"

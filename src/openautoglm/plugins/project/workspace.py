@@ -230,6 +230,20 @@ def pinned(manifest: Manifest, folder: Path) -> Manifest:
     return structs.replace(manifest, dependencies=tuple(wanted))
 
 
+def sibling_sources(folder: Path) -> tuple[Path, ...]:
+    """Return the folders to import the members from that a member depends on, all the way down."""
+    workspace = Workspace.around(folder)
+    members = {} if workspace is None else {normalised(m.name): m for m in workspace.projects()}
+    ahead, found = list(read_member(folder).siblings), dict[str, Path]()
+    while ahead:
+        name = ahead.pop()
+        if name in members and name not in found:
+            inside = members[name].folder / "src"
+            found[name] = inside if inside.is_dir() else members[name].folder
+            ahead += members[name].siblings
+    return tuple(found[name] for name in sorted(found))
+
+
 def _inside(tables: Mapping[str, object], *keys: str) -> Mapping[str, object] | None:
     found: object = tables
     for key in keys:

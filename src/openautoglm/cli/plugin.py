@@ -1,0 +1,369 @@
+"""`oag plugin`: plugins made, packed, installed, listed.
+
+The commands that prove, sign and replace plugins are files of their own.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from openautoglm.cli.plugin_signing import signing_commands
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from openautoglm.plugins.inventory import Inventory
+    from openautoglm.plugins.inventory_conflicts import Conflict
+    from openautoglm.plugins.inventory_installed import Installed
+
+plugin = typer.Typer(help="Make, prove, install and replace plugins.", no_args_is_help=True)
+
+Id: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="The plugin, as `list` names it.")]
+Folder: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="DIR", help="The plugin's project, with its pyproject.toml.")
+]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@plugin.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The plugin's id, as in acme.upper.")],
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind",
+            "-k",
+            metavar="KIND",
+            help="operator-python, operator-cpp, operator-cuda, backend, source or step.",
+        ),
+    ],
+    into: Annotated[
+        Path, typer.Option("--in", metavar="DIR", help="Make the project's folder in this one.")
+    ] = Path(),
+) -> None:
+    """Write the project of a new plugin, which builds and passes its tests as it is.
+
+    In a workspace (a pyproject.toml above with [tool.uv.workspace]) it becomes a member.
+    """
+    from openautoglm.plugins.project import new_project
+
+    folder = new_project(name, kind=kind, into=into)
+    shown = _short(folder)
+    typer.echo(f"made      {shown}")
+    typer.echo(f"next      oag plugin dev {shown}")
+    typer.echo(f"          oag plugin pack {shown}")
+
+
+@plugin.command()
+def pack(
+    folder: Folder = Path(),
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for the wheel.")
+    ] = None,
+    sources: Annotated[
+        bool, typer.Option("--sources", help="Keep kernels as sources, for any machine.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a plugin's wheel, with its manifest inside; the same project gives the same bytes.
+
+    No build backend is fetched. Kernels are compiled for this kind of machine, or kept as sources.
+    In the folder of a workspace all its members are packed.
+    """
+    from openautoglm.plugins.packing import pack as write
+    from openautoglm.plugins.packing_workspace import pack_all
+    from openautoglm.plugins.project.workspace import Workspace
+
+    if Workspace.at(folder) is not None:
+        paths = pack_all(folder, out=out, sources=sources)
+        if as_json:
+            _print_json([str(path) for path in paths])
+        for path in () if as_json else paths:
+            typer.echo(f"packed    {_short(path)}")
+        return
+    packed = write(folder, out=out, sources=sources)
+    if as_json:
+        left_out = [{"file": file, "reason": why} for file, why in packed.left_out]
+        _print_json(
+            {
+                "path": str(packed.path),
+                "sha256": packed.sha256,
+                "id": packed.manifest.id,
+                "version": packed.manifest.version,
+                "digest": packed.manifest.digest,
+                "left_out": left_out,
+            }
+        )
+        return
+    for file, why in packed.left_out:
+        typer.echo(f"left out  {file}: {why}")
+    typer.echo(f"packed    {_short(packed.path)}")
+    typer.echo(f"sha256    {packed.sha256}")
+
+
+@plugin.command()
+def dev(
+    folder: Folder = Path(),
+    once: Annotated[
+        bool, typer.Option("--once", help="One round, then end with its result.")
+    ] = False,
+    test: Annotated[bool, typer.Option("--test/--no-test", help="Run the project's tests.")] = True,
+) -> None:
+    """Reload a plugin and run its tests whenever a file of its project is saved.
+
+    Every save gives a new generation, loaded beside the one before; one that fails is told and the
+    one before stays. Ctrl-C ends it.
+    """
+    from openautoglm.plugins.dev import follow
+
+    is_good = True
+    for turn in follow(folder, test=test):
+        for line in turn.lines:
+            typer.echo(line)
+        is_good = turn.is_good
+        if once:
+            break
+    if not is_good:
+        raise typer.Exit(1)
+
+
+@plugin.command()
+def install(
+    wheel: Annotated[Path, typer.Argument(metavar="WHEEL", help="What `pack` wrote.")],
+    enable: Annotated[
+        bool, typer.Option("--enable/--no-enable", help="Use it from now on.")
+    ] = True,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the place of other contents of its version.")
+    ] = False,
+    find_links: Annotated[
+        list[Path] | None,
+        typer.Option("--find-links", metavar="DIR", help="Wheels it depends on; may be repeated."),
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask no package index for what it depends on.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put a plugin into the store, and use it.
+
+    The version before it stays there: `rollback` goes back to it.
+    """
+    from openautoglm.plugins.inventory_dependencies import Fetching
+
+    fetching = Fetching(find_links=tuple(find_links or ()), offline=offline)
+    found = _inventory().install(wheel, enable=enable, replaces=replace, fetching=fetching)
+    _tell("installed", found, as_json=as_json)
+
+
+@plugin.command("list")
+def list_plugins(
+    as_json: AsJson = False,
+    enabled: Annotated[bool, typer.Option("--enabled", help="Only those in use.")] = False,
+) -> None:
+    """List the plugins of the store and of the environment; nothing of them is imported."""
+    found = [each for each in _inventory().list() if each.enabled or not enabled]
+    if as_json:
+        _print_json([_plain(each) for each in found])
+        return
+    for each in found:
+        marks = "" if each.enabled else "  disabled"
+        points = ", ".join(dict.fromkeys(provides.point for provides in each.manifest.provides))
+        line = f"{each.id:<28} {each.version:<10} {points:<16}{marks}"
+        typer.echo(line.rstrip())
+    if not found:
+        typer.echo("no plugins; `oag plugin new` makes one, `oag plugin install` installs one")
+
+
+@plugin.command()
+def show(
+    name: Id,
+    version: Annotated[
+        str | None, typer.Option("--version", help="Another than the one in use.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print all that is known of a plugin."""
+    found = _inventory().show(name, version=version)
+    if as_json:
+        _print_json(_plain(found))
+        return
+    for label, value in _rows(found):
+        typer.echo(f"{label:<12} {value}")
+
+
+@plugin.command()
+def enable(name: Id) -> None:
+    """Use a plugin from now on; refused where it does not go with another."""
+    _tell("enabled", _inventory().enable(name))
+
+
+@plugin.command()
+def disable(name: Id) -> None:
+    """Use a plugin no more; it stays installed."""
+    _tell("disabled", _inventory().disable(name))
+
+
+@plugin.command()
+def rollback(name: Id) -> None:
+    """Use the version before the present one again; a second time goes back to this one."""
+    _tell("back to", _inventory().rollback(name))
+
+
+@plugin.command()
+def remove(
+    name: Id,
+    version: Annotated[str | None, typer.Option("--version", help="Only this version.")] = None,
+) -> None:
+    """Take a plugin out of the store."""
+    for gone in _inventory().remove(name, version=version):
+        typer.echo(f"removed   {name} {gone}")
+
+
+@plugin.command()
+def doctor(
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Delete what killed processes left in the store.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Look for conflicts between plugins and with the host, and for changed files.
+
+    Both sides of a conflict are named. Anything found makes the exit code 1.
+    """
+    from openautoglm.plugins.inventory_doctor import builtin_names
+
+    inventory = _inventory()
+    gone = inventory.clean() if clean else ()
+    found = inventory.doctor(builtin=builtin_names())
+    if as_json:
+        _print_json([_plain_conflict(each) for each in found])
+    else:
+        for path in gone:
+            typer.echo(f"deleted   {path}")
+        for line in _told(found):
+            typer.echo(line)
+    if found:
+        raise typer.Exit(1)
+
+
+@plugin.command()
+def workspace(folder: Folder = Path(), as_json: AsJson = False) -> None:
+    """List the members of a workspace, what they share, and what does not go together."""
+    from openautoglm.plugins.project.sharing import survey
+
+    found = survey(folder)
+    if as_json:
+        _print_json(found.to_plain())
+    else:
+        for line in found.lines():
+            typer.echo(line)
+    if found.misfits:
+        raise typer.Exit(1)
+
+
+def _mount() -> None:
+    """Add the commands of the other files."""
+    signing_commands(plugin)
+    for module, attribute in (
+        ("plugin_check", "check_commands"),
+        ("plugin_upgrade", "upgrade_commands"),
+    ):
+        name = f"openautoglm.cli.{module}"
+        if find_spec(name) is not None:
+            getattr(import_module(name), attribute)(plugin)
+
+
+def _inventory() -> Inventory:
+    from openautoglm.plugins.inventory import Inventory
+
+    return Inventory()
+
+
+def _tell(verb: str, found: Installed, *, as_json: bool = False) -> None:
+    if as_json:
+        _print_json(_plain(found))
+        return
+    off = "" if found.enabled or verb == "disabled" else "  (disabled)"
+    typer.echo(f"{verb:<9} {found.id} {found.version}{off}")
+
+
+def _rows(found: Installed) -> Iterator[tuple[str, str]]:
+    manifest = found.manifest
+    yield "id", f"{found.id} {found.version}{'' if found.enabled else '  (disabled)'}"
+    yield "summary", manifest.summary
+    for each in manifest.provides:
+        made_of = each.object or each.sources or each.module
+        yield "provides", f"{each.point} {each.name}  ({made_of})"
+    yield "isolation", manifest.level
+    yield "may", ", ".join(manifest.permissions) or "nothing on the bus"
+    for name, wanted in sorted(manifest.peers.items()):
+        yield "peer", f"{name} {wanted}"
+    for name, version in sorted(found.dependencies.items()):
+        yield "brings", f"{name} {version}"
+    others = [version for version in found.versions if version != found.version]
+    yield "versions", ", ".join([found.version, *others])
+    signed = ", ".join(found.verdict.keys) if found.verdict.trusted else "not by a trusted key"
+    yield "signed", signed
+    yield "files", str(found.root)
+
+
+def _plain(found: Installed) -> dict[str, object]:
+    import msgspec
+
+    return {
+        "id": found.id,
+        "version": found.version,
+        "enabled": found.enabled,
+        "origin": found.origin,
+        "level": found.manifest.level,
+        "root": str(found.root),
+        "sha256": found.sha256,
+        "previous": found.previous,
+        "versions": list(found.versions),
+        "dependencies": dict(found.dependencies),
+        "verdict": msgspec.to_builtins(found.verdict),
+        "installed": found.installed,
+        "manifest": msgspec.to_builtins(found.manifest),
+    }
+
+
+def _plain_conflict(found: Conflict) -> Mapping[str, object]:
+    return {
+        "kind": found.kind,
+        "problem": found.problem,
+        "sides": list(found.sides),
+        "got": found.got,
+        "fix": found.fix,
+    }
+
+
+def _told(found: Sequence[Conflict]) -> Iterator[str]:
+    for each in found:
+        yield f"{each.kind:<12} {each.problem}"
+        yield f"  between  {' and '.join(each.sides)}"
+        yield f"  got      {each.got}"
+        yield f"  fix      {each.fix}"
+    yield f"{len(found)} to mend" if found else "all plugins go together"
+
+
+def _short(path: Path) -> str:
+    """Return a path as short as it can be told from here."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _print_json(value: object) -> None:
+    import msgspec
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+_mount()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import ctypes
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.attacks.hostile.attempt import LIBC, MARK, SECRET, World, attempt, checked
@@ -25,6 +26,12 @@ def list_home(world: World) -> object:
 @attempt("read a private key")
 def read_key(world: World) -> object:
     return Path(world.outside, "home/.ssh/id").read_bytes()
+
+
+@attempt("read a private key in a thread of its own")
+def read_key_in_thread(world: World) -> object:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(Path(world.outside, "home/.ssh/id").read_bytes).result()
 
 
 @attempt("read the environment of the host's process")

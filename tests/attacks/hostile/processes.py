@@ -182,6 +182,11 @@ def affinity(world: World) -> None:
     os.sched_setaffinity(world.parent, os.sched_getaffinity(world.parent))
 
 
+@attempt("run on other processors than it was given")
+def own_affinity(_: World) -> None:
+    os.sched_setaffinity(0, os.sched_getaffinity(0))
+
+
 @attempt("change the priority of the host")
 def priority(world: World) -> None:
     os.setpriority(os.PRIO_PROCESS, world.parent, os.getpriority(os.PRIO_PROCESS, world.parent))

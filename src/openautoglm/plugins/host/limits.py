@@ -5,6 +5,9 @@ capped by RLIMIT_DATA, which counts private writable memory and nothing else: sh
 free, and the address space that allocators reserve but never touch does not count. `seccomp`
 refuses the mappings that would escape that count.
 
+A share of the processor is a number of whole cores (fractions round up), which `seccomp` keeps
+from being widened again.
+
 Not limited here: the sum of all files in the scratch folder (`bytes_beneath` lets a supervisor
 watch it) and, for user 0 whom RLIMIT_NPROC never binds, the number of threads other than by
 the memory of their stacks.
@@ -12,6 +15,7 @@ the memory of their stacks.
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 from dataclasses import dataclass
@@ -19,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 MIB: Final = 1 << 20
 _STACK: Final = 64 * MIB  # of the first thread, which RLIMIT_DATA does not count
@@ -41,6 +45,10 @@ class DeclaredLimits(Protocol):
     def scratch_mb(self) -> int:
         """Size of the largest file."""
 
+    @property
+    def cpu_share(self) -> float | None:
+        """Cores it may keep busy."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceLimits:
@@ -51,6 +59,7 @@ class ResourceLimits:
         open_files: highest number of descriptors.
         file_bytes: size of the largest file, a memory file included.
         address_bytes: address space, on top of what the warm worker has: arenas, reservations.
+        cores: processor cores it may run on, or None for those of the host.
         cpu_s: processor seconds in all, or None for no limit; past it the kernel kills.
 
     Example:
@@ -62,6 +71,7 @@ class ResourceLimits:
     open_files: int = 64
     file_bytes: int = 64 * MIB
     address_bytes: int = 16 * 1024 * MIB
+    cores: int | None = None
     cpu_s: int | None = None
 
     @classmethod
@@ -71,6 +81,7 @@ class ResourceLimits:
             memory_bytes=limits.memory_mb * MIB,
             open_files=limits.files,
             file_bytes=limits.scratch_mb * MIB,
+            cores=None if limits.cpu_share is None else math.ceil(limits.cpu_share),
         )
 
     def as_rlimits(self, *, held_data: int, held_address: int) -> Mapping[int, int]:
@@ -96,6 +107,19 @@ class ResourceLimits:
             hard = resource.getrlimit(kind)[1]
             value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
             resource.setrlimit(kind, (value, value))
+        if self.cores is not None:
+            os.sched_setaffinity(0, chosen_cores(os.sched_getaffinity(0), self.cores, os.getpid()))
+
+
+def chosen_cores(free: Collection[int], wanted: int, turn: int) -> set[int]:
+    """Return so many of the cores, others at another turn, so that workers spread.
+
+    Example:
+        >>> sorted(chosen_cores({0, 1, 2, 3}, 2, 3))
+        [0, 3]
+    """
+    cores = sorted(free)
+    return {cores[(turn + step) % len(cores)] for step in range(wanted)}
 
 
 def held_bytes() -> tuple[int, int]:

@@ -12,6 +12,7 @@ docs/isolation.md lists what is not guarded against. Knows nothing of calls and 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 import sysconfig
@@ -117,8 +118,21 @@ def supported() -> Support:
         machine=seccomp.machine() or os.uname().machine,
         landlock_abi=landlock.kernel_abi(),
         has_seccomp=seccomp.is_available(),
-        has_seals=hasattr(os, "memfd_create"),
+        has_seals=_has_seals(),
     )
+
+
+def _has_seals() -> bool:
+    if not hasattr(os, "memfd_create"):
+        return False
+    descriptor = os.memfd_create("probe", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, 0x10)  # F_SEAL_FUTURE_WRITE, Linux 5.1
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,6 @@ def _judges(pid: int, *, memfd: bool) -> dict[str, list[Instruction]]:
         "prctl": _among(0, _PRCTL),
         "arch_prctl": _among(0, _ARCH_PRCTL),
         "prlimit64": _among(0, (0, pid)),
-        "sched_setaffinity": _among(0, (0,)),
         "kill": _among(0, (pid,)),
         "tgkill": _among(0, (pid,)),
         "clone": _threading(),

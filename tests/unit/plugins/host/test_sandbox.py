@@ -11,10 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from openautoglm.errors import SandboxUnavailableError
 from openautoglm.plugins.host import kernel
-from openautoglm.plugins.host.limits import MIB, ResourceLimits, bytes_beneath, held_bytes
+from openautoglm.plugins.host.limits import (
+    MIB,
+    ResourceLimits,
+    bytes_beneath,
+    chosen_cores,
+    held_bytes,
+)
 from openautoglm.plugins.host.sandbox import Sandbox, Support, refuse_unsupported, supported
 from openautoglm.plugins.manifest import Limits
 
@@ -184,8 +192,39 @@ def test_limits_add_to_what_the_process_holds() -> None:
 
 
 def test_limits_are_those_of_the_manifest() -> None:
-    limits = ResourceLimits.declared(Limits(memory_mb=100, files=32, scratch_mb=7))
-    assert limits == ResourceLimits(memory_bytes=100 * MIB, open_files=32, file_bytes=7 * MIB)
+    declared = Limits(memory_mb=100, files=32, scratch_mb=7, cpu_share=1.5)
+    assert ResourceLimits.declared(declared) == ResourceLimits(
+        memory_bytes=100 * MIB, open_files=32, file_bytes=7 * MIB, cores=2
+    )
+
+
+@needs_sandbox
+def test_a_worker_stays_on_its_cores(tmp_path: Path) -> None:
+    def work(report: int) -> object:
+        Sandbox("L2", ResourceLimits(cores=1), tmp_path, keep_fds=(report,)).apply()
+        held = os.sched_getaffinity(0)
+        with pytest.raises(PermissionError):
+            os.sched_setaffinity(0, range(os.cpu_count() or 1))
+        return len(held)
+
+    assert in_child(work) == "1"
+
+
+@given(st.sets(st.integers(0, 63), min_size=1), st.integers(1, 64), st.integers(0, 99_999))
+def test_cores_are_chosen_among_those_that_are_free(free: set[int], wanted: int, turn: int) -> None:
+    chosen = chosen_cores(free, wanted, turn)
+    assert chosen <= free
+    assert len(chosen) == min(wanted, len(free))
+
+
+@needs_sandbox
+def test_a_kernel_without_landlock_is_told_in_words(tmp_path: Path) -> None:
+    def work(report: int) -> None:
+        Sandbox("L2", ResourceLimits(), tmp_path, keep_fds=(report,), abi=0).apply()
+
+    said = in_child(work)
+    assert "SandboxUnavailableError" in said
+    assert "no Landlock" in said
 
 
 def test_limits_that_are_lower_already_stay() -> None:

@@ -104,7 +104,8 @@ def emit(type_: str, event: object = None, /, **options: Unpack[Options]) -> Mes
         >>> emit("config.update", {"source": "plugin.auth", "payload": {"timeout": 3000}}).source
         'plugin.auth'
     """
-    return (_speaking.get() or _default or _make()).emit(type_, event, **options)
+    port = _speaking.get() or _default or _make()
+    return port.emit(type_, event, **options) if options else port.emit(type_, event)
 
 
 def subscribe(

@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Final, NoReturn, final
 from weakref import WeakSet
 
-from openautoglm.bus.names import matcher
+from openautoglm.bus.names import check_type, matcher
 from openautoglm.errors import (
     BusDeniedError,
     NameTakenError,
@@ -37,12 +37,12 @@ _log: Final = logging.getLogger("openautoglm.bus")
 
 
 class Routes:
-    """The routes one channel has found out, by type; emptied by giving it another dict."""
+    """The routes one channel has found out, by type; changed under the lock of the hub."""
 
     __slots__ = ("__weakref__", "found")
 
     def __init__(self) -> None:
-        self.found: dict[str, Route] = {}
+        self.found: Final[dict[str, Route]] = {}
 
 
 @final
@@ -108,6 +108,7 @@ class Hub:
         Raises:
             BusDeniedError: `source` may not emit it.
         """
+        check_type(type_)
         self.check(source, "emit", type_)  # before the lock: a refusal waits for the disk
         with self.lock:
             if not self._permissions.allows(source, "emit", type_):  # taken back just now
@@ -115,7 +116,7 @@ class Hub:
             found = tuple((s.accept, s) for s in self._subscriptions if s.takes(type_))
             if not self.is_durable(type_):
                 if len(routes.found) >= MAX_ROUTES:
-                    routes.found = {}
+                    routes.found.clear()
                 routes.found[type_] = found
             return found
 
@@ -204,4 +205,4 @@ class Hub:
 
     def _forget_routes(self) -> None:
         for routes in self._routes:
-            routes.found = {}
+            routes.found.clear()

@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Mapping  # noqa: TC003 - msgspec reads the types of the fields
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import chain, count, cycle, repeat
 from operator import add
 from typing import Final
@@ -205,14 +206,19 @@ def _payload(wire: dict[str, object]) -> object:
 
 
 def _time_text(time_ns: int) -> str:
-    seconds, rest = divmod(time_ns, 1_000_000_000)
     try:
-        whole = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+        seconds, rest = divmod(time_ns, 1_000_000_000)
+        whole = _second_text(seconds)
     except (OverflowError, TypeError) as cause:
         raise MessageError(
-            "`time_ns` is no time", got=time_ns, fix="give nanoseconds since 1970"
+            "`time_ns` is no time", got=repr(time_ns), fix="give nanoseconds since 1970"
         ) from cause
-    return f"{whole.zfill(19)}.{rest:09d}Z" if rest else f"{whole.zfill(19)}Z"
+    return f"{whole}.{rest:09d}Z" if rest else f"{whole}Z"
+
+
+@lru_cache(maxsize=64)
+def _second_text(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S").zfill(19)
 
 
 def _time_ns(text: object) -> int:

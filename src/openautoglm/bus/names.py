@@ -21,6 +21,10 @@ _PART: Final = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 _NAME: Final = re.compile(rf"{_PART}(?:\.{_PART})*", re.ASCII)
 _SOURCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*", re.ASCII)
 _PATTERN: Final = re.compile(r"[A-Za-z0-9*][A-Za-z0-9._:/@+*-]*", re.ASCII)
+_MAX_REMEMBERED: Final = 4096  # a stranger may send any number of names
+
+_types: Final[set[str]] = set()
+_sources: Final[set[str]] = set()
 
 
 def check_type(name: object) -> str:
@@ -29,12 +33,16 @@ def check_type(name: object) -> str:
     Raises:
         MessageError: it may not.
     """
-    return _checked(name, _NAME, "a message type", "like `config.update`")
+    if isinstance(name, str) and name in _types:
+        return name
+    return _remembered(_types, _checked(name, _NAME, "a message type", "like `config.update`"))
 
 
 def check_source(name: object) -> str:
     """Return `name` if it may be a source; errors as `check_type`."""
-    return _checked(name, _SOURCE, "a source", "like `plugin.auth`")
+    if isinstance(name, str) and name in _sources:
+        return name
+    return _remembered(_sources, _checked(name, _SOURCE, "a source", "like `plugin.auth`"))
 
 
 def check_pattern(text: object) -> str:
@@ -62,6 +70,14 @@ def matcher(pattern: str) -> Callable[[str], bool]:
         return pattern.__eq__
     compiled = re.compile(".*".join(map(re.escape, literals)), re.DOTALL)
     return lambda name: compiled.fullmatch(name) is not None
+
+
+def _remembered(known: set[str], name: str) -> str:
+    """Remember a name that was checked, since most come again and again."""
+    if len(known) >= _MAX_REMEMBERED:
+        known.clear()
+    known.add(name)
+    return name
 
 
 def _checked(name: object, allowed: re.Pattern[str], noun: str, example: str) -> str:

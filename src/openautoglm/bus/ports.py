@@ -53,6 +53,7 @@ class Options(TypedDict, total=False):
     durable: bool
 
 
+_ENVELOPE: Final = {"source", "payload"}
 _ATTRIBUTES: Final = frozenset(Options.__annotations__) - {"durable"}
 
 
@@ -63,12 +64,13 @@ class Port(ABC):
         source: what every message sent here is stamped with.
     """
 
-    __slots__ = ("__weakref__", "_hub", "_is_closed", "_opened", "_routes", "source")
+    __slots__ = ("__weakref__", "_found", "_hub", "_is_closed", "_opened", "_routes", "source")
 
     def __init__(self, hub: Hub, source: str) -> None:
         self.source: Final = source
         self._hub: Final = hub
         self._routes: Final = hub.routes()
+        self._found: Final = self._routes.found  # one step less for `emit`
         self._opened: list[Subscription | Consumer | Responder] = []
         self._is_closed = False
 
@@ -101,8 +103,11 @@ class Port(ABC):
             BusClosedError: the port is closed.
             OutboxError: a durable message could not be stored; nobody was handed it.
         """
-        route = self._routes.found.get(type_)
-        if route is None or options or (event.__class__ is dict and "payload" in event):
+        if options or (event.__class__ is dict and "payload" in event):
+            return self._emit_with(type_, event, options)
+        try:
+            route = self._found[type_]
+        except (KeyError, TypeError):
             return self._emit_with(type_, event, options)
         message = Message(type_, self.source, event)
         for accept, subscription in route:
@@ -251,7 +256,7 @@ class Port(ABC):
         """
         with self._hub.lock:
             self._is_closed = True
-            self._routes.found = {}
+            self._found.clear()
             opened = list(self._opened)
         self._end_own()
         close_all(reversed(opened))
@@ -268,6 +273,9 @@ class Port(ABC):
         self.close()
 
     def _emit_with(self, type_: str, event: object, options: Options) -> Message:
+        if not options and isinstance(event, dict) and event.keys() == _ENVELOPE:
+            source = self._claim(event["source"], type_)
+            return self._send(Message(type_, source, event["payload"]), durable=False)
         check_type(type_)
         attributes = dict(options)
         durable = attributes.pop("durable", False)
@@ -298,12 +306,14 @@ class Port(ABC):
         return check_source(claimed)
 
     def _send(self, message: Message, *, durable: bool) -> Message:
-        if self._is_closed:
-            raise self._closed()
-        route = self._hub.route(self._routes, self.source, message.type)
-        is_stored = durable or self._hub.is_durable(message.type)
-        if is_stored and not self._hub.outbox.put(message):
-            return message  # known already: whoever is to have it has it, or will
+        route = self._found.get(message.type)
+        if route is None or durable:
+            if self._is_closed:
+                raise self._closed()
+            route = self._hub.route(self._routes, self.source, message.type)
+            is_stored = durable or self._hub.is_durable(message.type)
+            if is_stored and not self._hub.outbox.put(message):
+                return message  # known already: whoever is to have it has it, or will
         for accept, subscription in route:
             try:
                 accept(message)

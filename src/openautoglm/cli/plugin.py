@@ -5,10 +5,11 @@ The commands that prove, sign and replace plugins are files of their own.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from openautoglm.plugins.inventory import Inventory
     from openautoglm.plugins.inventory_conflicts import Conflict
     from openautoglm.plugins.inventory_installed import Installed
+    from openautoglm.plugins.inventory_state import Verdict
 
+SIGNATURE: Final = ".dsse.json"
 plugin = typer.Typer(help="Make, prove, install and replace plugins.", no_args_is_help=True)
 
 Id: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="The plugin, as `list` names it.")]
@@ -152,12 +155,21 @@ def install(
 ) -> None:
     """Put a plugin into the store, and use it.
 
-    The version before it stays there: `rollback` goes back to it.
+    The version before it stays there: `rollback` goes back to it. Where a signature lies beside the
+    wheel, it is verified, and a wheel that contradicts it is refused.
     """
     from openautoglm.plugins.inventory_dependencies import Fetching
 
     fetching = Fetching(find_links=tuple(find_links or ()), offline=offline)
-    found = _inventory().install(wheel, enable=enable, replaces=replace, fetching=fetching)
+    verdict, sha256 = _judged(wheel)
+    found = _inventory().install(
+        wheel,
+        enable=enable,
+        replaces=replace,
+        fetching=fetching,
+        verdict=verdict,
+        sha256=sha256,
+    )
     _tell("installed", found, as_json=as_json)
 
 
@@ -283,6 +295,29 @@ def _inventory() -> Inventory:
     from openautoglm.plugins.inventory import Inventory
 
     return Inventory()
+
+
+def _judged(wheel: Path) -> tuple[Verdict | None, str | None]:
+    """Verify the signature beside a wheel; return the verdict, and which bytes it is on."""
+    if not os.path.lexists(wheel.with_name(wheel.name + SIGNATURE)):
+        return None, None
+    from openautoglm.cli.plugin_signing import ring
+    from openautoglm.errors import PluginPackageError
+    from openautoglm.plugins.inventory_state import Verdict
+    from openautoglm.plugins.signing import verify
+
+    found = verify(wheel, ring(None).read())
+    reasons = tuple(f"{each.code}: {each.detail}" for each in found.reasons)
+    if found.state == "refused" or found.package is None:
+        raise PluginPackageError(
+            "the wheel contradicts the signature beside it",
+            got="; ".join(reasons),
+            fix="get the wheel again from who signed it; `oag plugin verify` tells more",
+        )
+    return (
+        Verdict(trusted=found.trusted, keys=found.keys, reasons=reasons),
+        found.package.sha256,
+    )
 
 
 def _tell(verb: str, found: Installed, *, as_json: bool = False) -> None:

@@ -25,7 +25,7 @@ from openautoglm.plugins.packing import package_folder
 from openautoglm.plugins.project.workspace import sibling_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
 PAUSE_S: Final = 0.2
 MAX_FILES: Final = 20_000
@@ -54,7 +54,7 @@ class Round:
     lines: tuple[str, ...]
 
 
-def follow(folder: Path, *, test: bool = True) -> Iterator[Round]:
+def follow(folder: Path, *, test: bool = True) -> Generator[Round, None, None]:
     """Yield a round now, and one for every save; closing the iterator stops the plugin.
 
     Args:

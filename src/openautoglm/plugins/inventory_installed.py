@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, final
 
 from openautoglm.plugins.inventory_conflicts import Side
 from openautoglm.plugins.inventory_state import Verdict
-from openautoglm.plugins.inventory_store import DEPENDENCIES, PLUGIN
+from openautoglm.plugins.inventory_store import DEPENDENCIES, PLUGIN, WHEEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +36,8 @@ class Installed:
         root: the folder its package lies in.
         path: folders to import it and its own dependencies from, after the host's.
         sha256: of its wheel; None in the environment, where nobody kept it.
+        wheel: a copy of the wheel, its signature beside it, to be verified again; None like
+            `sha256`.
         contents: digest over all its files, see `Inventory.intact`; None like `sha256`.
         previous: the version `rollback` goes back to, or None.
         versions: all that are in the store.
@@ -50,6 +52,7 @@ class Installed:
     root: Path
     path: tuple[Path, ...]
     sha256: str | None = None
+    wheel: Path | None = None
     contents: str | None = None
     previous: str | None = None
     versions: tuple[str, ...] = ()
@@ -83,6 +86,7 @@ def from_store(found: StoredVersion, plugin: StoredPlugin, folder: Path) -> Inst
         root=folder / PLUGIN,
         path=(folder / PLUGIN, *own),
         sha256=found.sha256,
+        wheel=folder / WHEEL,
         contents=found.contents,
         previous=plugin.previous,
         versions=tuple(plugin.versions),

@@ -16,8 +16,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
+from openautoglm.errors import PluginPackageError
 from openautoglm.plugins.inventory_dependencies import put_dependencies
 from openautoglm.plugins.inventory_state import make_folder, unwritable
+from openautoglm.plugins.reading import MAX_BYTES
 from openautoglm.plugins.wheel import unpack
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 PLUGIN: Final = "plugin"
 DEPENDENCIES: Final = "dependencies"
+WHEEL: Final = "package.whl"
+SIGNATURE: Final = ".dsse.json"
 _NEW: Final = ".new-"
 _GONE: Final = ".gone-"
 _CHUNK: Final = 1 << 20
@@ -63,6 +67,7 @@ class Store:
         try:
             (folder / PLUGIN).mkdir()
             unpack(wheel, folder / PLUGIN)
+            _keep(wheel, folder)
             brought = put_dependencies(wheel.manifest, folder / DEPENDENCIES, fetching)
             digest = contents(folder)
             _make_read_only(folder)
@@ -134,6 +139,19 @@ class Staged:
         self._folder.chmod(0o700)  # a folder that may not be written cannot be renamed
         self._folder.rename(self._target)
         self._target.chmod(0o555)
+
+
+def _keep(wheel: Wheel, folder: Path) -> None:
+    """Keep the wheel and the signature beside it, to be judged again whenever it is loaded."""
+    shutil.copyfile(wheel.path, folder / WHEEL)
+    if _digest(folder / WHEEL).hex() != wheel.sha256:
+        raise PluginPackageError(
+            "the wheel changed while it was installed", got=wheel.path.name, fix="install it again"
+        )
+    beside = wheel.path.with_name(wheel.path.name + SIGNATURE)
+    if beside.is_file():
+        with beside.open("rb") as file:
+            (folder / (WHEEL + SIGNATURE)).write_bytes(file.read(MAX_BYTES))
 
 
 def contents(folder: Path) -> str:

@@ -88,8 +88,8 @@ def pack(folder: Path, *, out: Path | None = None, sources: bool = False) -> Pac
         manifest, contents, left_out = _compiled(manifest, package, contents)
     tag = ANYWHERE if not _has_library(contents) else f"py3-none-{platform_tag()}"
     contents[f"{manifest.package}/{FILE_NAME}"] = manifest.to_json()
-    data = archive({**contents, **_info(manifest, folder, tag)}, info_of(manifest))
-    path = put(out or folder / DIST, f"{_stem(manifest)}-{tag}.whl", data)
+    data = archive({**contents, **info_files(manifest, folder, tag)}, info_of(manifest))
+    path = put(out or folder / DIST, f"{stem_of(manifest)}-{tag}.whl", data)
     return Packed(
         path=path,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -250,13 +250,14 @@ def _bytes(path: Path) -> bytes:
         ) from cause
 
 
-def _stem(manifest: Manifest) -> str:
+def stem_of(manifest: Manifest) -> str:
+    """Return the beginning of the names of a plugin's wheel: name and version."""
     return f"{normalised(manifest.name).replace('-', '_')}-{manifest.version}"
 
 
 def info_of(manifest: Manifest) -> str:
     """Return the name of the folder in a wheel that holds what pip reads."""
-    return f"{_stem(manifest)}.dist-info"
+    return f"{stem_of(manifest)}.dist-info"
 
 
 def wheel_text(tag: str) -> bytes:
@@ -266,7 +267,8 @@ def wheel_text(tag: str) -> bytes:
     return "\n".join([*lines, f"Tag: {tag}", ""]).encode()
 
 
-def _info(manifest: Manifest, folder: Path, tag: str) -> dict[str, bytes]:
+def info_files(manifest: Manifest, folder: Path, tag: str) -> dict[str, bytes]:
+    """Return what pip reads, by name: all but RECORD."""
     info = info_of(manifest)
     points = f"[{ENTRY_POINTS}]\n{manifest.id} = {manifest.package}\n"
     return {

@@ -194,6 +194,6 @@ def _problem(subject: Subject, provides: Provides, package: Package | None) -> s
     folder = subject.package
     named = provides.sources or provides.module or ""
     place = folder / named if folder is not None else None
-    if place is None or not (place.is_dir() if provides.sources else place.is_file()):
+    if place is None or not (place.is_file() or (provides.sources and place.is_dir())):
         return f"there is no `{named}` in the plugin's package"
     return ""

@@ -94,11 +94,11 @@ def dependency_rows(subject: Subject, manifest: Manifest) -> Iterator[Finding]:
     foreign = [u for u in used if not is_standard(u.module) and u.module not in {*tops, HOST}]
     yield from _missing(foreign, declared)
     modules = {u.module for u in foreign}
-    unused = [d for d in declared if not any(brings(d, module) for module in modules)]
+    unused = [d for d in own if not any(brings(d, module) for module in modules)]
     if unused:
         yield failed("static.dependencies.unused", shown(sorted(unused)), status="warn")
     else:
-        yield passed("static.dependencies.unused", f"{len(declared)} declared")
+        yield passed("static.dependencies.unused", f"{len(own)} declared")
 
 
 def _missing(foreign: Sequence[Import], declared: Sequence[str]) -> Iterator[Finding]:

@@ -1,7 +1,8 @@
 """Whether a plugin and this host fit, by the same rule as packing, installing and loading.
 
 Owns the rows `static.host-api`, `static.python`, `static.peers.*`, `static.dependencies.fit` and
-`static.shadowing`; the rule itself is `plugins.peers`. What it adds are modules beside the plugin's package.
+`static.shadowing`; the rule itself is `plugins.peers`. What is added here are modules beside the
+plugin's package.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, final
 
 import msgspec
 
+from openautoglm.native.trial import Verdict
 from openautoglm.plugins.inspect.rows import failed, passed, shown
 from openautoglm.plugins.manifest import Manifest
 from openautoglm.plugins.trial import calling, endurance
@@ -42,9 +43,11 @@ def work(assignment: Assignment, channels: list[int]) -> None:
     for module in assignment.preload:
         with contextlib.suppress(ImportError):  # what is missing is told by the row that needs it
             importlib.import_module(module)
-    _confine(assignment, channels)
+    _confine(assignment, order, channels)
+    if assignment.level == "L2":
+        _alone()
     sys.path[:0] = assignment.path
-    session = _Session(order)
+    session = _Session(order, is_confined=assignment.level == "L2")
     while True:
         try:
             data = connection.recv_bytes()
@@ -53,13 +56,13 @@ def work(assignment: Assignment, channels: list[int]) -> None:
         connection.send_bytes(session.answer(msgspec.msgpack.decode(data, type=Question)))
 
 
-def _confine(assignment: Assignment, channels: list[int]) -> None:
+def _confine(assignment: Assignment, order: Order, channels: list[int]) -> None:
     from openautoglm.plugins.host.limits import ResourceLimits
     from openautoglm.plugins.host.sandbox import Sandbox
 
     scratch = Path(assignment.scratch)
     level: Level = "L2" if assignment.level == "L2" else "L1"
-    readable = tuple(Path(folder) for folder in assignment.path)
+    readable = tuple(Path(folder) for folder in (*assignment.path, *order.readable))
     limits = ResourceLimits.declared(assignment.limits)
     Sandbox(level, limits, scratch, readable, keep_fds=tuple(channels)).apply()
     os.environ.update(HOME=str(scratch), TMPDIR=str(scratch))
@@ -67,12 +70,33 @@ def _confine(assignment: Assignment, channels: list[int]) -> None:
     tempfile.tempdir = None
 
 
+def _alone() -> None:
+    """Tell the checks of operators that no process can be started for them: this one is it."""
+    from openautoglm.native import library, trial
+
+    if hasattr(os, "fork"):
+        del os.fork
+    trial.load_in_child = _passed  # what crashes here, the parent sees
+    library.put = _put  # type: ignore[attr-defined] # a sandbox lets nobody change modes
+
+
+def _passed(*_: object, **__: object) -> Verdict:
+    return Verdict()
+
+
+def _put(path: Path, data: bytes, **_: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
 @final
 class _Session:
     """What was loaded, between questions."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, *, is_confined: bool) -> None:
         self._order = order
+        self._is_confined = is_confined
         self._manifest = Manifest.from_json(order.manifest)
         self._loaded: dict[str, Contributed] = {}
 
@@ -82,7 +106,7 @@ class _Session:
         try:
             if question.row == "answers":
                 answers = answers_of(self._loaded[question.contribution])
-                content["answers"] = list(answers.values())
+                content["answers"] = answers
             else:
                 content["findings"] = list(self._rows(question))
         except Exception:  # noqa: BLE001 - raised again by the parent
@@ -106,7 +130,7 @@ class _Session:
             case "bad-input":
                 yield from calling.bad_input(contributed, label, compares=question.is_repeatable)
             case "suite":
-                yield from contributed.suite()
+                yield from contributed.suite(is_quick=self._order.is_quick or self._is_confined)
             case _:
                 yield from self._many(question, contributed)
 
@@ -137,7 +161,9 @@ class _Session:
         if watch.found:
             yield failed("trial.imports", shown(watch.found))
         elif _printed() > printed:
-            yield failed("trial.imports", "it prints", status="warn")
+            said = os.pread(1, 200, printed).decode("utf-8", "replace")
+            measured = f"it prints {' '.join(said.split())!r}"
+            yield failed("trial.imports", measured, status="warn")
         else:
             yield passed("trial.imports")
 
@@ -152,10 +178,11 @@ class _Session:
 
     def _loading(self, provides: Provides) -> tuple[str, str] | None:
         label = f"{provides.point}:{provides.name}"
-        if provides.object is None:
+        part = self._order.parts.get(label)
+        if provides.object is None and part is None:
             return None
         try:
-            self._loaded[label] = load(provides, self._order.requests)
+            self._loaded[label] = load(provides, self._order.requests, part)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises is a finding
             return label, f"{calling.told(error)}{_place(error, self._order.package)}"
         return None

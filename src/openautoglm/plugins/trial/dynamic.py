@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
-from openautoglm.errors import PluginCheckError
+import msgspec
+
+from openautoglm.errors import OpenAutoGLMError, PluginCheckError
+from openautoglm.native.toolchain import build_folder
 from openautoglm.plugins.host.assignment import Assignment
 from openautoglm.plugins.host.sandbox import supported
 from openautoglm.plugins.inspect.distributions import providers
@@ -50,6 +53,10 @@ DECIDING: Final = frozenset({"trial.calls", "trial.leftovers", "trial.memory"})
 
 PARTS: Final = ("protocol", "registry", "adopt", "servant", "conformance")
 SUITE_S: Final = 600.0
+MAX_SHOWN: Final = 500
+TENSORS: Final = frozenset({"operator", "kernel"})
+"""Points whose suites ask torch, which is loaded before a process is confined."""
+
 MANY_S: Final = {True: 5.0, False: 60.0}
 """Seconds beyond the time-out of one call that a row of many calls may take, quick or not."""
 
@@ -98,11 +105,32 @@ def trial_rows(
         yield passed("trial.sandbox", "Landlock, seccomp, limits, no network")
     else:
         yield failed("trial.sandbox", "run at L1, unconfined, as asked", status="warn")
+    asked = [p for p in manifest.provides if _label(p) in labels]
+    parts, broken = _parts(subject, asked)
+    yield from broken
     with ExitStack() as stack:
         place = nursery or stack.enter_context(Nursery())
-        order = _order(subject, manifest, plan)
+        order = msgspec.structs.replace(_order(subject, manifest, plan), parts=parts)
         trial = _Trial(place, _assignment(subject, manifest, plan), order, plan)
-        yield from trial.rows([p for p in manifest.provides if _label(p) in labels])
+        unbuilt = {finding.contribution for finding in broken}
+        yield from trial.rows([p for p in asked if _label(p) not in unbuilt])
+
+
+def _parts(subject: Subject, asked: Sequence[Provides]) -> tuple[dict[str, str], list[Finding]]:
+    """Return the paths of what `sources` names, kernels compiled; and what does not compile."""
+    found: dict[str, str] = {}
+    broken = []
+    for provides in asked:
+        if provides.sources is None or subject.package is None:
+            continue
+        path = (subject.package / provides.sources).resolve()
+        try:
+            found[_label(provides)] = str(build_folder(path).path if path.is_dir() else path)
+        except OpenAutoGLMError as error:
+            measured = f"{error.problem}: {error.got}"[:MAX_SHOWN]
+            label = _label(provides)
+            broken.append(failed("trial.load", measured, fix=error.fix or "", contribution=label))
+    return found, broken
 
 
 def _order(subject: Subject, manifest: Manifest, plan: Plan) -> Order:
@@ -133,6 +161,8 @@ def _assignment(subject: Subject, manifest: Manifest, plan: Plan) -> Assignment:
     wheres = [getattr(point, part) for point in points for part in PARTS]
     modules = [where.partition(":")[0] for where in wheres if where is not None]
     peers = {normalised(peer) for peer in manifest.peers}
+    if TENSORS & {provides.point for provides in manifest.provides}:
+        modules += ["numpy", "torch"]
     modules += [module for module, brought in sorted(providers().items()) if brought & peers]
     return Assignment(
         plugin=manifest.id,
@@ -171,38 +201,43 @@ class _Trial:
             for provides in contributions:
                 if _label(provides) in broken:
                     continue
-                if provides.object is None:
-                    why = "sources and modules are tried where they are built"
+                if provides.module is not None:
+                    why = "WebAssembly is tried by the host that runs it"
                     yield skipped("trial.calls", why, contribution=_label(provides))
                     continue
-                yield from self._contribution(_label(provides), Path(scratch))
+                try:
+                    yield from self._contribution(_label(provides), Path(scratch))
+                except ChildEndedError as end:  # it was loaded before, and is not any more
+                    yield failed("trial.restart", str(end), contribution=_label(provides))
 
     def _contribution(self, label: str, scratch: Path) -> Iterator[Finding]:
-        child: Child | None = None
         self._is_repeatable = self._is_idempotent(label)
-        try:
-            for name, row in ROWS.items():
+        with ExitStack() as stack:
+            child: Child | None = None
+            rest = list(ROWS)
+            while rest:
+                name = rest.pop(0)
                 if name == "restart":
                     yield self._restart(label, scratch)
                     continue
                 if child is None or not child.is_alive:
-                    child = self._loaded(self._fresh(scratch))
-                found = self._found(child, name, row, label)
+                    child = stack.enter_context(self._loaded(self._fresh(scratch)))
+                found = self._found(child, name, ROWS[name], label)
                 yield from found
-                bad = {finding.row for finding in found if finding.status == "fail"}
-                self._is_repeatable &= "trial.determinism" not in bad
-                if bad & DECIDING:
-                    rest = list(ROWS.values())[list(ROWS).index(name) + 1 :]
-                    why = f"not asked, because of {min(bad & DECIDING)}"
-                    yield from (skipped(other, why, contribution=label) for other in rest)
-                    return
-                if row in bad:
+                rest = self._rest(found, rest)
+                if ROWS[name] in _failing(found):
                     child.end()
-        except ChildEndedError as end:  # it was loaded before, and is not any more
-            yield failed("trial.restart", str(end), contribution=label)
-        finally:
-            if child is not None:
-                child.end()
+                if not rest and _failing(found) & DECIDING:
+                    yield from _left_out(name, min(_failing(found) & DECIDING), label)
+
+    def _rest(self, found: Sequence[Finding], rest: list[str]) -> list[str]:
+        """Return what is still worth asking."""
+        bad = _failing(found)
+        self._is_repeatable &= "trial.determinism" not in bad
+        if bad & DECIDING:
+            return []
+        is_uncalled = any(f.row == "trial.calls" and f.status == "skip" for f in found)
+        return ["suite"] if is_uncalled else rest
 
     def _found(self, child: Child, name: str, row: str, label: str) -> list[Finding]:
         try:
@@ -238,8 +273,6 @@ class _Trial:
         return any(p.idempotent for p in manifest.provides if _label(p) == label)
 
     def _start(self, scratch: Path) -> Child:
-        import msgspec
-
         assignment = msgspec.structs.replace(self._assignment, scratch=str(scratch))
         return self._nursery.start(assignment, self._order)
 
@@ -270,6 +303,16 @@ class _Trial:
                 fix="this is a bug in the check: please report it",
             )
         return answer
+
+
+def _failing(found: Sequence[Finding]) -> set[str]:
+    return {finding.row for finding in found if finding.status == "fail"}
+
+
+def _left_out(name: str, because: str, label: str) -> Iterator[Finding]:
+    rows = list(ROWS.values())
+    for row in rows[list(ROWS).index(name) + 1 :]:
+        yield skipped(row, f"not asked, because of {because}", contribution=label)
 
 
 def _label(provides: Provides) -> str:

@@ -13,14 +13,15 @@ import os
 import signal
 import sys
 from types import BuiltinFunctionType, FrameType, FunctionType
-from typing import TYPE_CHECKING, Final, Self, final
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, final
 
 from openautoglm.plugins.trial import held
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
+Registered = TypeVar("Registered", bound="Callable[..., Any]")
 WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 EVENTS: Final[Mapping[str, str]] = {
     "socket.__new__": "uses the network",
@@ -65,6 +66,8 @@ class Watch:
     def __enter__(self) -> Self:
         self._before = _process()
         self._code = _code()
+        self._register = atexit.register
+        atexit.register = self._note  # type: ignore[assignment] # the same call, looked at
         self._is_on = True
         return self
 
@@ -75,6 +78,7 @@ class Watch:
         trace: TracebackType | None,
     ) -> None:
         self._is_on = False
+        atexit.register = self._register
         after = _process()
         for name, old in self._before.items():
             if after[name] != old:
@@ -88,6 +92,12 @@ class Watch:
         kind = "changes files" if event == "open" and _writes(args) else EVENTS.get(event)
         if kind is not None and self._is_own():
             self._add(f"{kind}: {event} {str(args[0])[:80] if args else ''}".rstrip())
+
+    def _note(self, function: Registered, *args: object, **more: object) -> Registered:
+        if self._is_own():
+            self._add(f"installs a handler for the process: atexit.register {function!r}"[:120])
+        self._register(function, *args, **more)
+        return function
 
     def _add(self, text: str) -> None:
         if text not in self.found:
@@ -124,7 +134,7 @@ def _process() -> dict[str, object]:
         "changes where modules are found": list(sys.path),
         "changes how modules are found": [id(f) for f in (*sys.meta_path, *sys.path_hooks)],
         "installs a handler for a signal": {int(n): _handler(n) for n in numbers},
-        "installs a handler for the process": (atexit._ncallbacks(), id(sys.excepthook)),  # noqa: SLF001 - there is no public way
+        "installs a handler for the process": id(sys.excepthook),
         "changes the working folder": os.getcwd(),  # noqa: PTH109 - a text to compare
         "changes the umask": umask,
         "replaces standard output": (id(sys.stdout), id(sys.stderr)),
@@ -150,10 +160,15 @@ def _difference(old: object, new: object) -> str:
 def _code() -> dict[str, dict[str, int]]:
     """Return the functions and classes of all modules that are loaded."""
     return {
-        name: {key: id(value) for key, value in vars(module).items() if isinstance(value, CODE)}
+        name: {key: id(value) for key, value in vars(module).items() if _is_code(value)}
         for name, module in list(sys.modules.items())
         if hasattr(module, "__dict__")
     }
+
+
+def _is_code(value: object) -> bool:
+    """Whether a value is a function or a class; objects that pretend are not asked."""
+    return issubclass(type(value), CODE)
 
 
 def _changes(before: dict[str, dict[str, int]], package: str) -> Iterator[str]:
@@ -166,6 +181,6 @@ def _changes(before: dict[str, dict[str, int]], package: str) -> Iterator[str]:
         for key, identity in old.items():
             new = vars(module).get(key)
             home = str(getattr(new, "__module__", "")).partition(".")[0]
-            is_code = isinstance(new, CODE)
+            is_code = _is_code(new)
             if id(new) != identity and (home == package or (is_code and home != name)):
                 yield f"changes another package: {name}.{key}"

@@ -20,6 +20,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         manifest: of the plugin, as JSON.
         package: folder on which the plugin's package lies.
         requests: recorded ones.
+        parts: by label, the path of what `sources` names: a file, or the library built from them.
         is_quick: fewer calls, where more only add certainty.
         p95_ms: most milliseconds that 95 of 100 calls may take.
     """
@@ -27,8 +28,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     manifest: bytes
     package: str
     requests: tuple[Request, ...] = ()
+    parts: dict[str, str] = {}
     is_quick: bool = False
     p95_ms: float = 100.0
+
+    @property
+    def readable(self) -> tuple[str, ...]:
+        """What must be readable beside the package."""
+        return tuple(self.parts.values())
 
 
 @final

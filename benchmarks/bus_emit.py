@@ -146,7 +146,7 @@ def emit_rows() -> Iterator[dict[str, Cell]]:
 
 
 def judged(found: dict[str, Rounds]) -> tuple[str, str]:
-    """Return the aims of an emit to one subscriber and whether they are met, as medians of rounds."""
+    """Return the aims of an emit to one subscriber, and whether medians of rounds meet them."""
     ours, base, *peers = found.values()
     pairs = zip(ours, base, strict=True)
     over = [statistics.median(own) - 1.5 * statistics.median(plain) for own, plain in pairs]

@@ -33,14 +33,14 @@ def check_type(name: object) -> str:
     Raises:
         MessageError: it may not.
     """
-    if isinstance(name, str) and name in _types:
+    if type(name) is str and name in _types:
         return name
     return _remembered(_types, _checked(name, _NAME, "a message type", "like `config.update`"))
 
 
 def check_source(name: object) -> str:
     """Return `name` if it may be a source; errors as `check_type`."""
-    if isinstance(name, str) and name in _sources:
+    if type(name) is str and name in _sources:
         return name
     return _remembered(_sources, _checked(name, _SOURCE, "a source", "like `plugin.auth`"))
 
@@ -81,7 +81,7 @@ def _remembered(known: set[str], name: str) -> str:
 
 
 def _checked(name: object, allowed: re.Pattern[str], noun: str, example: str) -> str:
-    if isinstance(name, str) and len(name) <= MAX_NAME and allowed.fullmatch(name):
+    if type(name) is str and len(name) <= MAX_NAME and allowed.fullmatch(name):
         return name
     raise MessageError(
         f"{noun} is made of letters, digits and dots between them",

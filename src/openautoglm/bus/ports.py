@@ -13,6 +13,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack, final
 
+import msgspec
+
 from openautoglm.bus.delivery import CAPACITY, Subscription
 from openautoglm.bus.message import Message, check
 from openautoglm.bus.names import check_pattern, check_source, check_type
@@ -123,7 +125,9 @@ class Port(ABC):
         Raises as `emit`; the source it carries is held to be claimed.
         """
         check(message)
-        self._claim(message.source, message.type)
+        source = self._claim(message.source, message.type)
+        if source is not message.source:  # a text that only says that it equals ours stays outside
+            message = msgspec.structs.replace(message, source=source)
         return self._send(message, durable=durable)
 
     def subscribe(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, final
 
 from openautoglm.errors import (
@@ -69,7 +70,6 @@ class Crew:
         self.back_s: list[float] = []
         self._wanted = workers
         self._notify = notify
-        self._died_at: list[float] = []
         self._settled = threading.Event()
         self._ended = threading.Event()
         self._log = logging.getLogger(f"openautoglm.plugins.{assignment.plugin}")
@@ -103,8 +103,8 @@ class Crew:
         if self.state in {"stopping", "stopped", "quarantined", "failed"}:
             worker.kill("it is not wanted any more")
             return
-        if self._died_at:
-            self.back_s.append(time.monotonic() - self._died_at.pop(0))
+        if worker.replaces_since is not None:
+            self.back_s.append(time.monotonic() - worker.replaces_since)
         for channel in worker.channels:
             self.pool.add(channel)
         self.pool.refuse(None)
@@ -130,17 +130,20 @@ class Crew:
         if delay_s is None:
             self._quarantine(worker.obituary)
             return
-        self._died_at.append(time.monotonic())
+        never_served = not worker.methods
+        since = worker.replaces_since if never_served else None
+        spawn = partial(self._spawn, since or time.monotonic())
         self._become("restarting", worker.obituary)
         if delay_s:
-            self._watcher.later(delay_s, self._spawn)
+            self._watcher.later(delay_s, spawn)
         else:
-            self._spawn()
+            spawn()
 
-    def _spawn(self) -> None:
+    def _spawn(self, replaces_since: float | None = None) -> None:
         if self.state in {"stopping", "stopped", "quarantined", "failed"}:
             return
         worker = WorkerProcess(self.assignment, self.arena, self._log.log)
+        worker.replaces_since = replaces_since
         self.workers.append(worker)
         worker.begin(self._watcher, self._nursery, self)
 

@@ -63,6 +63,7 @@ class WorkerProcess:
         obituary: why it died.
         failure: the error it could not start with, if it told one.
         since: `time.monotonic` of the last change of state.
+        replaces_since: `time.monotonic` of the death of the worker that it replaces.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class WorkerProcess:
         self.obituary = ""
         self.failure: OpenAutoGLMError | None = None
         self.owes_since: float | None = None
+        self.replaces_since: float | None = None
         self._assignment = assignment
         self._arena = arena
         self._mappings = Mappings(writable=False)

@@ -19,8 +19,10 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, final
 
-from openautoglm.errors import SharedTensorError
-from openautoglm.native.arena import Arena, Mappings
+import msgspec
+
+from openautoglm.errors import PluginProtocolError, SharedTensorError
+from openautoglm.native.arena import Arena, Mappings, lend
 from openautoglm.native.segment import Segment
 from openautoglm.plugins.host import serving
 from openautoglm.plugins.host.exchange import Codec, Exchange
@@ -33,6 +35,7 @@ from openautoglm.plugins.host.frames import (
     control,
     read_control,
 )
+from openautoglm.plugins.manifest import Limits, Provides
 
 if TYPE_CHECKING:
     from openautoglm.plugins.host.assignment import Assignment
@@ -56,7 +59,6 @@ def main(assignment: Assignment, descriptors: list[int]) -> None:
     except BaseException as error:  # noqa: BLE001 - whatever keeps it from starting is told
         line.send(control(Sign.FAILED, 0, serving.told(error)))
         return
-    gc.collect()
     gc.freeze()
     own = Arena(link.grow, limit_bytes=assignment.arena_bytes)
     exchange = Exchange(own, link.mappings, wait=link.wait_for)
@@ -64,6 +66,25 @@ def main(assignment: Assignment, descriptors: list[int]) -> None:
     _serve_all(channels, exchange, servants)
     servants.close()
     os._exit(0)
+
+
+def warm() -> None:
+    """Do once, in the process that workers are forked from, what each of them would do."""
+    from openautoglm.plugins.host import seccomp
+    from openautoglm.plugins.host.limits import ResourceLimits
+    from openautoglm.plugins.host.sandbox import own_folders, supported
+
+    own_folders()
+    ResourceLimits.declared(Limits())
+    if supported().sandbox:
+        seccomp.own_program()
+    like = Provides(point="warm", contract=1, name="warm", object="warm:warm")
+    msgspec.json.decode(msgspec.json.encode(like), type=Provides)
+    own = Arena(lend)
+    codec = Codec(Exchange(own, Mappings(writable=False)), Request)
+    codec.encode(Reply(Answer.VALUE, 0, [], []))
+    with contextlib.suppress(PluginProtocolError):
+        codec.decode(b"")
 
 
 def _serve_all(

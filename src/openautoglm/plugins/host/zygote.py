@@ -63,6 +63,7 @@ def main(
     if work is None:
         from openautoglm.plugins.host import worker
 
+        worker.warm()
         work = worker.main
     with contextlib.suppress(ModuleNotFoundError):
         importlib.import_module("numpy")

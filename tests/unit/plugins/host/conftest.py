@@ -64,7 +64,7 @@ def manifest_of(**options: Any) -> Manifest:  # noqa: ANN401 - fields of the man
         host_api=">=1.0,<2",
         isolation=options.get("level", "L1"),
         limits=options.get("limits", Limits(call_timeout_s=10.0)),
-        peers={"numpy": ">=2"},
+        peers=options.get("peers", {"numpy": ">=2"}),
         provides=(provides,),
     )
 
@@ -72,7 +72,7 @@ def manifest_of(**options: Any) -> Manifest:  # noqa: ANN401 - fields of the man
 @pytest.fixture
 def start(probe_path: Path) -> Start:
     """Return a function that starts the probe."""
-    of_manifest = {"name", "as_name", "level", "idempotent", "limits", "id", "version"}
+    of_manifest = {"name", "as_name", "level", "idempotent", "limits", "id", "version", "peers"}
 
     def begin(host: PluginHost, **options: Any) -> RunningPlugin:  # noqa: ANN401 - as `Start`
         if options.get("level") == "L2" and not supported().sandbox:

@@ -175,10 +175,13 @@ class Probe:
         while True:
             self.kept.append(os.dup(0))
 
-    def release_files(self) -> None:
-        for descriptor in self.kept:
-            os.close(descriptor)
-        self.kept.clear()
+    def exhaust_files_then_free(self) -> int:
+        try:
+            return self.exhaust_files()
+        finally:
+            for descriptor in self.kept:
+                os.close(descriptor)
+            self.kept.clear()
 
     def channel(self) -> int:
         """Return the descriptor calls come through: after 0, 1, 2 and the line of control."""

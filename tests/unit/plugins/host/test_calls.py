@@ -22,7 +22,7 @@ from openautoglm.errors import (
     SharedTensorError,
     UnknownNameError,
 )
-from openautoglm.plugins.host import PluginHost
+from openautoglm.plugins.host import PluginHost, Supervision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,11 +114,17 @@ def test_an_answer_outlives_its_worker(host: PluginHost, start: Start) -> None:
     assert value.sum() == 100_000
 
 
-def test_tensors_of_torch_stay_what_they_are(host: PluginHost, start: Start) -> None:
+@LEVELS
+def test_tensors_of_torch_stay_what_they_are(host: PluginHost, start: Start, level: str) -> None:
     torch = pytest.importorskip("torch")
-    probe = probe_of(host, start)
-    back: Any = probe.call("echo", torch.ones(3))
-    assert torch.equal(back, torch.ones(3))
+    patient = Supervision(start_s=60.0)
+    running = start(host, level=level, peers={"torch": ">=2"}, supervision=patient)
+    probe = running.remote("acme.probe")
+    for size in (3, 100_000):
+        back: Any = probe.call("echo", torch.ones(size, dtype=torch.bfloat16))
+        assert torch.equal(back, torch.ones(size, dtype=torch.bfloat16))
+    assert probe.call("kind", torch.ones(3)) == "torch.Tensor"
+    assert probe.call("total", torch.ones(100_000)) == 100_000
 
 
 def test_errors_say_what_and_where(host: PluginHost, start: Start) -> None:

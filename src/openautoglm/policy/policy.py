@@ -17,7 +17,6 @@ from openautoglm.policy import plan, sources
 from openautoglm.policy.document import Limits, to_text
 from openautoglm.policy.process import EvaluatingProcess
 from openautoglm.policy.sources import Sources
-from openautoglm.registry import suggest
 
 if TYPE_CHECKING:
     import os
@@ -160,7 +159,7 @@ class Policy:
             raise PolicyError(
                 f"no rules decide `{entrypoint}`",
                 got=f"packages: {', '.join(self.packages)}",
-                fix=suggest(entrypoint, self.packages) or "name one of the packages",
+                fix="name one of the packages",
             )
         if not plan.has_rule(self._plan, entrypoint, "allow"):
             raise PolicyError(

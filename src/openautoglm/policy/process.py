@@ -19,9 +19,8 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
-from openautoglm.errors import PolicyError, PolicyTimeoutError
+from openautoglm.errors import MissingExtraError, PolicyError, PolicyTimeoutError
 from openautoglm.policy.child import LENGTH
-from openautoglm.settings import need
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -167,8 +166,10 @@ class _Child:
 
 
 def _folder_of_engine() -> str:
-    spec = importlib.util.find_spec("regopy")
+    spec = importlib.util.find_spec("regopy")  # not imported: only the child loads the engine
     if spec is None or spec.origin is None:
-        need("regopy", extra="policy", why="a decision by Rego rules")
-        raise PolicyError("regopy has no folder")  # pragma: no cover - `need` raised
+        raise MissingExtraError(
+            "a decision by rules needs the package `regopy`, which is not installed",
+            fix='pip install "openautoglm[policy]"',
+        )
     return str(Path(spec.origin).parents[1])

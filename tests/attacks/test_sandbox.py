@@ -97,6 +97,18 @@ def test_no_attempt_succeeds_with_what_older_kernels_offer(
     assert [each.name for each in results if each.succeeded or each.harm] == []
 
 
+@pytest.mark.parametrize(
+    ("part", "least"),
+    [("files", 20), ("calls", 25), ("limits", 6), ("environment", 2), ("descriptors", 1)],
+)
+def test_no_part_of_the_sandbox_can_be_left_out(
+    tried: Callable[..., Results], part: str, least: int
+) -> None:
+    results = tried(part, "hostile")
+    succeeded = [each.name for each in results if each.succeeded or each.harm]
+    assert least <= len(succeeded) <= len(results) // 2
+
+
 def test_attempts_are_stopped_by_the_kernel_and_not_by_a_mistake_of_ours(
     tried: Callable[..., Results],
 ) -> None:

@@ -1,7 +1,8 @@
 """Stand in for a host: `python -m tests.attacks.hostile.run FOLDER LEVEL KIND [ABI]`.
 
-Starts one worker for every hostile attempt or every honest work, confined (L2) or not (none),
-and prints a line of JSON for each: what became of it, and what harm is seen from outside.
+Starts one worker for every hostile attempt or every honest work, confined (L2), not (none), or
+with a part of the sandbox left out (a name of PARTS), and prints a line of JSON for each: what
+became of it, and what harm is seen from outside.
 """
 
 from __future__ import annotations
@@ -30,11 +31,20 @@ from tests.attacks.hostile.attempt import ATTEMPTS, MARK, SECRET, Attempt, World
 from tests.attacks.hostile.benign import WORKS
 
 from openautoglm.native.segment import DATA, Segment
+from openautoglm.plugins.host import kernel, landlock, sandbox, seccomp
 from openautoglm.plugins.host.limits import MIB, ResourceLimits
 from openautoglm.plugins.host.sandbox import Sandbox
 
 LIMITS = ResourceLimits(memory_bytes=256 * MIB, open_files=64, file_bytes=8 * MIB)
 PATIENCE_S = 60.0
+PARTS: dict[str, tuple[object, str]] = {
+    "files": (landlock, "restrict"),
+    "calls": (seccomp, "install"),
+    "limits": (ResourceLimits, "apply"),
+    "environment": (sandbox, "scrub_environment"),
+    "descriptors": (sandbox, "close_all_but"),
+    "capabilities": (kernel, "drop_capabilities"),
+}
 SIGNALS: list[int] = []
 
 
@@ -172,13 +182,21 @@ def try_in_worker(host: Host, task: Attempt, level: str, abi: int | None) -> dic
     }
 
 
+def leave_out(part: str) -> None:
+    """Take a part out of the sandbox of this process, to see what it is there for."""
+    if part in PARTS:
+        owner, name = PARTS[part]
+        setattr(owner, name, lambda *_, **__: None)
+
+
 def work(world: World, task: Attempt, how: tuple[str, int | None], report: int) -> None:
     """Be the worker: confine, run, say what happened, end."""
     said = "done"
     level, abi = how
     try:
         os.chdir(world.scratch)
-        if level == "L2":
+        if level != "none":
+            leave_out(level)
             Sandbox(
                 "L2",
                 LIMITS,
@@ -211,7 +229,7 @@ def run_all(folder: Path, level: str, kind: str, abi: int | None) -> None:
         outside = host.world.outside
         world = replace(
             host.world,
-            tensor=tensor(sealed=level == "L2"),
+            tensor=tensor(sealed=level != "none"),
             folder=os.open(outside, os.O_RDONLY),
             file=os.open(f"{outside}/host.txt", os.O_RDONLY),
         )

@@ -12,9 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from openautoglm.errors import PluginTimeoutError, WasmCallError, WasmModuleError
+from openautoglm.pipeline.catalog import STEPS
 from openautoglm.pipeline.remote_step import remote_step
+from openautoglm.plugins.host import PluginHost
 from openautoglm.plugins.host.wasm import MIB, WasmLimits, WasmObject
-from openautoglm.plugins.manifest import Limits, Provides
+from openautoglm.plugins.manifest import Limits, Manifest, Provides
+from openautoglm.plugins.points import POINTS
 
 wasmtime = pytest.importorskip("wasmtime")
 
@@ -81,6 +84,29 @@ def test_a_module_is_a_step_of_a_pipeline() -> None:
         kind = remote_step(upper, contribution)
         assert kind.outputs == {"text": "the text in capitals"}
         assert kind().run(text="hello") == {"text": "HELLO"}
+
+
+def test_a_plugin_of_one_module_keeps_the_contract_of_steps(tmp_path: Path) -> None:
+    (tmp_path / "acme_upper").mkdir()
+    (tmp_path / "acme_upper/upper.wasm").write_bytes(UPPER)
+    contribution = Provides(point="step", contract=1, name="acme.upper", module="upper.wasm")
+    manifest = Manifest(
+        id="acme.upper",
+        name="acme-upper",
+        version="1.0",
+        package="acme_upper",
+        host_api=">=1.0,<2",
+        isolation="L3",
+        provides=(contribution,),
+    )
+    with PluginHost() as host:
+        assert host.start(manifest, path=[tmp_path]).level == "L3"
+        kind = STEPS.get("acme.upper")
+        assert kind().run(text="hello") == {"text": "HELLO"}
+        findings = list(POINTS.get("step").findings(lambda: kind))
+    assert len(findings) > 5
+    assert [each for each in findings if each.status == "fail"] == []
+    assert "acme.upper" not in STEPS.names()
 
 
 def test_calls_from_several_threads_do_not_meet() -> None:

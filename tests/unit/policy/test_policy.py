@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import select
+import subprocess
+import sys
 import tarfile
 import threading
 from typing import TYPE_CHECKING
@@ -304,3 +307,32 @@ def test_any_text_is_rules_or_a_refusal(text: str) -> None:
         decide(HEAD + text, {})
     except OpenAutoGLMError as error:
         assert error.code in {"OAG711", "OAG713"}  # noqa: PT017 - either end is right
+
+
+ORPHAN = """
+import os, sys
+from openautoglm.policy import Limits, Policy
+policy = Policy.load(sys.argv[1], limits=Limits(timeout_s=1.0))
+print(policy._process._child._process.pid, flush=True)
+sys.stdin.readline()
+if sys.argv[2] == "busy":
+    policy._process._child._socket.sendall(b"\\0\\0\\0\\x0dquery door\\n{}")
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("state", ["idle", "busy"])
+def test_no_process_is_left_when_the_program_ends_at_once(tmp_path: Path, state: str) -> None:
+    (tmp_path / "door.rego").write_text(ENDLESS, encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, "-c", ORPHAN, str(tmp_path), state],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stdout is not None
+        child = os.pidfd_open(int(program.stdout.readline()))
+        program.communicate("go\n")
+    ended, _, _ = select.select([child], [], [], 30)
+    os.close(child)
+    assert ended

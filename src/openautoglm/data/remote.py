@@ -127,7 +127,7 @@ class RemoteSource:
 
     def close(self) -> None:
         """Have the worker give back what it holds."""
-        self._remote.call("close", self._location)
+        self._remote.call("release", self._location)
 
     def _records(self, shard: object, resume_from: Position | None) -> Iterator[Record]:
         for block in self._remote.stream("read", self._location, shard, resume_from):

@@ -71,12 +71,18 @@ class SourceServant:
         if block:
             yield block
 
-    def close(self, location: Mapping[str, object]) -> None:
+    def release(self, location: Mapping[str, object]) -> None:
         """Close a source."""
         with self._lock:
             source = self._open.pop(_key(location), None)
         if source is not None:
             source.close()
+
+    def close(self) -> None:
+        """Close all sources."""
+        with self._lock:
+            while self._open:
+                self._open.popitem()[1].close()
 
     def _source(self, location: Mapping[str, object]) -> Source:
         key = _key(location)
@@ -126,6 +132,11 @@ class SinkServant:
         sink = self._open.pop(handle, None)
         if sink is not None:
             sink.abort()
+
+    def close(self) -> None:
+        """Abort what is not committed."""
+        while self._open:
+            self._open.popitem()[1].abort()
 
     def _sink(self, handle: str) -> Sink:
         if handle not in self._open:

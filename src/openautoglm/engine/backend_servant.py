@@ -67,11 +67,18 @@ class BackendServant:
             if request is not None:
                 request.cancel.set()
 
-    def close(self, spec: Plain) -> None:
+    def release(self, spec: Plain) -> None:
         """Give back what was loaded; it may be loaded again."""
         with self._lock:
             backend = self._loaded.pop(cast("str", spec["instance"]), None)
         if backend is not None:
+            backend.close()
+
+    def close(self) -> None:
+        """Give back all that was loaded."""
+        with self._lock:
+            loaded, self._loaded = self._loaded, {}
+        for backend in loaded.values():
             backend.close()
 
     def _backend(self, spec: Mapping[str, object]) -> Backend:

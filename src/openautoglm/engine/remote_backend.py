@@ -116,7 +116,7 @@ class RemoteBackend:
         """Have the worker give back the model."""
         if not self._closed:
             self._closed = True
-            self._remote.call("close", self._spec)
+            self._remote.call("release", self._spec)
 
     def _answers(self, window: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
         """Yield an answer to every request: what the worker answers, or why it did not."""

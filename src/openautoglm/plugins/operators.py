@@ -140,12 +140,15 @@ def _operator(value: object) -> RegisteredOperator | None:
 
 
 def _is_registered(name: str, value: RegisteredOperator) -> bool:
-    """Whether this very operator is there for this owner, as `ops.define` leaves it."""
+    """Whether this very operator is there for this owner, as `ops.define` leaves it.
+
+    What a plugin registers while it is imported has the owner `id#number`.
+    """
     try:
         entry = catalog.OPERATORS.entry(name)
     except UnknownNameError:
         return False
-    return entry.value is value and entry.owner == current_owner()
+    return entry.value is value and entry.owner.partition("#")[0] == current_owner()
 
 
 @final

@@ -112,7 +112,8 @@ Adapter: TypeAlias = Callable[[RemoteObject, Contribution], object]
 """Makes what the registry holds out of a contribution in a worker."""
 
 Servant: TypeAlias = Callable[[object], object]
-"""Makes the object whose methods a worker serves out of what the registry would hold."""
+"""Makes the object whose methods a worker serves out of what the registry would hold. Its `close`,
+where it has one, is called without arguments before the worker ends."""
 
 Suite: TypeAlias = "Callable[[Callable[[], object], Mapping[str, object]], Iterable[Finding]]"
 """Checks what a factory returns, each time anew, with options of the point; never raises."""
@@ -262,7 +263,7 @@ _BUILTIN: Final = (
             "stream": MethodSpec(stream=True),
             "batch": MethodSpec(stream=True),
             "cancel": _again(),
-            "close": _again(),
+            "release": _again(),
         },
         levels=("L0", "L1", "L2"),
     ),
@@ -281,7 +282,7 @@ _BUILTIN: Final = (
             "describe": _again(),
             "shards": _many(),
             "read": _many(),
-            "close": _again(),
+            "release": _again(),
         },
         levels=("L0", "L1", "L2"),
     ),

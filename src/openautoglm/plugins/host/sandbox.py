@@ -51,6 +51,7 @@ _SYSTEM_FOLDERS: Final = (  # shared libraries, time zones, what processor this 
     "/proc/self/status",
     "/dev/urandom",
 )
+_PACKAGES: Final = frozenset({"site-packages", "dist-packages"})
 _KEPT_VARIABLES: Final = frozenset(
     {
         "LANG",
@@ -229,6 +230,7 @@ def own_folders() -> tuple[Path, ...]:
     """Return what Python, its packages and the system's libraries are read from."""
     named = sysconfig.get_paths()
     python = [named[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
+    python += [path for path in sys.path if Path(path).name in _PACKAGES]  # a user's own, too
     package = str(Path(__file__).parents[2])  # a checkout lies outside the site's folders
     library = sysconfig.get_config_var("LIBDIR")
     found = dict.fromkeys([*python, package, *([library] if library else []), *_SYSTEM_FOLDERS])

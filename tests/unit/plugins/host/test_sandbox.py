@@ -6,6 +6,7 @@ import ctypes
 import os
 import resource
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,13 @@ from openautoglm.plugins.host.limits import (
     chosen_cores,
     held_bytes,
 )
-from openautoglm.plugins.host.sandbox import Sandbox, Support, refuse_unsupported, supported
+from openautoglm.plugins.host.sandbox import (
+    Sandbox,
+    Support,
+    own_folders,
+    refuse_unsupported,
+    supported,
+)
 from openautoglm.plugins.manifest import Limits
 
 if TYPE_CHECKING:
@@ -258,3 +265,18 @@ def test_the_space_of_a_scratch_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "inner/file").write_bytes(bytes(range(256)) * 4096)
     (tmp_path / "link").symlink_to("/usr")
     assert MIB <= bytes_beneath(tmp_path) < 2 * MIB
+
+
+def test_packages_are_readable_wherever_python_finds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user, other = tmp_path / "lib/site-packages", tmp_path / "work"
+    monkeypatch.setattr(sys, "path", [*sys.path, str(user), str(other), ""])
+    own_folders.cache_clear()
+    try:
+        folders = own_folders()
+        assert user in folders
+        assert not {other, Path(), Path.cwd()} & set(folders)
+        assert {Path(os.__file__).parent, Path(pytest.__file__).parents[1]} <= set(folders)
+    finally:
+        own_folders.cache_clear()

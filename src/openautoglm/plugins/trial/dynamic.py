@@ -43,8 +43,8 @@ ROWS: Final[dict[str, str]] = {
     "determinism": "trial.determinism",
     "threads": "trial.threads",
     "bad-input": "trial.bad-input",
-    "restart": "trial.restart",
     "latency": "trial.latency",
+    "restart": "trial.restart",
 }
 """What a contribution is asked, in this order, and the row a crash over it belongs to."""
 
@@ -185,50 +185,59 @@ class _Trial:
         self._order = order
         self._plan = plan
         self._is_repeatable = False
+        self._child: Child | None = None
 
     def rows(self, contributions: Sequence[Provides]) -> Iterator[Finding]:
         with tempfile.TemporaryDirectory(prefix="openautoglm-trial-") as scratch:
-            with self._start(Path(scratch)) as child:
-                try:
-                    loaded = self._ask(child, "import").findings
-                except ChildEndedError as end:
-                    yield failed("trial.load", str(end))
-                    return
-            yield from loaded
-            broken = {
-                f.contribution for f in loaded if f.row == "trial.load" and f.status == "fail"
-            }
-            for provides in contributions:
-                if _label(provides) in broken:
-                    continue
-                if provides.module is not None:
-                    why = "WebAssembly is tried by the host that runs it"
-                    yield skipped("trial.calls", why, contribution=_label(provides))
-                    continue
-                try:
-                    yield from self._contribution(_label(provides), Path(scratch))
-                except ChildEndedError as end:  # it was loaded before, and is not any more
-                    yield failed("trial.restart", str(end), contribution=_label(provides))
+            try:
+                yield from self._in(Path(scratch), contributions)
+            finally:
+                if self._child is not None:
+                    self._child.end()
 
-    def _contribution(self, label: str, scratch: Path) -> Iterator[Finding]:
-        self._is_repeatable = self._is_idempotent(label)
-        with ExitStack() as stack:
-            child: Child | None = None
-            rest = list(ROWS)
-            while rest:
-                name = rest.pop(0)
-                if name == "restart":
-                    yield self._restart(label, scratch)
-                    continue
-                if child is None or not child.is_alive:
-                    child = stack.enter_context(self._loaded(self._fresh(scratch)))
-                found = self._found(child, name, ROWS[name], label)
-                yield from found
-                rest = self._rest(found, rest)
-                if ROWS[name] in _failing(found):
-                    child.end()
-                if not rest and _failing(found) & DECIDING:
-                    yield from _left_out(name, min(_failing(found) & DECIDING), label)
+    def _in(self, scratch: Path, contributions: Sequence[Provides]) -> Iterator[Finding]:
+        self._child = self._start(_fresh(scratch))
+        try:
+            loaded = self._ask(self._child, "import").findings
+        except ChildEndedError as end:
+            yield failed("trial.load", str(end))
+            return
+        yield from loaded
+        broken = {f.contribution for f in loaded if f.row == "trial.load" and f.status == "fail"}
+        for provides in contributions:
+            label = _label(provides)
+            if provides.module is not None:
+                why = "WebAssembly is tried by the host that runs it"
+                yield skipped("trial.calls", why, contribution=label)
+            elif label not in broken:
+                try:
+                    yield from self._contribution(provides, scratch)
+                except ChildEndedError as end:  # it was loaded before, and is not any more
+                    yield failed("trial.restart", str(end), contribution=label)
+
+    def _contribution(self, provides: Provides, scratch: Path) -> Iterator[Finding]:
+        self._is_repeatable = provides.idempotent
+        label = _label(provides)
+        rest = list(ROWS)
+        while rest:
+            name = rest.pop(0)
+            child = self._living(scratch)
+            if name == "restart":
+                yield self._restart(child, label)
+                return
+            found = self._found(child, name, ROWS[name], label)
+            yield from found
+            rest = self._rest(found, rest)
+            if ROWS[name] in _failing(found):
+                child.end()
+            if not rest and _failing(found) & DECIDING:
+                yield from _left_out(name, min(_failing(found) & DECIDING), label)
+
+    def _living(self, scratch: Path) -> Child:
+        """Return the child there is, or a new one in a folder of its own."""
+        if self._child is None or not self._child.is_alive:
+            self._child = self._loaded(_fresh(scratch))
+        return self._child
 
     def _rest(self, found: Sequence[Finding], rest: list[str]) -> list[str]:
         """Return what is still worth asking."""
@@ -245,39 +254,25 @@ class _Trial:
         except ChildEndedError as end:
             return [failed(row, str(end), contribution=label)]
 
-    def _restart(self, label: str, scratch: Path) -> Finding:
+    def _restart(self, child: Child, label: str) -> Finding:
         """Kill a child in the middle of a call, and look whether another one takes its place."""
         row = "trial.restart"
-        place = self._fresh(scratch)
-        with self._loaded(place) as first:
-            before = self._ask(first, "answers", label).answers
-            first.tell(Question("answers", label))
-        if not before:
-            return skipped(
-                row, "no request is recorded, and none can be made up", contribution=label
-            )
-        with self._loaded(place) as second:
-            found = self._ask(second, "calls", label).findings
-            bad = [f for f in found if f.row == "trial.calls" and f.status == "fail"]
-            after = self._ask(second, "answers", label).answers
+        before = self._ask(child, "answers", label).answers
+        child.tell(Question("answers", label))
+        child.end()
+        self._child = self._loaded(child.scratch)
+        found = self._ask(self._child, "calls", label).findings
+        bad = [f for f in found if f.row == "trial.calls" and f.status == "fail"]
+        after = self._ask(self._child, "answers", label).answers
         if bad:
             return failed(row, bad[0].measured, contribution=label)
         if self._is_repeatable and before != after:
             return failed(row, "a new process gives another answer", contribution=label)
         return passed(row, f"{len(before)} requests", contribution=label)
 
-    def _is_idempotent(self, label: str) -> bool:
-        from openautoglm.plugins.manifest import Manifest
-
-        manifest = Manifest.from_json(self._order.manifest)
-        return any(p.idempotent for p in manifest.provides if _label(p) == label)
-
     def _start(self, scratch: Path) -> Child:
         assignment = msgspec.structs.replace(self._assignment, scratch=str(scratch))
         return self._nursery.start(assignment, self._order)
-
-    def _fresh(self, scratch: Path) -> Path:
-        return Path(tempfile.mkdtemp(dir=scratch))
 
     def _loaded(self, scratch: Path) -> Child:
         child = self._start(scratch)
@@ -303,6 +298,10 @@ class _Trial:
                 fix="this is a bug in the check: please report it",
             )
         return answer
+
+
+def _fresh(scratch: Path) -> Path:
+    return Path(tempfile.mkdtemp(dir=scratch))
 
 
 def _failing(found: Sequence[Finding]) -> set[str]:

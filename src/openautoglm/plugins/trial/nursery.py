@@ -17,6 +17,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Self, final
 
 import msgspec
@@ -149,7 +150,7 @@ class Nursery:
         connection = Connection(here.detach())
         connection.send_bytes(msgspec.msgpack.encode(order))
         life = _Life(self._number, self._born.pop(self._number))
-        return Child(self, life, connection, output)
+        return Child(self, life, connection, output, Path(assignment.scratch))
 
     def status(self, number: int) -> int:
         """Wait until a child has ended; return its wait status."""
@@ -181,16 +182,26 @@ class _Life:
 
 @final
 class Child:
-    """One process, as its parent sees it. Leaving the `with` ends it."""
+    """One process, as its parent sees it. Leaving the `with` ends it.
+
+    Attributes:
+        scratch: the one folder it may write.
+    """
 
     def __init__(
-        self, nursery: Nursery, life: _Life, connection: Connection, output: IO[bytes]
+        self,
+        nursery: Nursery,
+        life: _Life,
+        connection: Connection,
+        output: IO[bytes],
+        scratch: Path,
     ) -> None:
         self._nursery = nursery
         self._life = life
         self._connection = connection
         self._output = output
         self._is_alive = True
+        self.scratch = scratch
 
     def __enter__(self) -> Self:
         return self

@@ -53,7 +53,7 @@ class Subscription:
     Attributes:
         pattern: which types.
         dropped: messages that were thrown away because the queue was full, or at `close`.
-        delivered: messages the handler returned from.
+        delivered: messages the handler returned from; not counted where it is inline.
         failed: messages the handler raised at; each first, second, fourth, eighth … is logged.
         last_error: what it raised last.
     """

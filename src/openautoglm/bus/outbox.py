@@ -137,7 +137,8 @@ class Outbox(Protocol):
         """Store a message; return False where `(source, id)` is known, which stores nothing.
 
         Raises:
-            OutboxError: it could not be stored.
+            OutboxError: it could not be stored, or a server did not say that it was: put it
+                again, as it is, and it is stored once.
             BusClosedError: the outbox is closed.
         """
         ...
@@ -244,13 +245,16 @@ class Consumer:
                     if claim is not None:
                         self._hand_over(claim)
                     troubles = 0
-                except OutboxError as error:  # the store is away: it may come back
+                except Exception as error:  # noqa: BLE001 - the store is away, or holds nonsense
                     troubles += 1
                     self.last_error = error
                     _log.warning("consumer `%s`: %s", self.name, error)
                     self._closing.wait(Retry(limit_s=5.0).delay_s(troubles))
         finally:
-            self._feed.close()
+            try:
+                self._feed.close()
+            except OutboxError as error:  # what it held is due again after the store's own time
+                _log.warning("consumer `%s`: %s", self.name, error)
 
     def _hand_over(self, claim: Claim) -> None:
         if claim.attempt > self._retry.tries:

@@ -24,6 +24,7 @@ from openautoglm.bus.outboxes.sqlite import SqliteOutbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from openautoglm.bus import Outbox
 
@@ -115,6 +116,22 @@ def redis_url() -> Iterator[str]:
             except RuntimeError:  # another program took the port meanwhile
                 if attempt == 4:
                     raise
+
+
+@pytest.fixture
+def server() -> Callable[[str, str, int], AbstractContextManager[str]]:
+    """A function (nats or redis, folder, port) that runs a server which keeps what it stored."""
+
+    def start(kind: str, folder: str, port: int) -> AbstractContextManager[str]:
+        if kind == "nats":
+            program = installed("nats-server", "nats-server")
+            command = [program, "-js", "-sd", folder, "-a", "127.0.0.1", "-p", str(port)]
+            return started(command, "Server is ready")
+        command = [installed("redis-server", "redis-server"), "--port", str(port), "--dir", folder]
+        options = ["--bind", "127.0.0.1", "--appendonly", "yes", "--appendfsync", "always"]
+        return started([*command, *options], "Ready to accept connections")
+
+    return start
 
 
 @pytest.fixture(params=STORES)

@@ -19,7 +19,7 @@ import msgspec
 from openautoglm.bus.message import Message
 from openautoglm.bus.names import matcher
 from openautoglm.bus.outbox import Claim, Quarantined
-from openautoglm.errors import BusClosedError, InvalidParameterError, OutboxError
+from openautoglm.errors import BusClosedError, InvalidParameterError, MessageError, OutboxError
 from openautoglm.settings import need
 
 if TYPE_CHECKING:
@@ -241,7 +241,12 @@ class NatsFeed:
             fetched = self._outbox.run(self._fetch(min(left, _SLICE_S)), more_s=_SLICE_S)
             if fetched is None:
                 continue
-            message = Message.from_json(fetched.data)
+            try:
+                message = Message.from_json(fetched.data)
+            except MessageError as error:  # somebody else writes into our subjects
+                _log.error("what came from NATS is no message and is thrown away: %s", error)
+                self._outbox.run(fetched.ack_sync())
+                continue
             if self._takes(message.type):
                 self._held[fetched.metadata.sequence.stream] = fetched
                 return Claim(

@@ -13,6 +13,7 @@ yet, and `:quarantine:*`. On a cluster, put braces around the prefix: `{openauto
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import time
 import uuid
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Final, Self, final
 from openautoglm.bus.message import Message
 from openautoglm.bus.names import matcher
 from openautoglm.bus.outbox import Claim, Quarantined
-from openautoglm.errors import BusClosedError, OutboxError
+from openautoglm.errors import BusClosedError, MessageError, OutboxError
 from openautoglm.settings import need
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ KNOWN_S: Final = 86_400.0
 MAX_MESSAGES: Final = 1_000_000
 TIMEOUT_S: Final = 5.0
 
+_log: Final = logging.getLogger("openautoglm.bus")
 _SLICE_S: Final = 0.1  # of a wait, so that `wake`, `close` and what comes due are heard
 _PUT: Final = """
 if not redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[2]) then return 0 end
@@ -286,8 +288,14 @@ class RedisFeed:
     def _claim(self, key: str, entry: Entry, times: int) -> Claim | None:
         """Return what was fetched, or acknowledge it if the pattern does not take it."""
         number, fields = entry
-        message = Message.from_json(fields[b"m"])
-        claim = Claim(message=message, attempt=int(fields[b"a"]) + times, token=(key, number))
+        try:
+            message = Message.from_json(fields[b"m"])
+            attempt = int(fields[b"a"]) + times
+        except (MessageError, KeyError, ValueError) as error:  # another writes into our stream
+            _log.error("what came from Redis is no message and is thrown away: %r", error)
+            self._done(keys=[key, self._retries], args=[self._group, number])
+            return None
+        claim = Claim(message=message, attempt=attempt, token=(key, number))
         self._held[key, number] = claim
         if self._takes(message.type):
             return claim

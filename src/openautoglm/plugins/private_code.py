@@ -11,7 +11,6 @@ knows.
 from __future__ import annotations
 
 import builtins
-import gc
 import importlib
 import itertools
 import linecache
@@ -81,7 +80,9 @@ class PrivateCode:
     def forget(self) -> None:
         """Drop its modules; objects that are held go on working. Twice is fine.
 
-        What it registered while it was imported is its owner's to revoke.
+        What it registered while it was imported is its owner's to revoke. Modules are circles, so
+        their memory goes at Python's next collection; none is forced here, since that stops all
+        threads.
         """
         if self._finder in sys.meta_path:
             sys.meta_path.remove(self._finder)
@@ -93,7 +94,6 @@ class PrivateCode:
                 del sys.path_importer_cache[path]
             for path in [p for p in linecache.cache if _is_inside(p, folder)]:
                 del linecache.cache[path]
-        gc.collect()  # modules are circles
 
 
 @final

@@ -80,6 +80,7 @@ def make_front(table: KernelTable) -> Callable[..., Any]:
         "__unusual": _unusual(table, made, cast),
         "__arrange": _arranger(opdef),
         "__MISSING": _MISSING,
+        "__Missing": _Missing,
     }
     for attr in opdef.attrs:
         scope[f"__default_{attr.name}"] = attr.default
@@ -92,7 +93,11 @@ def make_front(table: KernelTable) -> Callable[..., Any]:
     return front
 
 
-_MISSING: Final = object()
+class _Missing:
+    """Stands for an argument that was not given; known by its type, which a graph can ask for."""
+
+
+_MISSING: Final = _Missing()
 _EMPTY: Final = inspect.Parameter.empty
 _AUTOCAST_DEVICES: Final = ("cpu", "cuda")
 _KEYS: Final = torch._C.DispatchKey  # noqa: SLF001 - it has no public name
@@ -114,7 +119,7 @@ def _source(opdef: OpDef) -> str:
     if not required:
         checks.append(f"({' or '.join(f'{part.name} is not None' for part in opdef.inputs)})")
     attrs = list(opdef.attr_names)
-    checks += [f"{a.name} is not __MISSING" for a in opdef.attrs if a.default is REQUIRED]
+    checks += [f"__type({a.name}) is not __Missing" for a in opdef.attrs if a.default is REQUIRED]
     by_name = [f"{name}={name}" for name in (*opdef.input_names, *attrs)]
     return _FRONT.format(
         parameters=", ".join(["__self", *(f"{name}=__MISSING" for name in _names(opdef))]),
@@ -139,7 +144,7 @@ def _defaults(opdef: OpDef) -> list[str]:
     """Return the lines that fill in what was not given; what must be, `unusual` misses."""
     values = {part.name: "None" for part in opdef.inputs if part.optional}
     values |= {a.name: f"__default_{a.name}" for a in opdef.attrs if a.default is not REQUIRED}
-    return [f"if {name} is __MISSING: {name} = {value}" for name, value in values.items()]
+    return [f"if __type({name}) is __Missing: {name} = {value}" for name, value in values.items()]
 
 
 def _arranger(opdef: OpDef) -> Callable[..., tuple[object, ...]]:

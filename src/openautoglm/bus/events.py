@@ -5,7 +5,7 @@ nothing of plugins, models and jobs; whoever has news fills in a payload.
 
 Example:
     >>> from openautoglm.bus import Bus
-    >>> news = PluginState(plugin="acme.upper", version="1.2.0", state="active", before="canary")
+    >>> news = PluginState(plugin="acme.upper", version="1.2.0", old="canary", new="active")
     >>> with Bus() as bus:
     ...     tell(bus, news).type
     'plugin.state'
@@ -44,18 +44,24 @@ PluginStateName = Literal[
     "rejected",
     "quarantined",
     "rolled-back",
+    "starting",
+    "running",
+    "restarting",
+    "failed",
+    "stopping",
+    "stopped",
 ]
 ModelStateName = Literal["loading", "ready", "asleep", "closed", "failed"]
 JobStateName = Literal["planned", "running", "paused", "done", "failed", "cancelled"]
 
 
 class PluginState(msgspec.Struct, frozen=True, kw_only=True):
-    """A plugin went from one state to another."""
+    """A plugin went from one state to another, of its life or of its workers."""
 
     plugin: str
     version: str
-    state: PluginStateName
-    before: PluginStateName | None = None
+    old: PluginStateName
+    new: PluginStateName
     reason: str = ""
 
 

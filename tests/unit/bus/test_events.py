@@ -14,7 +14,7 @@ from openautoglm.errors import MessageError
 
 ROOT = Path(__file__).parents[3]
 NEWS = [
-    events.PluginState(plugin="acme.upper", version="1.0", state="active", before="canary"),
+    events.PluginState(plugin="acme.upper", version="1.0", old="canary", new="active"),
     events.KernelRun(op="add", kernel="native", device="cpu", seconds=1e-6),
     events.ModelState(model="nano", backend="native", state="ready"),
     events.JobState(job="night", state="running", done=3, total=None),
@@ -38,7 +38,11 @@ def test_news_travel_as_plain_values_and_are_read_as_what_they_are(news: events.
 @pytest.mark.parametrize(
     "message",
     [
-        Message("plugin.state", "core", {"plugin": "a", "version": "1", "state": "asleep"}),
+        Message(
+            "plugin.state",
+            "core",
+            {"plugin": "a", "version": "1", "old": "active", "new": "asleep"},
+        ),
         Message("plugin.state", "core", {"plugin": "a"}),
         Message("plugin.state", "core"),
         Message("config.update", "core", {"timeout": 1}),

@@ -13,10 +13,11 @@ from openautoglm.cli.models import models
 from openautoglm.cli.op import op
 from openautoglm.cli.pipeline import pipeline
 from openautoglm.cli.plugin import plugin
+from openautoglm.cli.policy import policy
 from openautoglm.cli.prompt import prompt
 from openautoglm.cli.run import run
 
-COMMANDS = ("run", "prompt", "pipeline", "models", "op", "plugin", "doctor")
+COMMANDS = ("run", "prompt", "pipeline", "models", "op", "plugin", "policy", "doctor")
 NO_HELP = {"help": False}
 """Without a default typer imports pydantic to coerce its own `--help`: a quarter of a second."""
 
@@ -58,4 +59,5 @@ app.add_typer(pipeline, name="pipeline")
 app.add_typer(models, name="models")
 app.add_typer(op, name="op")
 app.add_typer(plugin, name="plugin")
+app.add_typer(policy, name="policy")
 app.command()(doctor)

@@ -37,7 +37,7 @@ NATIVE := CMakeLists.txt $(shell find native -name '*.cc' -o -name '*.h' -o -nam
 	touch $@
 
 .venv/.ready-test: .venv/.ready-run
-	$(PIP) --editable '.[local,openai,dev]'
+	$(PIP) --editable '.[local,openai,plugins,wasm,nats,redis,dev]'
 	touch $@
 
 $(WASM)/node_modules/.ready: $(WASM)/package.json $(WASM)/package-lock.json

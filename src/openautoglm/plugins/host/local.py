@@ -1,15 +1,10 @@
-"""L0: a plugin's code in the host's own process.
+"""A contribution that runs in the host's own process, with the calls of a `RemoteObject`.
 
-Owns `LocalCode`, which imports a plugin and forgets it again, and `LocalObject`, its contributions
-with the calls of a `RemoteObject`. Guards against nothing: what is loaded here can hang the host,
-end it and read all it knows. Only code that is trusted belongs here.
+Owns `LocalObject`, and where the files of contributions without code lie. Guards against nothing.
 """
 
 from __future__ import annotations
 
-import importlib
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, final
 
 from openautoglm.errors import PluginLoadError
@@ -17,12 +12,17 @@ from openautoglm.plugins.points import STATE_METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from openautoglm.plugins.manifest import Manifest, Provides
 
 
 def content(manifest: Manifest, path: Sequence[Path], provides: Provides) -> Path:
-    """Return the file or folder in the package that a contribution without code names."""
+    """Return the file or folder in the package that a contribution without code names.
+
+    Raises:
+        PluginLoadError: it is not there.
+    """
     inside = provides.sources or provides.module or ""
     for folder in path:
         found = folder / manifest.package / inside
@@ -33,58 +33,6 @@ def content(manifest: Manifest, path: Sequence[Path], provides: Provides) -> Pat
         got=f"not in `{manifest.package}` of {', '.join(map(str, path))}",
         fix="pack it anew",
     )
-
-
-@final
-class LocalCode:
-    """A plugin's package, imported. One version of a package is imported at a time."""
-
-    def __init__(self, manifest: Manifest, path: Sequence[Path]) -> None:
-        self._manifest = manifest
-        self._path = [str(folder) for folder in path]
-        self._refuse_other()
-        sys.path[:0] = self._path
-        importlib.invalidate_caches()
-
-    def value(self, where: str) -> object:
-        """Import what "module:attr" names.
-
-        Raises:
-            PluginLoadError: the import raised.
-        """
-        module, _, attribute = where.partition(":")
-        try:
-            found: object = importlib.import_module(module)
-            for name in attribute.split("."):
-                found = getattr(found, name)
-        except Exception as cause:
-            self.forget()
-            raise PluginLoadError(
-                f"{self._manifest.id} {self._manifest.version}: `{where}` cannot be imported",
-                got=f"{type(cause).__name__}: {cause}",
-                fix="see the error above; `oag plugin check` tells more",
-            ) from cause
-        return found
-
-    def forget(self) -> None:
-        """Take its modules out of the process's list: objects that live on keep their code."""
-        package = self._manifest.package
-        for name in [n for n in sys.modules if n == package or n.startswith(f"{package}.")]:
-            del sys.modules[name]
-        for folder in self._path:
-            if folder in sys.path:
-                sys.path.remove(folder)
-
-    def _refuse_other(self) -> None:
-        package = self._manifest.package
-        if package not in sys.modules:
-            return
-        file = getattr(sys.modules[package], "__file__", None)
-        raise PluginLoadError(
-            f"another version of `{package}` is in this process",
-            got=str(file and Path(file).parent),
-            fix="stop it first, or run one of the two in a worker (L1 or L2)",
-        )
 
 
 @final

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from openautoglm.errors import PluginUnavailableError, UnknownNameError
 from openautoglm.plugins.host.health import Health, WorkerHealth
-from openautoglm.plugins.host.local import LocalCode, LocalObject, content
+from openautoglm.plugins.host.local import LocalObject, content
 from openautoglm.plugins.host.placing import place_of, point_of, target_of
 from openautoglm.plugins.host.remote import CrewObject
+from openautoglm.plugins.inprocess import InProcessPlugin
 from openautoglm.registry import owned_by
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class RunningPlugin:
         self.level: Level = level
         self.path = tuple(path)
         self._crew = crew
-        self._code: LocalCode | None = None
+        self._code: InProcessPlugin | None = None
         self._modules: list[WasmObject] = []
         self._remotes: dict[str, RemoteObject] = {}
         self._values: dict[str, object] = {}  # what runs in this process
@@ -156,7 +157,7 @@ class RunningPlugin:
         for module in self._modules:
             module.close()
         if self._code is not None:
-            self._code.forget()
+            self._code.unload()
 
     def _load(self, provides: Provides) -> None:
         point, target = point_of(provides), target_of(provides)
@@ -167,12 +168,12 @@ class RunningPlugin:
             )
         elif place == "wasm":
             self._remotes[target] = self._wasm(provides)
-        elif provides.object is None:
+        elif place == "file":
             value = content(self.manifest, self.path, provides)
             self._values[target] = point.adopted(value, provides)
         else:
-            self._code = self._code or LocalCode(self.manifest, self.path)
-            adopted = point.adopted(self._code.value(provides.object), provides)
+            self._code = self._code or InProcessPlugin(self.manifest, self.path)
+            adopted = self._code.values[provides.point, provides.name]
             self._values[target] = adopted
             if point.servant is not None:
                 self._remotes[target] = LocalObject(adopted, point.served(adopted))

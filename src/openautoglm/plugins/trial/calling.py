@@ -113,6 +113,29 @@ def bad_input(contributed: Contributed, label: str, *, compares: bool) -> Iterat
     yield passed(row, f"{len(strange)} values", contribution=label)
 
 
+def cancel(contributed: Contributed, label: str, *, compares: bool) -> Iterator[Finding]:
+    """Leave a stream after its first value; then a plain request must still work."""
+    row = "trial.cancel"
+    request = contributed.requests[0]
+    stream = contributed.opened(request)
+    if stream is None:
+        yield skipped(row, "a call of it is ended with its worker", contribution=label)
+        return
+    before = _answer(contributed, request)
+    try:
+        next(stream, None)
+        close = getattr(stream, "close", None)
+        if close is not None:
+            close()
+    except Exception as error:  # noqa: BLE001 - whatever a plugin raises is a finding
+        yield failed(row, f"when its reader goes: {told(error)}", contribution=label)
+        return
+    if compares and _answer(contributed, request) != before:
+        yield failed(row, "the next one is answered otherwise", contribution=label)
+        return
+    yield passed(row, "left after the first value", contribution=label)
+
+
 def _answer(contributed: Contributed, request: Request) -> bytes:
     try:
         return stable(contributed.call(request))

@@ -129,6 +129,8 @@ class _Session:
                 yield from calling.determinism(contributed, label)
             case "bad-input":
                 yield from calling.bad_input(contributed, label, compares=question.is_repeatable)
+            case "cancel":
+                yield from calling.cancel(contributed, label, compares=question.is_repeatable)
             case "suite":
                 yield from contributed.suite(is_quick=self._order.is_quick or self._is_confined)
             case _:

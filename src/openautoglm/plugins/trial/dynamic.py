@@ -43,6 +43,7 @@ ROWS: Final[dict[str, str]] = {
     "determinism": "trial.determinism",
     "threads": "trial.threads",
     "bad-input": "trial.bad-input",
+    "cancel": "trial.cancel",
     "latency": "trial.latency",
     "restart": "trial.restart",
 }
@@ -288,7 +289,7 @@ class _Trial:
         timeout_s = plan.timeout_s
         if name == "suite":
             timeout_s += SUITE_S / (10 if plan.is_quick else 1)
-        elif name not in {"import", "load", "calls", "answers", "bad-input"}:
+        elif name not in {"import", "load", "calls", "answers", "bad-input", "cancel"}:
             timeout_s += MANY_S[plan.is_quick]
         answer = child.ask(Question(name, label, self._is_repeatable), timeout_s=timeout_s)
         if answer.mistake:

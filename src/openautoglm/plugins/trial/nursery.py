@@ -154,8 +154,11 @@ class Nursery:
 
     def status(self, number: int) -> int:
         """Wait until a child has ended; return its wait status."""
-        while number not in self._ended:
-            self._receive()
+        try:
+            while number not in self._ended:
+                self._receive()
+        except (OSError, PluginCheckError):  # the warm process is gone, and killed it
+            return signal.SIGKILL
         return self._ended.pop(number)
 
     def _receive(self) -> None:

@@ -42,6 +42,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "sqlite3.connect": "changes files",
     "ctypes.dlopen": "loads a native library",
 }
+IMPORTING: Final = "importlib._bootstrap"
 CODE: Final = (type, FunctionType, BuiltinFunctionType)
 
 
@@ -104,13 +105,17 @@ class Watch:
             self.found.append(text)
 
     def _is_own(self) -> bool:
-        """Whether the innermost code that is no part of Python is the plugin's."""
+        """Whether the innermost code that is no part of Python is the plugin's.
+
+        What Python's own modules do while they are imported is theirs.
+        """
         frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - there is no public way
         while frame is not None:
-            module = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+            name = str(frame.f_globals.get("__name__", ""))
+            module = name.partition(".")[0]
             if module == self._package:
                 return True
-            if module not in sys.stdlib_module_names:
+            if module not in sys.stdlib_module_names or name == IMPORTING:
                 return False
             frame = frame.f_back
         return False

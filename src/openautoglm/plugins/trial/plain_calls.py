@@ -18,7 +18,7 @@ from openautoglm.errors import PluginCheckError
 from openautoglm.plugins.trial.requests import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from openautoglm.plugins.manifest import Provides
 
@@ -95,6 +95,30 @@ _CALLS: Final[Mapping[str, Callable[[Any, Any, Request], object]]] = {
     "backend": _call_backend,
     "source": _call_source,
 }
+
+
+def opened(point: str, adopted: Any, request: Request) -> Iterator[object] | None:  # noqa: ANN401 - a plugin's object
+    """Return a stream of a contribution, closed by closing it; None where it has none."""
+    if point == "source" and not request.method:
+        options = request.params.get("options", {})
+        read_location = _host("openautoglm.data.location:read_location")
+        rows: Iterator[object] = iter(
+            adopted(read_location(request.params.get("url", ""), options)).read()
+        )
+        return rows
+    if point == "backend" and not request.method:
+        return _pieces(_engine(adopted, msgspec.msgpack.encode(request.params)), request)
+    return None
+
+
+def _pieces(engine: Any, request: Request) -> Iterator[object]:  # noqa: ANN401 - an AutoGLM
+    stream = engine.stream(*request.args, **{"max_length": LONGEST_ANSWER, **request.kwargs})
+    try:
+        yield from stream
+    finally:
+        stream.cancel()
+        for _ in stream:  # to its end, which comes soon where it stops
+            pass
 
 
 def _host(where: str) -> Any:  # noqa: ANN401 - whatever an upper row has there

@@ -54,6 +54,10 @@ class Contributed:
         """Make a request, and return the answer."""
         return plain_calls.call(self.provides.point, self.value, self.adopted, request)
 
+    def opened(self, request: Request) -> Iterator[object] | None:
+        """Return a stream, or None where the contribution has none."""
+        return plain_calls.opened(self.provides.point, self.adopted, request)
+
     def suite(self, *, is_quick: bool) -> Iterator[Finding]:
         """Run the point's own suite; what the first recorded request is made with are its options.
 

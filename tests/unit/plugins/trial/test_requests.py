@@ -1,0 +1,62 @@
+"""Recorded requests are read line by line, and a wrong line is named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from openautoglm.errors import PluginCheckError
+from openautoglm.plugins.trial.requests import Request, read_requests
+from openautoglm.plugins.trial.subjects import stable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_file_of_requests_comes_back(tmp_path: Path) -> None:
+    file = tmp_path / "requests.jsonl"
+    wanted = (
+        Request(contribution="a", kwargs={"text": "x"}, expected=None),
+        Request(contribution="b", method="run", args=[1, [2]], error="ValueError"),
+        Request(contribution="c"),
+    )
+    file.write_bytes(b"\n\n".join(msgspec.json.encode(request) for request in wanted))
+
+    found = read_requests(file)
+
+    assert found == wanted
+    assert [request.is_judged for request in found] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "line", ['{"contribution": 1}', '{"contribution": "a", "text": "x"}', "[]", "{", "\x00"]
+)
+def test_a_line_that_is_no_request_is_named(line: str, tmp_path: Path) -> None:
+    file = tmp_path / "requests.jsonl"
+    file.write_text('{"contribution": "a"}\n' + line, encoding="utf-8")
+    with pytest.raises(PluginCheckError, match="line 2"):
+        read_requests(file)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PluginCheckError, match="cannot be read"):
+        read_requests(tmp_path / "nothing.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, True),
+        ({"a": 1}, {"a": 1.5}, False),
+        ([1, 2], [2, 1], False),
+        ({1, 2}, {2, 1}, True),
+        (float("nan"), float("nan"), True),
+        ("a", b"a", False),
+    ],
+)
+def test_answers_are_the_same_where_they_say_the_same(
+    one: object, other: object, *, is_same: bool
+) -> None:
+    assert (stable(one) == stable(other)) is is_same

@@ -7,9 +7,11 @@ Knows nothing of extension points and registries.
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 import time
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, final
 
 from openautoglm.errors import (
@@ -21,6 +23,7 @@ from openautoglm.errors import (
 from openautoglm.native.arena import Arena, lend
 from openautoglm.plugins.host.channel import Channel, OverdueError, WorkerGoneError
 from openautoglm.plugins.host.frames import Answer, Ask
+from openautoglm.plugins.host.limits import MIB, bytes_beneath
 from openautoglm.plugins.host.pool import Pool
 from openautoglm.plugins.host.process import WorkerProcess
 from openautoglm.plugins.host.restarts import Restarts, Supervision
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 CrewState: TypeAlias = Literal[
     "starting", "running", "restarting", "quarantined", "failed", "stopping", "stopped"
 ]
+_SCRATCH_S: Final = 1.0
 Notify: TypeAlias = "Callable[[CrewState, CrewState, str], None]"
 """Called in the watcher's thread with the old state, the new one and the reason."""
 
@@ -83,6 +87,7 @@ class Crew:
         for _ in range(self._wanted):
             self._spawn()
         watcher.later(self.supervision.heartbeat_s, self._beat)
+        watcher.later(_SCRATCH_S, self._measure_scratch)
 
     def end(self) -> None:
         """Let the workers end, and kill those that do not."""
@@ -174,6 +179,17 @@ class Crew:
             self._ended.set()
         elif not self.workers:
             self._ended.set()
+
+    def _measure_scratch(self) -> None:
+        """Kill the workers where their folder holds more than it may: no limit of files' sum is."""
+        if self._ended.is_set():
+            return
+        most = self.assignment.limits.scratch_mb * MIB
+        if bytes_beneath(Path(self.assignment.scratch)) > most:
+            for worker in tuple(self.workers):
+                worker.kill(f"its scratch folder holds more than {most // MIB} MiB")
+            _empty(Path(self.assignment.scratch))
+        self._watcher.later(_SCRATCH_S, self._measure_scratch)
 
     def _beat(self) -> None:
         if self.state == "stopped" or (self._ended.is_set() and not self.workers):
@@ -343,3 +359,12 @@ class Crew:
             got="its worker is killed unless it answers shortly",
             fix="allow more time with `timeout_s`, or raise `call-timeout-s` in the manifest",
         )
+
+
+def _empty(folder: Path) -> None:
+    """Remove what is in a folder; dying workers may still write, and it is measured again."""
+    for inside in folder.iterdir():
+        if inside.is_dir() and not inside.is_symlink():
+            shutil.rmtree(inside, ignore_errors=True)
+        else:
+            inside.unlink(missing_ok=True)

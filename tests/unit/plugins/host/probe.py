@@ -183,6 +183,10 @@ class Probe:
                 os.close(descriptor)
             self.kept.clear()
 
+    def fill_scratch(self, files: int, mb: int) -> None:
+        for number in range(files):
+            Path(os.environ["TMPDIR"], str(number)).write_bytes(b"x" * (mb << 20))
+
     def channel(self) -> int:
         """Return the descriptor calls come through: after 0, 1, 2 and the line of control."""
         return 4

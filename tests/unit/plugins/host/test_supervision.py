@@ -28,6 +28,7 @@ from openautoglm.plugins.host.frames import PACKET, Sign, control
 from openautoglm.plugins.host.logs import LINES_A_SECOND, LONGEST_LINE, Printed
 from openautoglm.plugins.host.restarts import Restarts
 from openautoglm.plugins.host.watcher import Watcher
+from openautoglm.plugins.manifest import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -427,6 +428,16 @@ def test_descriptors_run_out_in_the_worker_and_not_in_the_host(
     probe = start(host).remote("acme.probe")
     with pytest.raises(PluginCallError, match="Too many open files"):
         probe.call("exhaust_files")
+    assert probe.call("echo", 1) == 1
+
+
+@pytest.mark.parametrize("level", ["L1", "L2"])
+def test_a_full_scratch_folder_ends_its_workers(host: PluginHost, start: Start, level: str) -> None:
+    running = start(host, level=level, limits=Limits(scratch_mb=4, call_timeout_s=10.0))
+    probe = running.remote("acme.probe")
+    with contextlib.suppress(PluginCrashedError):  # measured while it writes
+        probe.call("fill_scratch", 4, 2)
+    until(lambda: running.health.crashes == 1 and running.state == "running")
     assert probe.call("echo", 1) == 1
 
 

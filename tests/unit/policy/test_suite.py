@@ -82,7 +82,7 @@ test_ends if { some a in n; some b in n; some c in n; a + b + c < 0 }
 test_right if data.door.opens("brass")
 """
     (rules / "door_test.rego").write_text(text, encoding="utf-8")
-    rows = {row.name: row.problem for row in run_suite(rules, limits=Limits(timeout_s=1.0))}
+    rows = {row.name: row.problem for row in run_suite(rules, limits=Limits(timeout_s=2.0))}
     assert "in time" in str(rows["test_ends"])
     assert rows["test_right"] is None
 

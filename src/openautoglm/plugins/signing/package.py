@@ -108,9 +108,9 @@ def read_file(path: Path) -> bytes:
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
             got = f"{path}: {status.st_size} bytes"
             raise PackageRefusedError(f"no file of at most {MAX_BYTES} bytes", got=got)
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:  # it grew
-        raise PackageRefusedError(f"no file of at most {MAX_BYTES} bytes", got=str(path))
+        data = file.read(status.st_size + 1)
+    if len(data) != status.st_size:
+        raise PackageRefusedError("the file changed while it was read", got=str(path))
     return data
 
 

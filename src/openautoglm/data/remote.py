@@ -143,7 +143,8 @@ class RemoteSink:
     """One part, or one whole output, in a worker."""
 
     def __init__(self, remote: Remote, location: Location, part: Part | None) -> None:
-        self._remote = remote
+        pinned: Callable[[], Remote] | None = getattr(remote, "pinned", None)
+        self._remote = remote if pinned is None else pinned()  # its rows are in one worker
         self._url = location.url
         place = None if part is None else msgspec.to_builtins(part)
         self._handle = self._remote.call("open", msgspec.to_builtins(location), place)

@@ -8,17 +8,17 @@ what it reads stays as it is; `Description.fingerprint` tells whether it did.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, final
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, final
 
 import msgspec
+
+from openautoglm.errors import BadRowError  # noqa: TC001 - msgspec reads the annotation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from openautoglm.data.location import Location
-    from openautoglm.errors import BadRowError
 
 Row: TypeAlias = Mapping[str, object]
 """Values by column: what JSON holds."""
@@ -76,9 +76,11 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     rows: int | None = None
 
 
+_NOTHING: Final[Row] = MappingProxyType({})
+
+
 @final
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One row, or the reason why there is none in its place.
 
     Attributes:
@@ -90,7 +92,7 @@ class Record:
 
     key: str
     position: Position
-    values: Row = field(default_factory=lambda: MappingProxyType({}))
+    values: Row = _NOTHING
     error: BadRowError | None = None
 
 

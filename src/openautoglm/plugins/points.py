@@ -81,6 +81,18 @@ class RemoteObject(Protocol):
         ...
 
 
+class PinnableObject(RemoteObject, Protocol):
+    """A contribution that runs in several workers at a time.
+
+    Adapters whose calls belong together, such as those of one sink, ask for one worker where there
+    is this method.
+    """
+
+    def pinned(self) -> RemoteObject:
+        """Return the contribution in one of the workers; its calls end in an error with it."""
+        ...
+
+
 class Entries(Protocol[T_co]):
     """What the host needs of the registry behind a point; `Registry` is one."""
 

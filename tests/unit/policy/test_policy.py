@@ -23,7 +23,7 @@ from openautoglm.errors import (
     PolicyInputError,
     PolicyTimeoutError,
 )
-from openautoglm.policy import Limits, Policy
+from openautoglm.policy import DEFAULT_RULES, Limits, Policy
 from openautoglm.policy.document import to_text
 
 if TYPE_CHECKING:
@@ -312,7 +312,7 @@ def test_any_text_is_rules_or_a_refusal(text: str) -> None:
 
 ORPHAN = """
 import os, sys
-from openautoglm.policy import Limits, Policy
+from openautoglm.policy import DEFAULT_RULES, Limits, Policy
 policy = Policy.load(sys.argv[1], limits=Limits(timeout_s=1.0))
 print(policy._process._child._process.pid, flush=True)
 sys.stdin.readline()
@@ -337,3 +337,11 @@ def test_no_process_is_left_when_the_program_ends_at_once(tmp_path: Path, state:
     ended, _, _ = select.select([child], [], [], 30)
     os.close(child)
     assert ended
+
+
+def test_without_the_engine_the_error_names_the_extra() -> None:
+    program = "import sys; sys.path.insert(0, sys.argv[1])\n"
+    program += "from openautoglm.policy import Policy; Policy.default()"
+    command = [sys.executable, "-I", "-S", "-c", program, str(DEFAULT_RULES.parents[2])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert 'fix: pip install "openautoglm[policy]"' in done.stderr

@@ -9,16 +9,40 @@ from __future__ import annotations
 import select
 import socket
 import time
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, Protocol, final
 
 from openautoglm.errors import OpenAutoGLMError, PluginProtocolError
 from openautoglm.plugins.host.exchange import Codec, Exchange
 from openautoglm.plugins.host.frames import PACKET, Answer, Ask, Reply, Request, error_of, malformed
 
-if TYPE_CHECKING:
-    from openautoglm.plugins.host.process import WorkerProcess
-
 _NUMBERS: Final = 1 << 48
+
+
+class Owner(Protocol):
+    """The worker behind a channel."""
+
+    @property
+    def said(self) -> str:
+        """Plugin and version, for messages."""
+
+    @property
+    def state(self) -> str:
+        """It serves while this is "ready"."""
+
+    def kill(self, reason: str) -> None:
+        """End it."""
+
+    def kill_soon(self, reason: str) -> None:
+        """End it unless it is dead by then."""
+
+    def cancel(self, number: int) -> None:
+        """Tell it that nobody waits for a call."""
+
+    def shut(self, number: int) -> None:
+        """Tell it that nobody reads a stream."""
+
+    def await_obituary(self) -> str:
+        """Return why it died."""
 
 
 class WorkerGoneError(Exception):
@@ -50,7 +74,7 @@ class Channel:
         number: of the request made last.
     """
 
-    def __init__(self, end: socket.socket, exchange: Exchange, worker: WorkerProcess) -> None:
+    def __init__(self, end: socket.socket, exchange: Exchange, worker: Owner) -> None:
         self.worker = worker
         self.is_dead = False
         self.is_lost = True

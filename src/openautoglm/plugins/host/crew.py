@@ -21,7 +21,7 @@ from openautoglm.errors import (
     PluginUnavailableError,
 )
 from openautoglm.native.arena import Arena, lend
-from openautoglm.plugins.host.channel import Channel, OverdueError, WorkerGoneError
+from openautoglm.plugins.host.channel import Channel, OverdueError, Owner, WorkerGoneError
 from openautoglm.plugins.host.frames import Answer, Ask
 from openautoglm.plugins.host.limits import MIB, bytes_beneath
 from openautoglm.plugins.host.pool import Pool
@@ -329,7 +329,7 @@ class Crew:
         self.pool.drop(channel)
         self._watcher.soon(lambda: then(channel))
 
-    def shut_later(self, worker: WorkerProcess, number: int) -> None:
+    def shut_later(self, worker: Owner, number: int) -> None:
         """Let a worker know that a stream nobody reads is not wanted; from any thread."""
         self._watcher.soon(lambda: worker.shut(number))
 

@@ -14,8 +14,7 @@ from openautoglm.errors import OpenAutoGLMError, PluginTimeoutError
 from openautoglm.plugins.host.channel import WorkerGoneError
 
 if TYPE_CHECKING:
-    from openautoglm.plugins.host.channel import Channel
-    from openautoglm.plugins.host.process import WorkerProcess
+    from openautoglm.plugins.host.channel import Channel, Owner
 
 
 @final
@@ -24,7 +23,7 @@ class _Waiter:
 
     __slots__ = ("channel", "ready", "refusal", "worker")
 
-    def __init__(self, worker: WorkerProcess | None) -> None:
+    def __init__(self, worker: Owner | None) -> None:
         self.worker = worker
         self.channel: Channel | None = None
         self.refusal: Exception | None = None
@@ -50,7 +49,7 @@ class Pool:
         """Calls that have a channel now."""
         return self._busy
 
-    def lease(self, deadline: float, worker: WorkerProcess | None = None) -> Channel:
+    def lease(self, deadline: float, worker: Owner | None = None) -> Channel:
         """Return a channel of the caller's own; it is given back by `give` or `drop`.
 
         Args:
@@ -130,7 +129,7 @@ class Pool:
             left_s = max(0.0, deadline - time.monotonic())
             return self._idle.wait_for(lambda: not self._busy, left_s)
 
-    def _found(self, worker: WorkerProcess | None) -> Channel | None:
+    def _found(self, worker: Owner | None) -> Channel | None:
         if worker is None:
             return self._free.pop() if self._free else None
         for channel in self._free:

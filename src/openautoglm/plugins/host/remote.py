@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final, Self, final
 
 from openautoglm.errors import PluginCrashedError, PluginProtocolError
-from openautoglm.plugins.host.channel import Channel, OverdueError, WorkerGoneError
+from openautoglm.plugins.host.channel import Channel, OverdueError, Owner, WorkerGoneError
 from openautoglm.plugins.host.frames import Answer, Ask
 from openautoglm.plugins.points import STATE_METHODS, MethodSpec
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from openautoglm.plugins.host.crew import Crew
-    from openautoglm.plugins.host.process import WorkerProcess
 
 _ONCE: Final = MethodSpec()
 
@@ -100,7 +99,7 @@ class _Stream:
         self._args = args
         self._timeout_s = crew.assignment.limits.call_timeout_s if timeout_s is None else timeout_s
         self._idempotent = idempotent
-        self._worker: WorkerProcess | None = None
+        self._worker: Owner | None = None
         self._number = 0
         self._values: list[object] = []
         self._is_begun = self._is_over = False
@@ -162,7 +161,7 @@ class _Stream:
         self._is_over = answer is Answer.END
         self._values = values[::-1]
 
-    def _opened(self) -> tuple[int, WorkerProcess]:
+    def _opened(self) -> tuple[int, Owner]:
         deadline = time.monotonic() + self._timeout_s
         channel = self._crew.pool.lease(deadline)
         _, number = self._crew.ask(channel, Ask.OPEN, self._names, self._args, deadline)
@@ -175,7 +174,7 @@ class _Stream:
         kind: Ask,
         names: tuple[str, str],
         args: tuple[list[object], dict[str, object]],
-        worker: WorkerProcess,
+        worker: Owner,
     ) -> tuple[Answer, object]:
         deadline = time.monotonic() + self._timeout_s
         channel: Channel = self._crew.pool.lease(deadline, worker)

@@ -36,6 +36,7 @@ def test_every_block_of_the_page_runs(page: Path, tmp_path: Path) -> None:
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "HF_HUB_OFFLINE": "1",
+        "OPENAUTOGLM_HOME": str(tmp_path / ".openautoglm"),
         "COLUMNS": "100",
     }
     done = subprocess.run(

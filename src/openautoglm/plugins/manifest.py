@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from openautoglm.errors import PluginManifestError
+from openautoglm.plugins.ranges import parse_version
 from openautoglm.plugins.reading import convert, parse_json, parse_toml, read_bytes, shown
 
 if TYPE_CHECKING:
@@ -321,14 +322,12 @@ def canonical(version: object, path: Path) -> str:
     Raises:
         PluginManifestError: it is no version.
     """
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return str(Version(str(version)))
-    except InvalidVersion as cause:
+    found = parse_version(str(version))
+    if found is None:
         raise PluginManifestError(
             f"{path}: `project.version` is no version", got=shown(version), fix=_FIXES["version"]
-        ) from cause
+        )
+    return found
 
 
 if __name__ == "__main__":

@@ -11,20 +11,33 @@ import platform
 import re
 import sys
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, final
 
 from openautoglm.errors import PluginPeerError
 from openautoglm.plugins.manifest import API_VERSION, normalised
+from openautoglm.plugins.ranges import parse_range, parse_requirement
 from openautoglm.plugins.reading import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from packaging.requirements import Requirement
-    from packaging.specifiers import SpecifierSet
 
     from openautoglm.plugins.manifest import Manifest
+
+__all__ = [
+    "HOST",
+    "Host",
+    "Misfit",
+    "Rule",
+    "demand",
+    "misfits",
+    "parse_range",
+    "parse_requirement",
+    "refuse",
+    "vendored",
+]
 
 Rule: TypeAlias = Literal["host-api", "python", "peer", "dependency", "package"]
 HOST: Final = "openautoglm"
@@ -78,19 +91,10 @@ class Host:
         except (PackageNotFoundError, ValueError):
             return None
 
-    @cached_property
+    @property
     def own(self) -> frozenset[str]:
         """Distributions the host itself needs, and what they need."""
-        if self._own is not None:
-            return self._own
-        found: set[str] = set()
-        ahead = [HOST]
-        while ahead:
-            name = ahead.pop()
-            if name not in found and self.version(name) is not None:
-                found.add(name)
-                ahead += _needed_by(name)
-        return frozenset(found | {HOST})
+        return _own_here() if self._own is None else self._own
 
     def owner_of(self, package: str) -> tuple[str, ...]:
         """Return the distributions that bring a top package or module of that name."""
@@ -161,26 +165,6 @@ def vendored(
         )
         for copy, name in sorted(found.items())
     )
-
-
-def parse_range(text: str) -> SpecifierSet | None:
-    """Return a PEP 440 range, or None for what is none; `*` and nothing take every version."""
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-    try:
-        return SpecifierSet("" if text.strip() == "*" else text)
-    except InvalidSpecifier:
-        return None
-
-
-def parse_requirement(text: str) -> Requirement | None:
-    """Return a PEP 508 requirement, or None for what is none."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    try:
-        return Requirement(text)
-    except InvalidRequirement:
-        return None
 
 
 def _ranges(manifest: Manifest, host: Host) -> Iterator[Misfit]:
@@ -279,6 +263,18 @@ def _shadows(manifest: Manifest, host: Host) -> Iterator[Misfit]:
             got=f"`{package}` belongs to {owners[0]}",
             fix="give the package a name of its own, such as your name and what it does",
         )
+
+
+@cache
+def _own_here() -> frozenset[str]:
+    """Read all of it once: a host does not change what it needs while it runs."""
+    host, found, ahead = Host(), set[str](), [HOST]
+    while ahead:
+        name = ahead.pop()
+        if name not in found and host.version(name) is not None:
+            found.add(name)
+            ahead += _needed_by(name)
+    return frozenset(found | {HOST})
 
 
 def _needed_by(name: str) -> Iterator[str]:

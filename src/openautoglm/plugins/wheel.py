@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, final
 
 from openautoglm.errors import PluginPackageError
 from openautoglm.plugins.manifest import ENTRY_POINTS, FILE_NAME, Manifest, normalised
+from openautoglm.plugins.ranges import runs_here
 from openautoglm.plugins.reading import MAX_BYTES, shown
 
 if TYPE_CHECKING:
@@ -99,13 +100,11 @@ def check_runs_here(wheel: Wheel) -> None:
     Raises:
         PluginPackageError: names both.
     """
-    from packaging.tags import parse_tag, sys_tags
-
-    wanted = {tag for text in wheel.tags for tag in parse_tag(text)}
-    if wanted.isdisjoint(sys_tags()):
+    here = runs_here(wheel.tags)
+    if here is not None:
         raise PluginPackageError(
             f"plugin `{wheel.manifest.id}` was packed for another machine",
-            got=f"{', '.join(wheel.tags)}, and this is {next(sys_tags())}",
+            got=f"{', '.join(wheel.tags)}, and this is {here}",
             fix="pack it here, or anywhere with --sources",
         )
 

@@ -19,8 +19,9 @@ from openautoglm.bus.delivery import CAPACITY, Subscription
 from openautoglm.bus.message import MAX_MESSAGE_BYTES, Message
 from openautoglm.bus.outbox import Claim, Consumer, Feed, Outbox, Quarantined, Retry
 from openautoglm.bus.permissions import CORE, VERBS, Permission, PermissionTable, Verb
-from openautoglm.bus.ports import DEADLINE_S, Channel, Options, Port
+from openautoglm.bus.ports import Channel, Port
 from openautoglm.bus.requests import Responder
+from openautoglm.bus.verbs import DEADLINE_S, Opened, Options, Speaks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,6 +41,7 @@ __all__ = [
     "Consumer",
     "Feed",
     "Message",
+    "Opened",
     "Options",
     "Outbox",
     "Permission",
@@ -48,6 +50,7 @@ __all__ = [
     "Quarantined",
     "Responder",
     "Retry",
+    "Speaks",
     "Subscription",
     "Verb",
     "consume",
@@ -61,17 +64,17 @@ __all__ = [
     "verify",
 ]
 
-_speaking: Final[ContextVar[Port | None]] = ContextVar("openautoglm_bus_port", default=None)
+_speaking: Final[ContextVar[Speaks | None]] = ContextVar("openautoglm_bus_port", default=None)
 _made: Final = threading.Lock()
-_default: Port | None = None
+_default: Speaks | None = None
 
 
-def current() -> Port:
+def current() -> Speaks:
     """Return what this module's functions speak through: here and now, or for the process."""
     return _speaking.get() or _default or _make()
 
 
-def use(port: Port) -> Port | None:
+def use(port: Speaks) -> Speaks | None:
     """Let this module's functions speak through another port, in the whole process.
 
     A plugin's worker does so with the channel of its plugin before it imports the plugin. The one
@@ -84,7 +87,7 @@ def use(port: Port) -> Port | None:
 
 
 @contextmanager
-def speaking_as(port: Port) -> Iterator[None]:
+def speaking_as(port: Speaks) -> Iterator[None]:
     """Let this module's functions speak through a port inside the block, in this thread or task.
 
     For plugins in the host's own process, so that what they emit carries their name. It keeps
@@ -121,7 +124,7 @@ def consume(
     *,
     name: str,
     retry: Retry | None = None,
-) -> Consumer:
+) -> Opened:
     """Hand durable messages to a handler, at least once; see `Port.consume`."""
     return current().consume(pattern, handler, name=name, retry=retry)
 
@@ -137,12 +140,12 @@ def request(
     return current().request(type_, payload, deadline_s=deadline_s, dataref=dataref)
 
 
-def respond(type_: str, handler: Answer, *, threads: int = 1) -> Responder:
+def respond(type_: str, handler: Answer, *, threads: int = 1) -> Opened:
     """Answer the requests of one type; see `Port.respond`."""
     return current().respond(type_, handler, threads=threads)
 
 
-def _make() -> Port:
+def _make() -> Speaks:
     global _default  # noqa: PLW0603 - a process has one bus, and this is the place that owns it
     with _made:
         if _default is None:

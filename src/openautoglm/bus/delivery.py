@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Handler = Callable[[Message], Awaitable[object]] | Callable[[Message], object]
 
-CAPACITY: Final = 1024
+CAPACITY: Final = 1024  # messages that wait
 CLOSE_TIMEOUT_S: Final = 5.0
 
 _log: Final = logging.getLogger("openautoglm.bus")

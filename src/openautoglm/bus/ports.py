@@ -11,7 +11,7 @@ same process can reach any object; in process, channels keep honest code from mi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Final, Self, TypedDict, Unpack, final
+from typing import TYPE_CHECKING, Final, Self, Unpack, final
 
 import msgspec
 
@@ -20,16 +20,16 @@ from openautoglm.bus.message import Message, check
 from openautoglm.bus.names import check_pattern, check_source, check_type
 from openautoglm.bus.outbox import Consumer, Retry
 from openautoglm.bus.requests import Call, Responder
+from openautoglm.bus.verbs import DEADLINE_S, Options, attributes_of
 from openautoglm.errors import (
     BusClosedError,
     BusDeniedError,
     InvalidParameterError,
-    MessageError,
     OutboxError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from openautoglm.bus.delivery import Handler
@@ -37,26 +37,8 @@ if TYPE_CHECKING:
     from openautoglm.bus.permissions import Verb
     from openautoglm.bus.requests import Answer
 
-DEADLINE_S: Final = 30.0
 _LONGEST_DEADLINE_S: Final = 86_400.0
-
-
-class Options(TypedDict, total=False):
-    """What may be said about a message beyond its type: attributes of `Message`, and `durable`."""
-
-    payload: object
-    source: str
-    id: str
-    subject: str
-    dataref: str
-    datacontenttype: str
-    dataschema: str
-    extensions: Mapping[str, str | int | bool]
-    durable: bool
-
-
 _ENVELOPE: Final = {"source", "payload"}
-_ATTRIBUTES: Final = frozenset(Options.__annotations__) - {"durable"}
 
 
 class Port(ABC):
@@ -220,14 +202,23 @@ class Port(ABC):
             RespondFailedError: who answers failed or has too much to do. An error of this
                 framework that was raised there is raised here as it is.
         """
-        self._check(check_type(type_), "call")
+        message = Message(type_, self.source, payload, subject=subject, dataref=dataref)
+        return self.forward(message, deadline_s=deadline_s)
+
+    def forward(self, message: Message, *, deadline_s: float) -> Message:
+        """Ask with a request that was made elsewhere, and return the reply.
+
+        Raises as `request`; the source it carries is held to be claimed.
+        """
+        check(message)
+        self._claim(message.source, message.type)
+        self._check(message.type, "call")
         if not 0 < deadline_s <= _LONGEST_DEADLINE_S:
             raise InvalidParameterError(
                 "a deadline is some time from now", got=deadline_s, fix="give seconds, up to a day"
             )
-        message = Message(type_, self.source, payload, subject=subject, dataref=dataref)
         call = Call(message, deadline_s)
-        self._hub.responder(type_).take(call)
+        self._hub.responder(message.type).take(call)
         return call.result()
 
     def respond(self, type_: str, handler: Answer, *, threads: int = 1) -> Responder:
@@ -280,26 +271,14 @@ class Port(ABC):
         if not options and isinstance(event, dict) and event.keys() == _ENVELOPE:
             source = self._claim(event["source"], type_)
             return self._send(Message(type_, source, event["payload"]), durable=False)
-        check_type(type_)
-        attributes = dict(options)
-        durable = attributes.pop("durable", False)
-        if isinstance(event, dict) and "payload" in event:
-            attributes = _merged(type_, event, attributes)
-        elif event is not None:
-            attributes = _merged(type_, {"payload": event}, attributes)
-        if unknown := attributes.keys() - _ATTRIBUTES:
-            raise MessageError(
-                f"an event of `{type_}` has attributes no message has",
-                got=", ".join(sorted(map(repr, unknown))),
-                fix="give a payload with a key `payload` as `payload=`, or mend the names",
-            )
+        attributes, durable = attributes_of(type_, event, options)
         if not attributes:
             message = Message(type_, self.source)
         else:
             attributes["source"] = self._claim(attributes.get("source", self.source), type_)
             message = Message(type_, **attributes)  # type: ignore[arg-type]  # `check` looks at them
             check(message)
-        return self._send(message, durable=bool(durable))
+        return self._send(message, durable=durable)
 
     def _claim(self, claimed: object, type_: str) -> str:
         """Return the source a message is to have, or refuse the one it claims."""
@@ -363,17 +342,6 @@ def close_all(ones: Iterable[Port | Subscription | Consumer | Responder]) -> Non
             failed = error
     if failed is not None:
         raise failed
-
-
-def _merged(type_: str, event: dict[str, object], options: dict[str, object]) -> dict[str, object]:
-    """Return what an event and the options say, which may not both say the same."""
-    if twice := event.keys() & options.keys():
-        raise MessageError(
-            f"an event of `{type_}` says something twice",
-            got=", ".join(sorted(map(repr, twice))),
-            fix="say it in the event or by name",
-        )
-    return {**event, **options}
 
 
 @final

@@ -6,12 +6,19 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from openautoglm.plugins.host.sandbox import supported
+from openautoglm.plugins.project import new_project
+from openautoglm.plugins.project.kinds import KINDS
 from openautoglm.plugins.report import PluginReport
+from openautoglm.plugins.trial.nursery import Nursery
+from openautoglm.plugins.validation import validate_plugin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -64,3 +71,23 @@ def test_what_is_nothing_is_said_in_one_message() -> None:
     assert done.returncode == 2
     assert "there is no plugin to check" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as warm:
+        yield warm
+
+
+@needs_sandbox
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_new_project_passes_as_it_is(
+    kind: str, nursery: Nursery, tmp_path: Path
+) -> None:
+    if "cpp" in kind or "cuda" in kind:
+        pytest.importorskip("tvm_ffi", reason="kernels need the extra `ops`")
+    folder = new_project(f"acme.{kind}", kind=kind, into=tmp_path)
+
+    report = validate_plugin(folder, profile="quick", nursery=nursery)
+
+    assert report.ok, str(report)

@@ -164,11 +164,13 @@ def load(subject: Subject, manifest: Manifest) -> Package | None:
         and not (subject.root / f"{manifest.package}.py").is_file()
     ):
         return None
+    if any(isinstance(file, Unreadable) for file in subject.parsed):
+        return None  # the row about sources says so
     griffe = need("griffe", extra="plugins", why="reading a plugin's names")
     try:
         return Package(subject.root, manifest.package)
-    except (ImportError, griffe.GriffeError):
-        return None  # not there, or no Python: the row about sources says so
+    except (ImportError, RecursionError, griffe.GriffeError):
+        return None
 
 
 def object_rows(subject: Subject, manifest: Manifest, package: Package | None) -> Iterator[Finding]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MAX_BYTES: Final = 4 * 2**20
 """A longer Python file is no source that anybody wrote or reads."""
 
+MAX_DEPTH: Final = 200
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Module:
@@ -56,12 +58,23 @@ def _read(root: Path, file: Path) -> Module | Unreadable:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # escapes in strings and the like
             tree = ast.parse((root / file).read_bytes(), filename=str(file))
+        if _depth(tree) > MAX_DEPTH:
+            return Unreadable(file, f"nested more than {MAX_DEPTH} deep")
     except SyntaxError as error:
         return Unreadable(file, f"line {error.lineno}: {error.msg}")
     except (OSError, ValueError, RecursionError, MemoryError) as error:
         return Unreadable(file, f"{type(error).__name__}: {error}"[:200])
     name = module_name(file)
     return Module(name=name, path=file, tree=tree, names=_bound_names(tree, name, file))
+
+
+def _depth(tree: ast.AST) -> int:
+    """Return how deep a tree is; whoever walks one below `MAX_DEPTH` may recurse."""
+    depth, level = 0, [tree]
+    while level and depth <= MAX_DEPTH:
+        depth += 1
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    return depth
 
 
 def module_name(file: Path) -> str:

@@ -18,7 +18,7 @@ from openautoglm.errors import OpenAutoGLMError, PluginCheckError
 from openautoglm.native.toolchain import build_folder
 from openautoglm.plugins.host.assignment import Assignment
 from openautoglm.plugins.host.sandbox import supported
-from openautoglm.plugins.inspect.distributions import providers
+from openautoglm.plugins.inspect.distributions import host_distributions, providers
 from openautoglm.plugins.inspect.rows import failed, passed, skipped
 from openautoglm.plugins.manifest import normalised
 from openautoglm.plugins.points import POINTS
@@ -161,7 +161,8 @@ def _assignment(subject: Subject, manifest: Manifest, plan: Plan) -> Assignment:
     points = [POINTS.get(p.point) for p in manifest.provides if p.point in POINTS.names()]
     wheres = [getattr(point, part) for point in points for part in PARTS]
     modules = [where.partition(":")[0] for where in wheres if where is not None]
-    peers = {normalised(peer) for peer in manifest.peers}
+    # what the host does not bring itself is imported inside the sandbox, like the plugin
+    peers = {normalised(peer) for peer in manifest.peers} & host_distributions()
     if TENSORS & {provides.point for provides in manifest.provides}:
         modules += ["numpy", "torch"]
     modules += [module for module, brought in sorted(providers().items()) if brought & peers]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 import zipfile
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from openautoglm.errors import PluginPackageError
+from openautoglm.plugins.inspect.static import static_rows
 from openautoglm.plugins.inspect.subject import opened, unpack
 
 ZOO = Path(__file__).parents[4] / "plugins" / "broken"
@@ -63,3 +65,19 @@ def test_a_wheel_has_no_manifest_or_one(tmp_path: Path) -> None:
 def test_a_projects_files_are_those_of_its_package() -> None:
     with opened(ZOO / "changes-input") as subject:
         assert [str(path) for path in subject.files] == ["broken_changes_input/__init__.py"]
+
+
+@pytest.mark.parametrize(
+    "text", ["(" * 90 + ")" * 90, "x = " + "1+" * 5000 + "1", "x" + ".y" * 5000, "-" * 5000 + "1"]
+)
+def test_a_source_that_is_nested_too_deep_is_unreadable_and_nothing_breaks(
+    text: str, tmp_path: Path
+) -> None:
+    shutil.copytree(ZOO / "no-licence", tmp_path / "it")
+    package = tmp_path / "it" / "src" / "broken_no_licence"
+    (package / "deep.py").write_text(text, encoding="utf-8")
+    with opened(tmp_path / "it") as subject:
+        found = {finding.row: finding for finding in static_rows(subject)}
+    is_deep = text.startswith(("x", "-"))
+    assert found["static.source"].status == ("fail" if is_deep else "pass")
+    assert found["static.imports"].status == "pass"

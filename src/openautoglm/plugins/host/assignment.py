@@ -45,6 +45,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
         scratch: the one folder it may write at L2.
         limits: what it may use.
         channels: how many calls it serves at a time, each in a thread of its own.
+        on_bus: whether a line to the bus comes after the line of control.
         arena_bytes: how much shared memory it may ask for.
         peers: modules of the host that are imported before the plugin, e.g. numpy.
         served: its contributions.
@@ -57,6 +58,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     scratch: str
     limits: Limits = Limits()
     channels: int = 1
+    on_bus: bool = False
     arena_bytes: int = 1 << 30
     peers: tuple[str, ...] = ()
     served: tuple[Served, ...] = ()

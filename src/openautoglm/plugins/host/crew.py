@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from openautoglm.plugins.host.assignment import Assignment
     from openautoglm.plugins.host.nursery import Nursery
+    from openautoglm.plugins.host.process import Attach
     from openautoglm.plugins.host.watcher import Timer, Watcher
 
 CrewState: TypeAlias = Literal[
@@ -60,6 +61,7 @@ class Crew:
         notify: Notify,
         *,
         workers: int,
+        attach: Attach | None = None,
     ) -> None:
         self.assignment = assignment
         self.supervision = supervision
@@ -73,6 +75,7 @@ class Crew:
         self.calls = self.retries = self.crashes = self.timeouts = 0
         self.back_s: list[float] = []
         self._wanted = workers
+        self._attach = attach
         self._notify = notify
         self._settled = threading.Event()
         self._ended = threading.Event()
@@ -147,7 +150,7 @@ class Crew:
     def _spawn(self, replaces_since: float | None = None) -> None:
         if self.state in {"stopping", "stopped", "quarantined", "failed"}:
             return
-        worker = WorkerProcess(self.assignment, self.arena, self._log.log)
+        worker = WorkerProcess(self.assignment, self.arena, self._log.log, self._attach)
         worker.replaces_since = replaces_since
         self.workers.append(worker)
         worker.begin(self._watcher, self._nursery, self)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self, final
 import msgspec
 
 from openautoglm.errors import PluginUnavailableError
+from openautoglm.plugins.host.bus_line import BusLines
 from openautoglm.plugins.host.crew import Crew
 from openautoglm.plugins.host.nursery import Nursery
 from openautoglm.plugins.host.placing import assignment_for, level_of, place_of, point_of
@@ -119,6 +120,7 @@ class PluginHost:
     ) -> None:
         self._home = home
         self._bus = bus
+        self._lines = BusLines(bus)
         self._policy = policy
         self._levels = frozenset(levels)
         self._supervision = supervision or Supervision()
@@ -175,14 +177,14 @@ class PluginHost:
             PluginContributionError: what it contributes is not what its point takes.
             NameTakenError: a contribution's name is taken.
         """
+        if self._is_closed:
+            raise PluginUnavailableError("the host is closed", fix="start plugins before")
         manifest = plugin if isinstance(plugin, Manifest) else plugin.manifest
         folders = tuple(path if isinstance(plugin, Manifest) else plugin.path)
         level = self._admitted(manifest, isolation, verdict)
         crew = self._crew(manifest, folders, level, (workers, channels), supervision)
         running = RunningPlugin(manifest, level, folders, crew)
         with self._lock:
-            if self._is_closed:
-                raise PluginUnavailableError("the host is closed", fix="start plugins before")
             self._plugins.append((running, crew))
         try:
             self._begin(running, crew)
@@ -257,16 +259,19 @@ class PluginHost:
         served = [p for p in manifest.provides if place_of(p, point_of(p), level) == "worker"]
         if not served:
             return None
+        attach = self._lines.open(manifest)
         assignment: Assignment = msgspec.structs.replace(
             assignment_for(manifest, served, level=level, path=path),
             scratch=self._scratch(manifest),
             channels=max(1, counts[1]),
+            on_bus=attach is not None,
         )
 
         def notify(old: CrewState, new: CrewState, reason: str) -> None:
             self._tell(manifest, (old, new), reason)
 
-        return Crew(assignment, supervision or self._supervision, notify, workers=max(1, counts[0]))
+        supervised = supervision or self._supervision
+        return Crew(assignment, supervised, notify, workers=max(1, counts[0]), attach=attach)
 
     def _begin(self, running: RunningPlugin, crew: Crew | None) -> None:
         if crew is not None:
@@ -287,6 +292,8 @@ class PluginHost:
             self._watcher.soon(crew.end)
             if not crew.await_end(2 * limits.stop_s + 1.0):
                 _log.error("workers of %s did not end", crew.said)
+        if crew.assignment.on_bus:
+            self._lines.close(running.manifest)
         shutil.rmtree(crew.assignment.scratch, ignore_errors=True)
 
     def _running_watcher(self) -> tuple[Watcher, Nursery]:

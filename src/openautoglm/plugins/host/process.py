@@ -29,8 +29,12 @@ if TYPE_CHECKING:
 
     from openautoglm.native.arena import Arena
     from openautoglm.plugins.host.assignment import Assignment
+    from openautoglm.plugins.host.bus_line import Attached
     from openautoglm.plugins.host.nursery import Nursery
     from openautoglm.plugins.host.watcher import Watcher
+
+Attach: TypeAlias = "Callable[[socket.socket], Attached]"
+"""Puts a worker on the bus, by the host's end of its line."""
 
 State: TypeAlias = Literal["starting", "ready", "ending", "dead"]
 
@@ -67,7 +71,11 @@ class WorkerProcess:
     """
 
     def __init__(
-        self, assignment: Assignment, arena: Arena, tell: Callable[[int, str], None]
+        self,
+        assignment: Assignment,
+        arena: Arena,
+        tell: Callable[[int, str], None],
+        attach: Attach | None = None,
     ) -> None:
         self.said = f"{assignment.plugin} {assignment.version}"
         self.pid = 0
@@ -88,6 +96,8 @@ class WorkerProcess:
         self._buried = threading.Event()
         self._pidfd = -1
         self._kill_reason = ""
+        self._attach = attach
+        self._attached: Attached | None = None
         self._outputs = {
             "stdout": Printed(tell, level=logging.INFO),
             "stderr": Printed(tell, level=logging.WARNING),
@@ -111,7 +121,13 @@ class WorkerProcess:
             theirs.append(writes)
             watcher.watch(reads, partial(self._read_print, reads))
         watcher.watch(self._control.fileno(), self._listen)
-        theirs += [there.fileno() for _, there in pairs]
+        theirs += [pairs[0][1].fileno()]
+        if self._attach is not None:
+            here, there = socket.socketpair()
+            self._attached = self._attach(here)
+            theirs += [there.fileno()]
+            pairs.append((here, there))
+        theirs += [there.fileno() for _, there in pairs[1 : count + 1]]
         nursery.bear(self._assignment, theirs, self._born, self._died)
         for descriptor in theirs[:2]:
             os.close(descriptor)
@@ -278,6 +294,8 @@ class WorkerProcess:
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
+        if self._attached is not None:
+            self._attached.close()
         self.obituary = self._cause_of_death(status)
         self._become("dead")
         self._exchange.abandon()

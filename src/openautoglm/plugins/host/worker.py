@@ -24,7 +24,7 @@ import msgspec
 from openautoglm.errors import PluginProtocolError, SharedTensorError
 from openautoglm.native.arena import Arena, Mappings, lend
 from openautoglm.native.segment import Segment
-from openautoglm.plugins.host import serving
+from openautoglm.plugins.host import bus_line, serving
 from openautoglm.plugins.host.exchange import Codec, Exchange
 from openautoglm.plugins.host.frames import (
     PACKET,
@@ -45,8 +45,9 @@ _CONTROL_BYTES: Final = 4_096
 
 
 def main(assignment: Assignment, descriptors: list[int]) -> None:
-    """Serve one plugin on a line of control and channels, the descriptors in this order."""
+    """Serve one plugin on a line of control, one to the bus, and channels, in this order."""
     line, *channels = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+    to_bus = channels.pop(0) if assignment.on_bus else None
     link = Link(line)
     try:
         _print_at_once()
@@ -54,6 +55,7 @@ def main(assignment: Assignment, descriptors: list[int]) -> None:
             importlib.import_module(module)
         _confine(assignment, descriptors)
         link.start()  # threads come after the sandbox, which binds only those that come later
+        bus_line.join(assignment.plugin, to_bus)
         sys.path[:0] = assignment.path
         servants = serving.load(assignment)
     except BaseException as error:  # noqa: BLE001 - whatever keeps it from starting is told
@@ -70,6 +72,7 @@ def main(assignment: Assignment, descriptors: list[int]) -> None:
 
 def warm() -> None:
     """Do once, in the process that workers are forked from, what each of them would do."""
+    import openautoglm.bus.bridge  # noqa: F401 - imported for all
     from openautoglm.plugins.host import seccomp
     from openautoglm.plugins.host.limits import ResourceLimits
     from openautoglm.plugins.host.sandbox import own_folders, supported

@@ -65,6 +65,7 @@ def manifest_of(**options: Any) -> Manifest:  # noqa: ANN401 - fields of the man
         isolation=options.get("level", "L1"),
         limits=options.get("limits", Limits(call_timeout_s=10.0)),
         peers=options.get("peers", {"numpy": ">=2"}),
+        permissions=options.get("permissions", ()),
         provides=(provides,),
     )
 
@@ -72,7 +73,17 @@ def manifest_of(**options: Any) -> Manifest:  # noqa: ANN401 - fields of the man
 @pytest.fixture
 def start(probe_path: Path) -> Start:
     """Return a function that starts the probe."""
-    of_manifest = {"name", "as_name", "level", "idempotent", "limits", "id", "version", "peers"}
+    of_manifest = {
+        "name",
+        "as_name",
+        "level",
+        "idempotent",
+        "limits",
+        "id",
+        "version",
+        "peers",
+        "permissions",
+    }
 
     def begin(host: PluginHost, **options: Any) -> RunningPlugin:  # noqa: ANN401 - as `Start`
         if options.get("level") == "L2" and not supported().sandbox:

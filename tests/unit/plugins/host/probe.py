@@ -102,6 +102,22 @@ class Probe:
             time.sleep(0.001)
         return "met"
 
+    # the bus
+
+    def emit(self, type_: str, payload: Value, source: str = "") -> str:
+        from openautoglm import bus
+
+        options: dict[str, Value] = {"source": source} if source else {}
+        return bus.emit(type_, payload=payload, **options).source
+
+    def subscribe(self, pattern: str) -> None:
+        from openautoglm import bus
+
+        bus.subscribe(pattern, lambda message: self.kept.append(message.payload))
+
+    def heard(self) -> list[Value]:
+        return self.kept
+
     # streams
 
     def count(self, n: int) -> Iterator[int]:

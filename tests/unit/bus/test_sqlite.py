@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
+import openautoglm.bus as module
 from openautoglm.bus import Bus, Message, Retry
 from openautoglm.bus.outboxes.sqlite import SqliteOutbox
 from openautoglm.errors import InvalidParameterError, NameTakenError, OutboxError
@@ -165,3 +167,70 @@ def test_waits_grow_to_their_limit_and_never_overflow() -> None:
     retry = Retry(first_s=1, factor=10, limit_s=50, jitter=0)
     assert [retry.delay_s(n) for n in (1, 2, 3, 10_000)] == [1, 10, 50, 50]
     assert 0.5 <= Retry(first_s=1, jitter=0.5).delay_s(1) <= 1
+
+
+def test_a_durable_handler_that_hangs_is_said_at_close_and_all_else_is_closed(path: Path) -> None:
+    go, entered = threading.Event(), threading.Event()
+
+    def hang(_: Message) -> None:
+        entered.set()
+        go.wait(LONG_S)
+
+    with SqliteOutbox(path) as outbox:
+        bus = Bus(outbox=outbox)
+        other = bus.subscribe("job.*", print)
+        worker = bus.consume("job.*", hang, name="worker")
+        bus.emit("job.done", durable=True)
+        assert entered.wait(LONG_S)
+        with pytest.raises(OutboxError, match="does not return"):
+            worker.close(timeout_s=0.01)
+        bus.close()
+        assert not other._thread or not other._thread.is_alive()
+        go.set()
+        worker.close()
+        outbox.feed("core/worker", "job.*").close()
+
+
+def test_a_durable_handler_may_close_its_own_consumer(path: Path) -> None:
+    closed = threading.Event()
+
+    def close(_: Message) -> None:
+        worker.close()
+        closed.set()
+
+    with SqliteOutbox(path) as outbox, Bus(outbox=outbox) as bus:
+        worker = bus.consume("job.*", close, name="worker")
+        bus.emit("job.done", durable=True)
+        assert closed.wait(LONG_S)
+        worker._thread.join(LONG_S)
+        outbox.feed("core/worker", "job.*").close()
+
+
+def test_a_locked_file_is_said_and_the_consumer_goes_on_afterwards(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openautoglm.bus.outboxes.sqlite._BUSY_S", 0.01)
+    handled = threading.Event()
+    with SqliteOutbox(path) as outbox, Bus(outbox=outbox) as bus:
+        bus.consume("job.*", lambda _: handled.set(), name="worker")
+        bus.emit("job.done", 1, id="1", durable=True)
+        assert handled.wait(LONG_S)
+        handled.clear()
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(OutboxError, match="locked"):
+            bus.emit("job.done", 2, id="2", durable=True)
+        other.execute("ROLLBACK")
+        other.close()
+        bus.emit("job.done", 2, id="2", durable=True)
+        assert handled.wait(LONG_S)
+
+
+def test_the_module_consumes_and_asks_too(path: Path) -> None:
+    handled = threading.Event()
+    with SqliteOutbox(path) as outbox, Bus(outbox=outbox) as bus, module.speaking_as(bus):
+        with module.consume("job.*", lambda _: handled.set(), name="worker"):
+            module.emit("job.done", durable=True)
+            assert handled.wait(LONG_S)
+        with module.respond("text.upper", lambda m: str(m.payload).upper()):
+            assert module.request("text.upper", "a", deadline_s=LONG_S).payload == "A"

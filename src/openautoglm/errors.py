@@ -520,3 +520,21 @@ class PluginCheckError(OpenAutoGLMError, ValueError):
     """A plugin cannot be checked as it was asked; nothing is known of the plugin by that."""
 
     code = "OAG741"
+
+
+class PluginBusyError(OpenAutoGLMError, RuntimeError):
+    """Another replacement of this plugin is under way."""
+
+    code = "OAG745"
+
+
+class PluginReplaceError(OpenAutoGLMError, ValueError):
+    """A plugin cannot be replaced in this way; nothing was changed."""
+
+    code = "OAG746"
+
+
+class PluginLifeError(OpenAutoGLMError, RuntimeError):
+    """A version of a plugin cannot go from its state to that one."""
+
+    code = "OAG747"

@@ -210,9 +210,14 @@ def show(
 
 
 @plugin.command()
-def enable(name: Id) -> None:
+def enable(
+    name: Id,
+    version: Annotated[
+        str | None, typer.Option("--version", help="Another of those in the store.")
+    ] = None,
+) -> None:
     """Use a plugin from now on; refused where it does not go with another."""
-    _tell("enabled", _inventory().enable(name))
+    _tell("enabled", _inventory().enable(name, version=version))
 
 
 @plugin.command()

@@ -30,6 +30,7 @@ from openautoglm.plugins.inventory_state import (
     Verdict,
     default_home,
     digests,
+    using,
     with_plugin,
     with_version,
     without,
@@ -108,7 +109,7 @@ class Inventory:
 
         Args:
             path: of the wheel.
-            enable: use it; else it is only put there.
+            enable: use it; else it is only put there, and a version that is in use stays so.
             replaces: take the place of the same version with other contents.
             fetching: where pip looks for its dependencies, beside the folder of the wheel.
             verdict: on its signature, kept with it.
@@ -146,25 +147,29 @@ class Inventory:
                 verdict=verdict or Verdict(),
             )
             after = with_version(change.state, stored, enable=enable)
-            if after.plugins[wheel.manifest.id].enabled:
+            if enable:
                 self._refuse_conflicts(after, self._installed_in(after, wheel.manifest.id))
             staged.commit()
             change.state = after
-        for replaced in digests(change.before) - digests(change.state):
-            self._store.remove(replaced)
-        return self.show(wheel.manifest.id)
+        self._sweep(digests(change.before))
+        return self.show(wheel.manifest.id, version=wheel.manifest.version)
 
-    def enable(self, plugin: str) -> Installed:
-        """Use a plugin from now on.
+    def enable(self, plugin: str, *, version: str | None = None) -> Installed:
+        """Use a plugin from now on, in another of its versions where one is named.
 
         Raises:
-            PluginNotFoundError: there is none of that id.
+            PluginNotFoundError: there is none of that id, or not in that version.
+            PluginPeerError: it does not go with the host.
             PluginConflictError: it does not go with another that is enabled.
         """
         with self._file.changing() as change:
-            found = self.show(plugin)
+            found = self.show(plugin, version=version)
             self._refuse_conflicts(change.state, found)
-            change.state = _switched(change.state, found, enabled=True)
+            if found.origin == "store":
+                stored = using(change.state.plugins[plugin], found.version)
+                change.state = with_plugin(change.state, plugin, stored)
+            else:
+                change.state = _switched(change.state, found, enabled=True)
         return self.show(plugin)
 
     def disable(self, plugin: str) -> Installed:
@@ -218,10 +223,7 @@ class Inventory:
                 raise _unknown(plugin, [plugin], version, tuple(stored.versions))
             gone = (version,) if version is not None else tuple(stored.versions)
             change.state = without(change.state, plugin, gone)
-        kept = digests(change.state)
-        for each in gone:
-            if stored.versions[each].sha256 not in kept:
-                self._store.remove(stored.versions[each].sha256)
+        self._sweep(digests(change.before))
         return gone
 
     def intact(self, installed: Installed) -> bool:
@@ -256,6 +258,12 @@ class Inventory:
         """Delete what killed processes left in the store, and return it."""
         with self._file.changing() as change:
             return self._store.clean(digests(change.state))
+
+    def _sweep(self, before: frozenset[str]) -> None:
+        """Delete what was needed and is no more; under the lock, since another may install it."""
+        with self._file.changing() as change:
+            for gone in before - digests(change.state):
+                self._store.remove(gone)
 
     def _installed_in(self, state: State, plugin: str) -> Installed:
         return self._installed(plugin, state.plugins[plugin])

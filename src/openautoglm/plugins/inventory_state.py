@@ -86,20 +86,20 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def with_version(state: State, stored: StoredVersion, *, enable: bool) -> State:
-    """Return the state in which a version is there and is the one used."""
+    """Return the state in which a version is there; with `enable` it is the one used."""
     version, plugin = stored.manifest.version, stored.manifest.id
     before = state.plugins.get(plugin)
     if before is None:
         after = StoredPlugin(versions={version: stored}, current=version, enabled=enable)
         return with_plugin(state, plugin, after)
-    previous = before.previous if before.current == version else before.current
-    after = StoredPlugin(
-        versions={**before.versions, version: stored},
-        current=version,
-        previous=previous,
-        enabled=enable or before.enabled,
-    )
-    return with_plugin(state, plugin, after)
+    after = msgspec.structs.replace(before, versions={**before.versions, version: stored})
+    return with_plugin(state, plugin, using(after, version) if enable else after)
+
+
+def using(stored: StoredPlugin, version: str) -> StoredPlugin:
+    """Return a plugin with one of its versions in use; `rollback` goes back to the one before."""
+    previous = stored.previous if stored.current == version else stored.current
+    return msgspec.structs.replace(stored, current=version, previous=previous, enabled=True)
 
 
 def with_plugin(state: State, plugin: str, stored: StoredPlugin) -> State:

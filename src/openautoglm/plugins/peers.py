@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 import re
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, final
@@ -96,16 +97,24 @@ class Host:
         """Distributions the host itself needs, and what they need."""
         return _own_here() if self._own is None else self._own
 
-    def owner_of(self, package: str) -> tuple[str, ...]:
-        """Return the distributions that bring a top package or module of that name."""
+    def owner_of(self, package: str, *, besides: str = "") -> str | None:
+        """Return the distribution that brings a top package of that name, or None.
+
+        Args:
+            package: as it is imported.
+            besides: a distribution that may; asked first, because asking all takes long.
+        """
         if self._versions is not None:
-            return tuple(name for name in self._versions if name.replace("-", "_") == package)
+            owners = [name for name in self._versions if name.replace("-", "_") == package]
+            return next((name for name in owners if name != normalised(besides)), None)
         from importlib.metadata import packages_distributions
         from importlib.util import find_spec
 
-        if find_spec(package) is None:
-            return ()
-        return tuple(sorted({*map(normalised, packages_distributions().get(package, ()))}))
+        with suppress(ValueError):  # it is imported, and nobody knows from where
+            if find_spec(package) is None or _brings(besides, package):
+                return None
+        owners = sorted({*map(normalised, packages_distributions().get(package, ()))})
+        return next((name for name in owners if name != normalised(besides)), None)
 
 
 def misfits(manifest: Manifest, host: Host | None = None) -> tuple[Misfit, ...]:
@@ -253,16 +262,29 @@ def _dependency(requirement: Requirement, host: Host, peers: set[str]) -> Iterat
 
 def _shadows(manifest: Manifest, host: Host) -> Iterator[Misfit]:
     package = manifest.package
-    owners = [name for name in host.owner_of(package) if name != normalised(manifest.name)]
-    if package in sys.stdlib_module_names or package == HOST:
-        owners = ["Python" if package != HOST else HOST]
-    if owners:
+    owner = host.owner_of(package, besides=manifest.name)
+    if package == HOST:
+        owner = HOST
+    elif package in sys.stdlib_module_names:
+        owner = "Python"
+    if owner is not None:
         yield Misfit(
             rule="package",
             problem=f"its package `{package}` would hide one that is there",
-            got=f"`{package}` belongs to {owners[0]}",
+            got=f"`{package}` belongs to {owner}",
             fix="give the package a name of its own, such as your name and what it does",
         )
+
+
+def _brings(name: str, package: str) -> bool:
+    """Say whether an installed distribution has files in a top package."""
+    from importlib.metadata import PackageNotFoundError, files
+
+    try:
+        found = files(name) if name else None
+    except PackageNotFoundError:
+        return False
+    return any(path.parts[0] == package for path in found or ())
 
 
 @cache

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 MAX_FILES: Final = 20_000
-MAX_UNPACKED_BYTES: Final = 4 << 30
+MAX_UNPACKED_BYTES: Final = 1 << 30
 MAX_RATIO: Final = 200  # deflate reaches 1000 with nothing but zeros; code and tables reach 20
 SUFFIX: Final = ".whl"
 _SIGNATURES: Final = frozenset({"RECORD", "RECORD.jws", "RECORD.p7s"})

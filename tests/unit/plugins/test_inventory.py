@@ -136,10 +136,24 @@ def test_a_plugin_is_switched_off_and_on(home: Inventory, wheel: Callable[..., P
     assert home.enable("acme.upper").enabled
     assert not home.install(wheel("acme.other"), enable=False).enabled
     assert home.install(wheel("acme.other", "0.2.0"), enable=False).version == "0.2.0"
+    assert ids(home)[0] == ("acme.other", "0.1.0", False)
     for verb in (home.enable, home.disable, home.remove):
         with pytest.raises(PluginNotFoundError) as refused:
             verb("acme.uper")
         assert refused.value.fix == "did you mean `acme.upper`?"
+
+
+def test_a_version_can_wait_beside_the_one_in_use(
+    home: Inventory, wheel: Callable[..., Path]
+) -> None:
+    home.install(wheel())
+    staged = home.install(wheel(version="0.2.0"), enable=False)
+    assert (staged.version, staged.root.is_dir()) == ("0.2.0", True)
+    assert ids(home) == [("acme.upper", "0.1.0", True)]
+    assert home.enable("acme.upper", version="0.2.0").previous == "0.1.0"
+    assert home.rollback("acme.upper").version == "0.1.0"
+    with pytest.raises(PluginNotFoundError, match="not installed in version"):
+        home.enable("acme.upper", version="0.3.0")
 
 
 def test_a_removed_plugin_leaves_nothing(home: Inventory, wheel: Callable[..., Path]) -> None:

@@ -163,5 +163,6 @@ def test_this_host_knows_what_it_needs_itself() -> None:
     assert {"openautoglm", "msgspec", "numpy", "typer"} <= host.own
     assert "pytest" not in host.own
     assert host.version("no-such-thing") is None
-    assert host.owner_of("msgspec") == ("msgspec",)
-    assert host.owner_of("no_such_thing") == ()
+    assert host.owner_of("msgspec") == "msgspec"
+    assert host.owner_of("msgspec", besides="MsgSpec") is None
+    assert host.owner_of("no_such_thing") is None

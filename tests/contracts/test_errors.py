@@ -1,4 +1,4 @@
-"""errors.py, spec/errors.toml and docs/errors.md say the same."""
+"""The errors, spec/errors.toml and docs/errors.md say the same."""
 
 from __future__ import annotations
 

@@ -1,0 +1,83 @@
+"""Errors of models and generation: OAG301 to OAG399."""
+
+from __future__ import annotations
+
+from openautoglm.errors.base import OpenAutoGLMError
+
+
+class ModelNotFoundError(OpenAutoGLMError, FileNotFoundError):
+    """Neither a folder nor a model name that can be resolved."""
+
+    code = "OAG301"
+
+
+class ModelFolderError(OpenAutoGLMError, ValueError):
+    """The folder is there but is not a whole model."""
+
+    code = "OAG302"
+
+
+class WeightsCorruptError(OpenAutoGLMError, ValueError):
+    """A weights file is truncated, damaged or disagrees with its own header."""
+
+    code = "OAG303"
+
+
+class UnsafeWeightsError(OpenAutoGLMError, ValueError):
+    """A weights file carries code; it was not executed."""
+
+    code = "OAG304"
+
+
+class UnknownArchitectureError(OpenAutoGLMError, ValueError):
+    """No backend can run this architecture."""
+
+    code = "OAG305"
+
+
+class ModelTooLargeError(OpenAutoGLMError, MemoryError):
+    """The weights would not fit the memory that is free; nothing was loaded."""
+
+    code = "OAG306"
+
+
+class BackendUnavailableError(OpenAutoGLMError, RuntimeError):
+    """The backend cannot run on this machine as it is."""
+
+    code = "OAG307"
+
+
+class BackendRequestError(OpenAutoGLMError, RuntimeError):
+    """A remote model answered with an error, with garbage, or not at all."""
+
+    code = "OAG308"
+
+
+class EngineClosedError(OpenAutoGLMError, RuntimeError):
+    """The engine was used after `close`."""
+
+    code = "OAG309"
+
+
+class InvalidParameterError(OpenAutoGLMError, ValueError):
+    """A parameter is outside its range or of a wrong type."""
+
+    code = "OAG310"
+
+
+class InvalidPromptError(OpenAutoGLMError, ValueError):
+    """The prompt is empty, malformed, or longer than the model's context."""
+
+    code = "OAG311"
+
+
+class SchemaError(OpenAutoGLMError, ValueError):
+    """A JSON schema is invalid, impossible, or asks for what decoding cannot enforce."""
+
+    code = "OAG312"
+
+
+class OutputParseError(OpenAutoGLMError, ValueError):
+    """A model's output does not match what was asked of it."""
+
+    code = "OAG313"

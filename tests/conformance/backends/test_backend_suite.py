@@ -9,6 +9,7 @@ import pytest
 from openautoglm import AutoGLM
 from openautoglm.engine.backend import BACKENDS, BackendEntry, LoadSpec, ModelInfo, Request
 from openautoglm.engine.remote_backend import RemoteBackend, adopt_backend, remote_backend
+from openautoglm.engine.wire import plain_spec
 from openautoglm.errors import InvalidPromptError, PluginContributionError, PluginCrashedError
 from openautoglm.plugins.points import POINTS
 from openautoglm.registry import owned_by
@@ -17,7 +18,8 @@ from openautoglm.testing import EchoBackend, LocalRemote, prove
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from openautoglm.engine.generation import Generation
+from openautoglm.engine.backend_servant import BackendServant
+from openautoglm.engine.generation import Generation
 
 
 class Named:
@@ -175,3 +177,61 @@ def test_an_entry_keeps_its_options_over_the_wire() -> None:
     entry = BackendEntry(load=Good, summary="x", options=("region",), extra="acme")
     far = remote_backend(LocalRemote("backend", entry), Named())
     assert (far.options, far.extra) == (("region",), "acme")
+
+
+def far_backend(kind: type = Good) -> tuple[LocalRemote, RemoteBackend]:
+    remote = LocalRemote("backend", adopt_backend(kind, Named()))
+    return remote, RemoteBackend(remote, LoadSpec())
+
+
+def test_a_cancel_ends_a_stream_in_a_worker_at_the_next_piece() -> None:
+    _, backend = far_backend()
+    request = Request(prompt="a long answer")
+    stream = backend.stream(request)
+    assert next(stream) == "a"
+    request.cancel.set()
+    last = next(stream)
+    assert isinstance(last, Generation)
+    assert (last.text, last.finish_reason, last.completion_tokens) == ("a", "cancelled", 1)
+    assert list(stream) == []
+
+
+def test_a_cancel_in_a_batch_is_told_to_the_worker() -> None:
+    remote, backend = far_backend()
+    requests = [Request(prompt=f"prompt {number}") for number in range(4)]
+    requests[1].cancel.set()
+    answers = {}
+    for position, generation in backend.batch(requests):
+        answers[position] = generation.finish_reason
+        if position == 0:
+            requests[3].cancel.set()
+    assert answers == {0: "stop", 1: "cancelled", 2: "stop", 3: "cancelled"}
+    assert remote.calls.count("cancel") == 1
+
+
+def test_a_request_that_a_batch_forgets_fails_and_says_so() -> None:
+    class Forgets(Good):
+        def batch(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
+            return ((n, g) for n, g in super().batch(requests) if n != 1)
+
+    _, backend = far_backend(Forgets)
+    answers = dict(backend.batch([Request(prompt=f"p{n}") for n in range(3)]))
+    assert [answers[n].finish_reason for n in range(3)] == ["stop", "error", "stop"]
+    assert "unanswered" in str(answers[1].error)
+
+
+def test_a_servant_gives_back_all_it_loaded_when_its_worker_ends() -> None:
+    closed = []
+
+    class Notes(Good):
+        def close(self) -> None:
+            closed.append(self)
+            super().close()
+
+    servant = BackendServant(adopt_backend(Notes, Named()))
+    for instance in ("a", "b"):
+        servant.describe({**plain_spec(LoadSpec()), "instance": instance})
+    servant.cancel(["nobody"])
+    servant.close()
+    servant.close()
+    assert len(closed) == 2

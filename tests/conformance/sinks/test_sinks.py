@@ -6,8 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from openautoglm.data import MEMORY, SINKS, Location, Part, Receipt, Row, open_sink, open_source
-from openautoglm.data.remote import remote_sink
+from openautoglm.data import (
+    MEMORY,
+    SINKS,
+    SOURCES,
+    Location,
+    Part,
+    Receipt,
+    Row,
+    open_sink,
+    open_source,
+)
+from openautoglm.data.remote import RemoteSink, remote_sink
+from openautoglm.data.servant import SinkServant, SourceServant
 from openautoglm.errors import PluginContributionError, SinkConflictError
 from openautoglm.plugins.points import POINTS
 from openautoglm.registry import owned_by
@@ -230,3 +241,43 @@ def test_what_opens_nothing_is_not_adopted(value: object) -> None:
     for point in ("source", "sink"):
         with pytest.raises(PluginContributionError):
             POINTS.get(point).adopted(value, Named("x"))
+
+
+def test_what_is_open_in_a_worker_is_aborted_when_it_ends(tmp_path: Path) -> None:
+    servant = SinkServant(SINKS.get("jsonl"))
+    location = {"url": "", "scheme": "jsonl", "path": f"{tmp_path}/a.jsonl"}
+    handle = servant.open(location, None)
+    servant.write(handle, [{"n": 1}])
+    servant.close()
+    assert list(tmp_path.iterdir()) == []
+    servant.abort(handle)
+    sources = SourceServant(SOURCES.get("memory"))
+    for number in range(20):
+        MEMORY.put(f"t{number}", [{"n": number}])
+        sources.open({"url": "", "scheme": "memory", "path": f"t{number}"})
+    sources.close()
+
+
+def test_the_rows_of_a_sink_all_go_to_one_of_several_workers() -> None:
+    class Several:
+        """Two workers that take turns, as a pool of them may."""
+
+        def __init__(self) -> None:
+            self.workers = [LocalRemote("sink", SINKS.get("memory")) for _ in range(2)]
+
+        def call(self, method: str, /, *args: object, timeout_s: float | None = None) -> object:
+            self.workers.reverse()
+            return self.workers[0].call(method, *args, timeout_s=timeout_s)
+
+        def stream(
+            self, method: str, /, *args: object, timeout_s: float | None = None
+        ) -> Iterator[object]:
+            return self.workers[0].stream(method, *args, timeout_s=timeout_s)
+
+        def pinned(self) -> LocalRemote:
+            return self.workers[0]
+
+    sink = RemoteSink(Several(), Location(url="memory://t", scheme="memory", path="t"), None)
+    for number in range(4):
+        sink.write([{"n": number}])
+    assert sink.commit().rows == 4

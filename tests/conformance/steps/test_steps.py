@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+import msgspec
 import pytest
 
 from openautoglm.engine.generation import Generation
@@ -19,6 +20,7 @@ from openautoglm.pipeline.catalog import STEPS
 from openautoglm.pipeline.graph import Pipeline
 from openautoglm.pipeline.remote_step import remote_step
 from openautoglm.pipeline.step import Step, StepContext
+from openautoglm.pipeline.step_servant import WorkerContext
 from openautoglm.pipeline.wire import from_wire, to_wire
 from openautoglm.plugins.points import POINTS
 from openautoglm.registry import owned_by
@@ -316,3 +318,57 @@ def test_values_between_steps_come_back_as_what_they_were() -> None:
     assert again["t"] == [1, 2.5, b"x"]
     with pytest.raises(StepError, match="cannot leave"):
         to_wire({"engine": EchoBackend()})
+
+
+class Everything(Step, frozen=True):
+    """Parameters of all kinds."""
+
+    outputs: ClassVar[Mapping[str, str]] = {"said": "the parameters"}
+    mode: Literal["a", "b"] = "a"
+    size: int | None = None
+    either: int | str = 1
+    names: tuple[str, ...] = ("x",)
+    table: dict[str, int] = msgspec.field(default_factory=dict)
+    share: float = 0.5
+    is_new: bool = False
+
+    def run(self, *, text: str = "none", context: StepContext) -> Outputs:
+        said = {"mode": self.mode, "size": self.size, "names": list(self.names)}
+        return {"said": {**said, "text": text, "source": context.source, "table": self.table}}
+
+
+def test_a_step_in_a_worker_has_the_parameters_and_defaults_it_has_here() -> None:
+    far: Any = remote_step(LocalRemote("step", Everything), Named("acme.all"))
+    assert far().names == ["x"]
+    assert (far().mode, far().size, far().share, far().table) == ("a", None, 0.5, {})
+    assert far.inputs() == {"text": False}
+    assert far(names=["y"], table={"k": 1}) == far(names=["y"], table={"k": 1})
+    for wrong in ({"mode": "c"}, {"size": "many"}, {"is_new": 1}):
+        with pytest.raises(Exception, match=r"Expected|Invalid enum"):
+            msgspec.convert(wrong, type=far)
+    pipeline = Pipeline(
+        name="all",
+        components={"all": msgspec.convert({"size": 3}, type=far)},
+        inputs={"text": "all.text"},
+        outputs={"said": "all.said"},
+    )
+    said: Any = pipeline.run(text="t", source="row 7").outputs["said"]
+    assert said == {
+        "mode": "a", "size": 3, "names": ["x"], "text": "t", "source": "row 7", "table": {},
+    }  # fmt: skip
+
+
+def test_a_worker_lends_a_step_its_own_files_and_refuses_what_is_the_hosts() -> None:
+    context = WorkerContext(source="row 1")
+    assert context.platform_io.get_env("NO_SUCH_VARIABLE", "x") == "x"
+    for ask in (lambda: context.count_tokens("a"), lambda: context.stored_template("t")):
+        with pytest.raises(PipelineGraphError, match="in a worker"):
+            ask()
+    with pytest.raises(PipelineGraphError, match="the model"):
+        _ = context.engine
+
+
+def test_what_a_step_over_there_returns_is_checked_there() -> None:
+    far: Any = remote_step(LocalRemote("step", NoMapping), Named("acme.none"))
+    with pytest.raises(StepError, match="must return a mapping"):
+        far().run(text="a")

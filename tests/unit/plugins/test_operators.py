@@ -239,3 +239,43 @@ def test_an_operator_in_a_worker_keeps_the_contract() -> None:
     adopted = point.adopted(Twice, Named("operator", "acme_twice"))
     far = point.adapted(LocalRemote("operator", adopted), Named("operator", "acme_twice"))
     prove("operator", far, name="acme_twice", **QUICK)
+
+
+class Joined(Operator):
+    """A list of arrays, an absent one, and shapes that no rule says."""
+
+    name = "acme_joined"
+    inputs = (ops.In("xs", many=True), ops.In("last", optional=True))
+
+    @staticmethod
+    def infer(specs: Any, attrs: Any) -> Any:  # type: ignore[override]  # a function of the class
+        del attrs
+        xs, last = specs
+        parts = [*xs, last] if last is not None else list(xs)
+        return ops.ArraySpec((sum(p.shape[0] for p in parts),), xs[0].dtype, xs[0].device)
+
+    def forward(self, xs: Any, last: Any = None) -> Any:
+        return np.concatenate([*xs, last] if last is not None else list(xs))
+
+
+def test_lists_and_absent_arrays_go_to_an_operator_in_a_worker() -> None:
+    point = POINTS.get("operator")
+    near: Any = point.adopted(Joined, Named("operator", "acme_joined"))
+    far: Any = point.adapted(LocalRemote("operator", near), Named("operator", "acme_joined"))
+    xs = [np.ones(2, np.float32), np.zeros(3, np.float32)]
+    np.testing.assert_array_equal(far(xs), near(xs))
+    np.testing.assert_array_equal(far(xs, np.ones(1, np.float32)), [1, 1, 0, 0, 0, 1])
+
+
+def test_single_entries_are_found_and_removed_by_name() -> None:
+    with owned_by("acme"):
+        KERNELS.add("acme.fast", kernel(add_exactly))
+        OPERATORS.add("acme_twice", POINTS.get("operator").adopted(Twice, Named("o", "acme_twice")))  # type: ignore[arg-type]  # any value
+        OPERATORS.add("negate", ROOT / "plugins/ops/plain-c")
+        with pytest.raises(NameTakenError):
+            OPERATORS.add("negate", ROOT / "plugins/ops/plain-c")
+    assert KERNELS.get("acme.fast") == KERNELS.remove("acme.fast")
+    assert OPERATORS.get("acme_twice") is OPERATORS.remove("acme_twice")
+    OPERATORS.remove("negate")
+    assert KERNELS.names() == ()
+    assert not {"negate", "acme_twice"} & set(OPERATORS.names())

@@ -7,6 +7,7 @@ whatever ends the process is seen by the parent.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import sys
@@ -43,6 +44,7 @@ def work(assignment: Assignment, channels: list[int]) -> None:
     for module in assignment.preload:
         with contextlib.suppress(ImportError):  # what is missing is told by the row that needs it
             importlib.import_module(module)
+    gc.freeze()  # pages of what was loaded before the fork stay shared, and are not looked at again
     _confine(assignment, order, channels)
     if assignment.level == "L2":
         _alone()

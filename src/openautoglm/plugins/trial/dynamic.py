@@ -164,7 +164,7 @@ def _assignment(subject: Subject, manifest: Manifest, plan: Plan) -> Assignment:
     # what the host does not bring itself is imported inside the sandbox, like the plugin
     peers = {normalised(peer) for peer in manifest.peers} & host_distributions()
     if TENSORS & {provides.point for provides in manifest.provides}:
-        modules += ["numpy", "torch"]
+        modules += ["numpy", "torch", "torch._dynamo", "torch.testing._internal.optests"]
     modules += [module for module, brought in sorted(providers().items()) if brought & peers]
     return Assignment(
         plugin=manifest.id,

@@ -60,13 +60,13 @@ class Watch:
         self._package = package
         self._is_on = False
         self._before: dict[str, object] = {}
-        self._code: dict[str, dict[str, int]] = {}
+        self._names: dict[str, dict[str, object]] = {}
         self.found: list[str] = []
         sys.addaudithook(self._hear)
 
     def __enter__(self) -> Self:
         self._before = _process()
-        self._code = _code()
+        self._names = _names()
         self._register = atexit.register
         atexit.register = self._note  # type: ignore[assignment] # the same call, looked at
         self._is_on = True
@@ -84,7 +84,7 @@ class Watch:
         for name, old in self._before.items():
             if after[name] != old:
                 self._add(f"{name}: {_difference(old, after[name])}")
-        for change in _changes(self._code, self._package):
+        for change in _changes(self._names, self._package):
             self._add(change)
 
     def _hear(self, event: str, args: tuple[object, ...]) -> None:
@@ -162,10 +162,10 @@ def _difference(old: object, new: object) -> str:
     return f"{new}"[:80]
 
 
-def _code() -> dict[str, dict[str, int]]:
-    """Return the functions and classes of all modules that are loaded."""
+def _names() -> dict[str, dict[str, object]]:
+    """Return what every module that is loaded holds, by name."""
     return {
-        name: {key: id(value) for key, value in vars(module).items() if _is_code(value)}
+        name: dict(vars(module))
         for name, module in list(sys.modules.items())
         if hasattr(module, "__dict__")
     }
@@ -176,16 +176,18 @@ def _is_code(value: object) -> bool:
     return issubclass(type(value), CODE)
 
 
-def _changes(before: dict[str, dict[str, int]], package: str) -> Iterator[str]:
+def _changes(before: dict[str, dict[str, object]], package: str) -> Iterator[str]:
     """Yield the functions and classes of other modules that are others now."""
     for name, old in before.items():
         module = sys.modules.get(name)
         if module is None:
             yield f"changes another package: {name} is gone"
             continue
-        for key, identity in old.items():
-            new = vars(module).get(key)
+        now = vars(module)
+        for key, value in old.items():
+            new = now.get(key)
+            if new is value or not _is_code(value):
+                continue
             home = str(getattr(new, "__module__", "")).partition(".")[0]
-            is_code = _is_code(new)
-            if id(new) != identity and (home == package or (is_code and home != name)):
+            if home == package or (_is_code(new) and home != name):
                 yield f"changes another package: {name}.{key}"

@@ -22,7 +22,7 @@ bench: .venv/.ready-test ## measure every published number again, beside its pee
 	$(BIN)/python benchmarks/run_all.py
 
 soak: .venv/.ready-test ## hours in minutes: swaps under load, memory, threads
-	$(BIN)/python tests/soak/swap.py
+	for soak in swap signing bus faults plugin_zoo replace; do $(BIN)/python tests/soak/$$soak.py || exit 1; done
 
 clean:
 	rm -rf .venv site dist build $(WASM)/node_modules

@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,7 +159,8 @@ class Faults:
         def send() -> None:
             ready = [w.pid for w in self._running.health.workers if w.state == "ready"]
             if ready:
-                os.kill(ready[0], number)
+                with suppress(ProcessLookupError):  # it died of another fault meanwhile
+                    os.kill(ready[0], number)
 
         return send
 
@@ -167,7 +168,7 @@ class Faults:
         """Call without the retries of the callers: the fault is not to happen again."""
         crew = self._running._crew
         assert crew is not None
-        return crew.call(
+        return crew.calls.call(
             ("bare:probe", method), (list(args), {}), idempotent=False, timeout_s=self._time(method)
         )
 
@@ -270,7 +271,7 @@ def _take(running: RunningPlugin, outcome: Outcome) -> None:
     crew = running._crew
     assert crew is not None
     back = sorted(seconds * 1e3 for seconds in crew.back_s)
-    outcome.deaths, outcome.retries = crew.crashes, crew.retries
+    outcome.deaths, outcome.retries = crew.crashes, crew.calls.retries
     cuts = statistics.quantiles(back, n=20, method="inclusive")
     outcome.back_p50_ms = round(cuts[9], 1)
     outcome.back_p95_ms = round(cuts[18], 1)

@@ -98,16 +98,25 @@ class Channel:
             OverdueError: nothing came before `deadline` (of `time.monotonic`).
             OpenAutoGLMError: the error that the plugin raised, or a value that cannot cross.
         """
+        self.send(kind, names, args)
+        return self.receive(names, deadline)
+
+    def send(
+        self, kind: Ask, names: tuple[str, str], args: tuple[list[object], dict[str, object]]
+    ) -> None:
+        """Make a request; errors as `ask`."""
         self.number = number = (self.number + 1) % _NUMBERS
-        target, method = names
-        data = self._codec.encode(Request(kind, number, target, method, *args, []))
+        data = self._codec.encode(Request(kind, number, *names, *args, []))
         try:
             self._socket.send(data)
         except OSError as cause:
             raise WorkerGoneError(begun=False) from cause
-        reply = self._awaited(number, deadline)
+
+    def receive(self, names: tuple[str, str], deadline: float) -> tuple[Answer, object]:
+        """Return the answer to the request made last; errors as `ask`."""
+        reply = self._awaited(self.number, deadline)
         if reply.kind is Answer.ERROR:
-            raise error_of(reply.value, f"`{method}` of {target} ({self.worker.said})")
+            raise error_of(reply.value, f"`{names[1]}` of {names[0]} ({self.worker.said})")
         return reply.kind, reply.value
 
     def _awaited(self, number: int, deadline: float) -> Reply:

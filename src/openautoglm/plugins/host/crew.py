@@ -1,7 +1,6 @@
 """The workers of one plugin version, supervised: started, watched, restarted, quarantined.
 
-Owns `Crew`. Its life happens in the watcher's thread; `call` and `stream` in those of callers.
-Knows nothing of extension points and registries.
+Owns `Crew`. Its life happens in the watcher's thread. Knows nothing of extension points.
 """
 
 from __future__ import annotations
@@ -16,13 +15,11 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, final
 
 from openautoglm.errors import (
     OpenAutoGLMError,
-    PluginCrashedError,
-    PluginTimeoutError,
     PluginUnavailableError,
 )
 from openautoglm.native.arena import Arena, lend
-from openautoglm.plugins.host.channel import Channel, OverdueError, Owner, WorkerGoneError
-from openautoglm.plugins.host.frames import Answer, Ask
+from openautoglm.plugins.host.calls import Calls
+from openautoglm.plugins.host.channel import Channel, WorkerGoneError
 from openautoglm.plugins.host.limits import MIB, bytes_beneath
 from openautoglm.plugins.host.pool import Pool
 from openautoglm.plugins.host.process import WorkerProcess
@@ -72,7 +69,9 @@ class Crew:
         self.pool = Pool(self.said)
         self.restarts = Restarts(supervision)
         self.workers: list[WorkerProcess] = []
-        self.calls = self.retries = self.crashes = self.timeouts = 0
+        timeout_s = assignment.limits.call_timeout_s
+        self.calls = Calls(self, self.pool, self.said, supervision, timeout_s)
+        self.crashes = 0
         self.back_s: list[float] = []
         self._wanted = workers
         self._attach = attach
@@ -209,7 +208,16 @@ class Crew:
                     worker.ping()
         self._watcher.later(limits.heartbeat_s, self._beat)
 
-    def _watch_overdue(self, channel: Channel) -> None:
+    def soon(self, then: Callable[[], None]) -> None:
+        """Do something in the watcher's thread; from any."""
+        self._watcher.soon(then)
+
+    def later(self, delay_s: float, then: Callable[[], None]) -> Timer:
+        """Do something after a time."""
+        return self._watcher.later(delay_s, then)
+
+    def watch_overdue(self, channel: Channel) -> None:
+        """Cancel a call nobody waits for; kill its worker unless it answers in time."""
         worker = channel.worker
         if channel.is_dead or worker.state != "ready":
             return
@@ -219,7 +227,8 @@ class Crew:
         self._overdue[channel] = self._watcher.later(seconds, lambda: worker.kill(reason))
         self._watcher.watch(channel.fileno(), lambda: self._read_late(channel))
 
-    def _see_to(self, channel: Channel, cause: OpenAutoGLMError | None) -> None:
+    def see_to(self, channel: Channel, cause: OpenAutoGLMError | None) -> None:
+        """Kill the worker of a channel that broke, for the best reason there is."""
         worker = channel.worker
         if cause is not None:
             worker.kill(f"{cause.problem}: {cause.got}")
@@ -231,7 +240,7 @@ class Crew:
             is_last = channel.skip()
         except WorkerGoneError as error:
             self._no_longer_overdue(channel)
-            self._see_to(channel, error.cause)
+            self.see_to(channel, error.cause)
             return
         if is_last:
             self._no_longer_overdue(channel)
@@ -275,93 +284,6 @@ class Crew:
     def await_end(self, timeout_s: float) -> bool:
         """Wait until no worker is left."""
         return self._ended.wait(timeout_s)
-
-    def call(
-        self,
-        names: tuple[str, str],
-        args: tuple[list[object], dict[str, object]],
-        *,
-        idempotent: bool,
-        timeout_s: float | None = None,
-    ) -> object:
-        """Call a method and return what it returned; the errors are those of `RemoteObject`."""
-        seconds = self.assignment.limits.call_timeout_s if timeout_s is None else timeout_s
-        deadline = time.monotonic() + seconds
-        self.calls += 1
-        for attempt in range(1, self.supervision.attempts + 1):
-            channel = self.pool.lease(deadline)
-            try:
-                return self.ask(channel, Ask.CALL, names, args, deadline)[1]
-            except WorkerGoneError as gone:
-                if gone.begun and (not idempotent or attempt == self.supervision.attempts):
-                    raise self.crashed(channel, gone, names, idempotent=idempotent) from gone.cause
-                self.retries += 1
-            except OverdueError:
-                raise self.late(names, seconds) from None
-        raise self._unavailable()
-
-    def ask(
-        self,
-        channel: Channel,
-        kind: Ask,
-        names: tuple[str, str],
-        args: tuple[list[object], dict[str, object]],
-        deadline: float,
-    ) -> tuple[Answer, object]:
-        """Make one request on a leased channel, and give it back or see to it."""
-        try:
-            answer = channel.ask(kind, names, args, deadline)
-        except OverdueError:
-            self._abandon(channel, self._watch_overdue)
-            self.timeouts += 1
-            raise
-        except WorkerGoneError as gone:
-            cause = gone.cause
-            self._abandon(channel, lambda lost: self._see_to(lost, cause))
-            raise
-        except OpenAutoGLMError:
-            self.pool.give(channel)
-            raise
-        except BaseException:  # Ctrl-C in the middle: the reply is still to come
-            self._abandon(channel, self._watch_overdue)
-            raise
-        self.pool.give(channel)
-        return answer
-
-    def _abandon(self, channel: Channel, then: Callable[[Channel], None]) -> None:
-        self.pool.drop(channel)
-        self._watcher.soon(lambda: then(channel))
-
-    def shut_later(self, worker: Owner, number: int) -> None:
-        """Let a worker know that a stream nobody reads is not wanted; from any thread."""
-        self._watcher.soon(lambda: worker.shut(number))
-
-    def crashed(
-        self,
-        channel: Channel,
-        gone: WorkerGoneError,
-        names: tuple[str, str],
-        *,
-        idempotent: bool,
-    ) -> OpenAutoGLMError:
-        """Return the error of a call that went down with its worker: all that is known of it."""
-        if gone.cause is not None:
-            return gone.cause
-        again = f"{self.supervision.attempts} workers in a row" if idempotent else "its worker"
-        known = "it was sent and not answered: whether it was carried out is not known"
-        return PluginCrashedError(
-            f"a call of `{names[1]}` of {names[0]} took {again} of {self.said} down",
-            got=f"{channel.worker.await_obituary()}; {known}",
-            fix="call it again if that does no harm; if so, declare `idempotent = true`",
-        )
-
-    def late(self, names: tuple[str, str], seconds: float) -> PluginTimeoutError:
-        """Return the error of a call that took too long."""
-        return PluginTimeoutError(
-            f"`{names[1]}` of {names[0]} ({self.said}) gave no answer in {seconds:g} s",
-            got="its worker is killed unless it answers shortly",
-            fix="allow more time with `timeout_s`, or raise `call-timeout-s` in the manifest",
-        )
 
 
 def _empty(folder: Path) -> None:

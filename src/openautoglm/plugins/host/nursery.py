@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 import socket
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Final, final
 
 import msgspec
 
+from openautoglm.plugins.host.logs import READ_BYTES, Printed
 from openautoglm.plugins.host.zygote import MESSAGE, Birth, Event
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ _PROGRAM: Final = (
 )
 _KEPT: Final = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
 _THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_log: Final = logging.getLogger("openautoglm.plugins")
 _END_S: Final = 5.0
 
 
@@ -47,6 +51,7 @@ class Nursery:
         self._numbers = itertools.count(1)
         self._expected: dict[int, tuple[Born, Died]] = {}
         self._events = msgspec.msgpack.Decoder(Event)
+        self._printed = Printed(_log.log, level=logging.ERROR)
 
     def bear(self, assignment: Assignment, descriptors: list[int], born: Born, died: Died) -> None:
         """Ask for a worker; `born` is called with its pid and pidfd, `died` at its end."""
@@ -58,6 +63,11 @@ class Nursery:
             socket.send_fds(line, [data], descriptors)
         except OSError:
             self._lost()
+
+    @property
+    def last_words(self) -> str:
+        """What the zygote printed last, for whoever asks why it died."""
+        return self._printed.last[-1] if self._printed.last else ""
 
     def warm(self) -> None:
         """Start the zygote, so that the first worker needs not wait for it."""
@@ -82,12 +92,29 @@ class Nursery:
             pass_fds=[there.fileno()],
             env=_environment(),
             stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             start_new_session=True,
         )
         there.close()
+        self._watch_errors(self._zygote)
         self._line = here
         self._watcher.watch(here.fileno(), self._heard)
         return here
+
+    def _watch_errors(self, zygote: subprocess.Popen[bytes]) -> None:
+        if zygote.stderr is not None:
+            errors = zygote.stderr.fileno()
+            os.set_blocking(errors, False)
+            self._watcher.watch(errors, self._read_errors)
+
+    def _read_errors(self) -> None:
+        if self._zygote is None or self._zygote.stderr is None:
+            return
+        data = self._zygote.stderr.read(READ_BYTES)
+        if data is not None:
+            self._printed.feed(data, time.monotonic())
+            if not data:
+                self._watcher.forget(self._zygote.stderr.fileno())
 
     def _heard(self) -> None:
         if self._line is None:
@@ -111,6 +138,7 @@ class Nursery:
             self._watcher.forget(self._line.fileno())
             self._line.close()
             self._line = None
+        self._read_errors()
         self._end()
         expected, self._expected = self._expected, {}
         for _, died in expected.values():
@@ -125,6 +153,9 @@ class Nursery:
         except subprocess.TimeoutExpired:
             zygote.kill()
             zygote.wait()
+        if zygote.stderr is not None:
+            self._watcher.forget(zygote.stderr.fileno())
+            zygote.stderr.close()
 
 
 def _environment() -> dict[str, str]:

@@ -49,6 +49,10 @@ class Pool:
         """Calls that have a channel now."""
         return self._busy
 
+    def __contains__(self, channel: object) -> bool:
+        """Return whether a channel is free."""
+        return channel in self._free
+
     def lease(self, deadline: float, worker: Owner | None = None) -> Channel:
         """Return a channel of the caller's own; it is given back by `give` or `drop`.
 

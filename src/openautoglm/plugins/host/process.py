@@ -107,7 +107,7 @@ class WorkerProcess:
 
     def begin(self, watcher: Watcher, nursery: Nursery, guardian: Guardian) -> None:
         """Ask for the process and listen to it."""
-        self._watcher, self._guardian = watcher, guardian
+        self._watcher, self._nursery, self._guardian = watcher, nursery, guardian
         count = self._assignment.channels
         pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(count + 1)]
         self._control = pairs[0][0]
@@ -307,7 +307,8 @@ class WorkerProcess:
         if self._kill_reason:
             how = self._kill_reason
         elif status is None:
-            how = "the process that workers are forked from died"
+            last = self._nursery.last_words
+            how = f"the process that workers are forked from died{last and ': '}{last}"
         else:
             code = os.waitstatus_to_exitcode(status)
             how = f"exit code {code}" if code >= 0 else str(signal.strsignal(-code))

@@ -17,7 +17,8 @@ from openautoglm.plugins.points import STATE_METHODS, MethodSpec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from openautoglm.plugins.host.crew import Crew
+    from openautoglm.plugins.host.calls import Calls
+    from openautoglm.plugins.host.pending import PendingCall
 
 _ONCE: Final = MethodSpec()
 
@@ -27,16 +28,16 @@ class CrewObject:
     """One contribution; its calls may come from several threads.
 
     Args:
-        crew: the workers.
+        calls: into the workers.
         target: its name there.
         methods: what its point says of them.
         idempotent: whether the manifest says so of all of them.
     """
 
     def __init__(
-        self, crew: Crew, target: str, methods: Mapping[str, MethodSpec], *, idempotent: bool
+        self, calls: Calls, target: str, methods: Mapping[str, MethodSpec], *, idempotent: bool
     ) -> None:
-        self._crew = crew
+        self._calls = calls
         self._target = target
         self._methods = {**STATE_METHODS, **methods}
         self._idempotent = idempotent
@@ -54,7 +55,18 @@ class CrewObject:
             PluginProtocolError: an argument cannot cross, or the answer was none.
             SharedTensorError: an array of the answer is stale, or there is no room for one.
         """
-        return self._crew.call(
+        return self._calls.call(
+            (self._target, method),
+            (list(args), kwargs),
+            idempotent=self.is_idempotent(method),
+            timeout_s=timeout_s,
+        )
+
+    def submit(
+        self, method: str, /, *args: object, timeout_s: float | None = None, **kwargs: object
+    ) -> PendingCall:
+        """Begin a call and return without its answer, which can be waited for or cancelled."""
+        return self._calls.submit(
             (self._target, method),
             (list(args), kwargs),
             idempotent=self.is_idempotent(method),
@@ -69,7 +81,7 @@ class CrewObject:
         The method runs ahead by a few values at most. Closing the iterator ends it over there.
         """
         return _Stream(
-            self._crew,
+            self._calls,
             (self._target, method),
             (list(args), kwargs),
             timeout_s=timeout_s,
@@ -87,17 +99,17 @@ class _Stream:
 
     def __init__(
         self,
-        crew: Crew,
+        calls: Calls,
         names: tuple[str, str],
         args: tuple[list[object], dict[str, object]],
         *,
         timeout_s: float | None,
         idempotent: bool,
     ) -> None:
-        self._crew = crew
+        self._calls = calls
         self._names = names
         self._args = args
-        self._timeout_s = crew.assignment.limits.call_timeout_s if timeout_s is None else timeout_s
+        self._timeout_s = calls.timeout_s if timeout_s is None else timeout_s
         self._idempotent = idempotent
         self._worker: Owner | None = None
         self._number = 0
@@ -128,21 +140,21 @@ class _Stream:
 
     def __del__(self) -> None:
         if self._worker is not None and not self._is_over:
-            self._crew.shut_later(self._worker, self._number)
+            self._calls.shut_later(self._worker, self._number)
 
     def _more(self) -> None:
-        for attempt in range(1, self._crew.supervision.attempts + 1):
+        for attempt in range(1, self._calls.supervision.attempts + 1):
             try:
                 self._pull()
             except WorkerGoneError as gone:
                 is_again = self._idempotent and not self._is_begun
-                if gone.begun and (not is_again or attempt == self._crew.supervision.attempts):
+                if gone.begun and (not is_again or attempt == self._calls.supervision.attempts):
                     self._is_over = True
                     raise self._broken(gone) from gone.cause
                 self._worker = None
             except OverdueError:
                 self._is_over = True
-                raise self._crew.late(self._names, self._timeout_s) from None
+                raise self._calls.late(self._names, self._timeout_s) from None
             except BaseException:
                 self._is_over = True
                 raise
@@ -163,8 +175,8 @@ class _Stream:
 
     def _opened(self) -> tuple[int, Owner]:
         deadline = time.monotonic() + self._timeout_s
-        channel = self._crew.pool.lease(deadline)
-        _, number = self._crew.ask(channel, Ask.OPEN, self._names, self._args, deadline)
+        channel = self._calls.pool.lease(deadline)
+        _, number = self._calls.ask(channel, Ask.OPEN, self._names, self._args, deadline)
         if not isinstance(number, int):
             raise PluginProtocolError("a stream was opened without a number", got=type(number))
         return number, channel.worker
@@ -177,8 +189,8 @@ class _Stream:
         worker: Owner,
     ) -> tuple[Answer, object]:
         deadline = time.monotonic() + self._timeout_s
-        channel: Channel = self._crew.pool.lease(deadline, worker)
-        return self._crew.ask(channel, kind, names, args, deadline)
+        channel: Channel = self._calls.pool.lease(deadline, worker)
+        return self._calls.ask(channel, kind, names, args, deadline)
 
     def _broken(self, gone: WorkerGoneError) -> Exception:
         if gone.cause is not None:

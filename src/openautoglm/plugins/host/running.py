@@ -164,7 +164,7 @@ class RunningPlugin:
         place = place_of(provides, point, self.level)
         if place == "worker" and self._crew is not None:
             self._remotes[target] = CrewObject(
-                self._crew, target, point.methods, idempotent=provides.idempotent
+                self._crew.calls, target, point.methods, idempotent=provides.idempotent
             )
         elif place == "wasm":
             self._remotes[target] = self._wasm(provides)
@@ -201,10 +201,10 @@ def _health(running: RunningPlugin, crew: Crew | None) -> Health:
         state=crew.state,
         reason=crew.reason,
         workers=tuple(map(_worker_health, workers)),
-        calls=crew.calls,
+        calls=crew.calls.made,
         in_flight=crew.pool.busy,
-        retries=crew.retries,
-        timeouts=crew.timeouts,
+        retries=crew.calls.retries,
+        timeouts=crew.calls.timeouts,
         crashes=crew.crashes,
         restarts=crew.restarts.total,
         back_ms=tuple(round(seconds * 1e3, 3) for seconds in crew.back_s[-_BACK:]),

@@ -41,7 +41,7 @@ def oag(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_new_project_tests_packs_installs_and_goes_again(
+def test_a_new_project_passes_its_tests_and_check_and_comes_and_goes(
     oag: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, kind: str
 ) -> None:
     if kind in NEEDS_COMPILER and shutil.which("g++") is None:
@@ -50,6 +50,8 @@ def test_a_new_project_tests_packs_installs_and_goes_again(
     told = oag("dev", "acme-try-it", "--once").stdout
     assert "loaded    generation 1" in told
     assert " passed" in told
+    if kind != "operator-cuda":  # its kernels for the CPU are those of operator-cpp
+        assert ", 0 fail, " in oag("check", "acme-try-it", "--quick").stdout
     packed = json.loads(oag("pack", "acme-try-it", "--json").stdout)
     oag("install", packed["path"])
     shutil.rmtree(tmp_path / "acme-try-it")

@@ -13,14 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
+from openautoglm.cli.plugin_output import plain, plain_conflict, print_json, rows, short, tell, told
 from openautoglm.cli.plugin_signing import signing_commands
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from openautoglm.plugins.inventory import Inventory
-    from openautoglm.plugins.inventory_conflicts import Conflict
-    from openautoglm.plugins.inventory_installed import Installed
     from openautoglm.plugins.inventory_state import Verdict
 
 SIGNATURE: Final = ".dsse.json"
@@ -56,10 +53,10 @@ def new(
     from openautoglm.plugins.project import new_project
 
     folder = new_project(name, kind=kind, into=into)
-    shown = _short(folder)
-    typer.echo(f"made      {shown}")
-    typer.echo(f"next      oag plugin dev {shown}")
-    typer.echo(f"          oag plugin pack {shown}")
+    where = short(folder)
+    typer.echo(f"made      {where}")
+    typer.echo(f"next      oag plugin dev {where}")
+    typer.echo(f"          oag plugin pack {where}")
 
 
 @plugin.command()
@@ -85,14 +82,14 @@ def pack(
     if Workspace.at(folder) is not None:
         paths = pack_all(folder, out=out, sources=sources)
         if as_json:
-            _print_json([str(path) for path in paths])
+            print_json([str(path) for path in paths])
         for path in () if as_json else paths:
-            typer.echo(f"packed    {_short(path)}")
+            typer.echo(f"packed    {short(path)}")
         return
     packed = write(folder, out=out, sources=sources)
     if as_json:
         left_out = [{"file": file, "reason": why} for file, why in packed.left_out]
-        _print_json(
+        print_json(
             {
                 "path": str(packed.path),
                 "sha256": packed.sha256,
@@ -105,7 +102,7 @@ def pack(
         return
     for file, why in packed.left_out:
         typer.echo(f"left out  {file}: {why}")
-    typer.echo(f"packed    {_short(packed.path)}")
+    typer.echo(f"packed    {short(packed.path)}")
     typer.echo(f"sha256    {packed.sha256}")
 
 
@@ -170,7 +167,7 @@ def install(
         verdict=verdict,
         sha256=sha256,
     )
-    _tell("installed", found, as_json=as_json)
+    tell("installed", found, as_json=as_json)
 
 
 @plugin.command("list")
@@ -181,7 +178,7 @@ def list_plugins(
     """List the plugins of the store and of the environment; nothing of them is imported."""
     found = [each for each in _inventory().list() if each.enabled or not enabled]
     if as_json:
-        _print_json([_plain(each) for each in found])
+        print_json([plain(each) for each in found])
         return
     for each in found:
         marks = "" if each.enabled else "  disabled"
@@ -203,9 +200,9 @@ def show(
     """Print all that is known of a plugin."""
     found = _inventory().show(name, version=version)
     if as_json:
-        _print_json(_plain(found))
+        print_json(plain(found))
         return
-    for label, value in _rows(found):
+    for label, value in rows(found):
         typer.echo(f"{label:<12} {value}")
 
 
@@ -217,19 +214,19 @@ def enable(
     ] = None,
 ) -> None:
     """Use a plugin from now on; refused where it does not go with another."""
-    _tell("enabled", _inventory().enable(name, version=version))
+    tell("enabled", _inventory().enable(name, version=version))
 
 
 @plugin.command()
 def disable(name: Id) -> None:
     """Use a plugin no more; it stays installed."""
-    _tell("disabled", _inventory().disable(name))
+    tell("disabled", _inventory().disable(name))
 
 
 @plugin.command()
 def rollback(name: Id) -> None:
     """Use the version before the present one again; a second time goes back to this one."""
-    _tell("back to", _inventory().rollback(name))
+    tell("back to", _inventory().rollback(name))
 
 
 @plugin.command()
@@ -259,11 +256,11 @@ def doctor(
     gone = inventory.clean() if clean else ()
     found = inventory.doctor(builtin=builtin_names())
     if as_json:
-        _print_json([_plain_conflict(each) for each in found])
+        print_json([plain_conflict(each) for each in found])
     else:
         for path in gone:
             typer.echo(f"deleted   {path}")
-        for line in _told(found):
+        for line in told(found):
             typer.echo(line)
     if found:
         raise typer.Exit(1)
@@ -276,7 +273,7 @@ def workspace(folder: Folder = Path(), as_json: AsJson = False) -> None:
 
     found = survey(folder)
     if as_json:
-        _print_json(found.to_plain())
+        print_json(found.to_plain())
     else:
         for line in found.lines():
             typer.echo(line)
@@ -323,87 +320,6 @@ def _judged(wheel: Path) -> tuple[Verdict | None, str | None]:
         Verdict(trusted=found.trusted, keys=found.keys, reasons=reasons),
         found.package.sha256,
     )
-
-
-def _tell(verb: str, found: Installed, *, as_json: bool = False) -> None:
-    if as_json:
-        _print_json(_plain(found))
-        return
-    off = "" if found.enabled or verb == "disabled" else "  (disabled)"
-    typer.echo(f"{verb:<9} {found.id} {found.version}{off}")
-
-
-def _rows(found: Installed) -> Iterator[tuple[str, str]]:
-    manifest = found.manifest
-    yield "id", f"{found.id} {found.version}{'' if found.enabled else '  (disabled)'}"
-    yield "summary", manifest.summary
-    for each in manifest.provides:
-        made_of = each.object or each.sources or each.module
-        yield "provides", f"{each.point} {each.name}  ({made_of})"
-    yield "isolation", manifest.level
-    yield "may", ", ".join(manifest.permissions) or "nothing on the bus"
-    for name, wanted in sorted(manifest.peers.items()):
-        yield "peer", f"{name} {wanted}"
-    for name, version in sorted(found.dependencies.items()):
-        yield "brings", f"{name} {version}"
-    others = [version for version in found.versions if version != found.version]
-    yield "versions", ", ".join([found.version, *others])
-    signed = ", ".join(found.verdict.keys) if found.verdict.trusted else "not by a trusted key"
-    yield "signed", signed
-    yield "files", str(found.root)
-
-
-def _plain(found: Installed) -> dict[str, object]:
-    import msgspec
-
-    return {
-        "id": found.id,
-        "version": found.version,
-        "enabled": found.enabled,
-        "origin": found.origin,
-        "level": found.manifest.level,
-        "root": str(found.root),
-        "sha256": found.sha256,
-        "previous": found.previous,
-        "versions": list(found.versions),
-        "dependencies": dict(found.dependencies),
-        "verdict": msgspec.to_builtins(found.verdict),
-        "installed": found.installed,
-        "manifest": msgspec.to_builtins(found.manifest),
-    }
-
-
-def _plain_conflict(found: Conflict) -> Mapping[str, object]:
-    return {
-        "kind": found.kind,
-        "problem": found.problem,
-        "sides": list(found.sides),
-        "got": found.got,
-        "fix": found.fix,
-    }
-
-
-def _told(found: Sequence[Conflict]) -> Iterator[str]:
-    for each in found:
-        yield f"{each.kind:<12} {each.problem}"
-        yield f"  between  {' and '.join(each.sides)}"
-        yield f"  got      {each.got}"
-        yield f"  fix      {each.fix}"
-    yield f"{len(found)} to mend" if found else "all plugins go together"
-
-
-def _short(path: Path) -> str:
-    """Return a path as short as it can be told from here."""
-    try:
-        return str(path.absolute().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
-def _print_json(value: object) -> None:
-    import msgspec
-
-    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
 _mount()

@@ -22,12 +22,13 @@ from openautoglm.plugins.packing_archive import archive, put
 from openautoglm.plugins.points import POINTS
 from openautoglm.plugins.project.workspace import pinned
 from openautoglm.plugins.reading import shown
-from openautoglm.plugins.wheel import MAX_FILES, MAX_UNPACKED_BYTES
+from openautoglm.plugins.wheel import MAX_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 DIST: Final = "dist"
+MAX_PACKED_BYTES: Final = 500 << 20  # a wheel is read into memory to be signed
 LIBRARY: Final = "kernels.so"
 ANYWHERE: Final = "py3-none-any"
 _SOURCES: Final = frozenset({".c", ".cc", ".cpp", ".cu", ".h", ".hpp", ".cuh"})
@@ -198,10 +199,10 @@ def package_files(package: Path) -> Iterator[tuple[str, Path]]:
             )
         if path.is_file():
             count, total = count + 1, total + path.stat().st_size
-            if count > MAX_FILES or total > MAX_UNPACKED_BYTES:
+            if count > MAX_FILES or total > MAX_PACKED_BYTES:
                 raise PluginProjectError(
                     "the package is larger than a plugin's can be",
-                    got=f"more than {MAX_FILES} files or {MAX_UNPACKED_BYTES} bytes",
+                    got=f"more than {MAX_FILES} files or {MAX_PACKED_BYTES} bytes",
                     fix="fetch large files when they are needed, or put them beside the plugin",
                 )
             yield inside.as_posix(), path

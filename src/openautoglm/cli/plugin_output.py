@@ -1,0 +1,102 @@
+"""What `oag plugin` prints of plugins and conflicts: lines for people, JSON for programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from openautoglm.plugins.inventory_conflicts import Conflict
+    from openautoglm.plugins.inventory_installed import Installed
+
+
+def tell(verb: str, found: Installed, *, as_json: bool = False) -> None:
+    """Print one line on a plugin, or all of it as JSON."""
+    if as_json:
+        print_json(plain(found))
+        return
+    off = "" if found.enabled or verb == "disabled" else "  (disabled)"
+    typer.echo(f"{verb:<9} {found.id} {found.version}{off}")
+
+
+def rows(found: Installed) -> Iterator[tuple[str, str]]:
+    """Yield label and value of all that is known of a plugin."""
+    manifest = found.manifest
+    yield "id", f"{found.id} {found.version}{'' if found.enabled else '  (disabled)'}"
+    yield "summary", manifest.summary
+    for each in manifest.provides:
+        made_of = each.object or each.sources or each.module
+        yield "provides", f"{each.point} {each.name}  ({made_of})"
+    yield "isolation", manifest.level
+    yield "may", ", ".join(manifest.permissions) or "nothing on the bus"
+    for name, wanted in sorted(manifest.peers.items()):
+        yield "peer", f"{name} {wanted}"
+    for name, version in sorted(found.dependencies.items()):
+        yield "brings", f"{name} {version}"
+    others = [version for version in found.versions if version != found.version]
+    yield "versions", ", ".join([found.version, *others])
+    signed = ", ".join(found.verdict.keys) if found.verdict.trusted else "not by a trusted key"
+    yield "signed", signed
+    yield "files", str(found.root)
+
+
+def plain(found: Installed) -> dict[str, object]:
+    """Return a plugin as JSON holds it."""
+    import msgspec
+
+    return {
+        "id": found.id,
+        "version": found.version,
+        "enabled": found.enabled,
+        "origin": found.origin,
+        "level": found.manifest.level,
+        "root": str(found.root),
+        "sha256": found.sha256,
+        "previous": found.previous,
+        "versions": list(found.versions),
+        "dependencies": dict(found.dependencies),
+        "verdict": msgspec.to_builtins(found.verdict),
+        "installed": found.installed,
+        "manifest": msgspec.to_builtins(found.manifest),
+    }
+
+
+def plain_conflict(found: Conflict) -> Mapping[str, object]:
+    """Return a conflict as JSON holds it."""
+    return {
+        "kind": found.kind,
+        "problem": found.problem,
+        "sides": list(found.sides),
+        "got": found.got,
+        "fix": found.fix,
+    }
+
+
+def told(found: Sequence[Conflict]) -> Iterator[str]:
+    """Yield conflicts for people."""
+    for each in found:
+        yield f"{each.kind:<12} {each.problem}"
+        yield f"  between  {' and '.join(each.sides)}"
+        yield f"  got      {each.got}"
+        yield f"  fix      {each.fix}"
+    yield f"{len(found)} to mend" if found else "all plugins go together"
+
+
+def short(path: Path) -> str:
+    """Return a path as short as it can be told from here."""
+    """Return a path as short as it can be told from here."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON."""
+    import msgspec
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

@@ -99,13 +99,10 @@ def trial_rows(
         labels: contributions that are worth loading, by `point:name`.
         nursery: where children come from; a new one where none is given.
     """
-    if plan.level == "L2" and not supported().sandbox:
-        yield failed("trial.sandbox", "; ".join(supported().reasons))
+    sandbox = _sandbox(manifest, plan)
+    yield sandbox
+    if sandbox.status == "fail":
         return
-    if plan.level == "L2":
-        yield passed("trial.sandbox", "Landlock, seccomp, limits, no network")
-    else:
-        yield failed("trial.sandbox", "run at L1, unconfined, as asked", status="warn")
     asked = [p for p in manifest.provides if _label(p) in labels]
     parts, broken = _parts(subject, asked)
     yield from broken
@@ -117,14 +114,31 @@ def trial_rows(
         yield from trial.rows([p for p in asked if _label(p) not in unbuilt])
 
 
+def _is_machine(manifest: Manifest) -> bool:
+    """Whether all of it is WebAssembly, which is confined by the machine it runs in."""
+    return all(provides.module is not None for provides in manifest.provides)
+
+
+def _sandbox(manifest: Manifest, plan: Plan) -> Finding:
+    row = "trial.sandbox"
+    if _is_machine(manifest):
+        return passed(row, "WebAssembly: no files, no network, no clock")
+    if plan.level == "L1":
+        return failed(row, "run at L1, unconfined, as asked", status="warn")
+    if not supported().sandbox:
+        return failed(row, "; ".join(supported().reasons))
+    return passed(row, "Landlock, seccomp, limits, no network")
+
+
 def _parts(subject: Subject, asked: Sequence[Provides]) -> tuple[dict[str, str], list[Finding]]:
     """Return the paths of what `sources` names, kernels compiled; and what does not compile."""
     found: dict[str, str] = {}
     broken = []
     for provides in asked:
-        if provides.sources is None or subject.package is None:
+        named = provides.sources or provides.module
+        if named is None or subject.package is None:
             continue
-        path = (subject.package / provides.sources).resolve()
+        path = (subject.package / named).resolve()
         try:
             found[_label(provides)] = str(build_folder(path).path if path.is_dir() else path)
         except OpenAutoGLMError as error:
@@ -165,11 +179,13 @@ def _assignment(subject: Subject, manifest: Manifest, plan: Plan) -> Assignment:
     peers = {normalised(peer) for peer in manifest.peers} & host_distributions()
     if TENSORS & {provides.point for provides in manifest.provides}:
         modules += ["numpy", "torch", "torch._dynamo", "torch.testing._internal.optests"]
+    if any(provides.module is not None for provides in manifest.provides):
+        modules += ["wasmtime"]
     modules += [module for module, brought in sorted(providers().items()) if brought & peers]
     return Assignment(
         plugin=manifest.id,
         version=manifest.version,
-        level=plan.level,
+        level="L1" if _is_machine(manifest) else plan.level,
         path=(str(subject.root.resolve()),),
         scratch="",
         limits=manifest.limits,
@@ -208,10 +224,7 @@ class _Trial:
         broken = {f.contribution for f in loaded if f.row == "trial.load" and f.status == "fail"}
         for provides in contributions:
             label = _label(provides)
-            if provides.module is not None:
-                why = "WebAssembly is tried by the host that runs it"
-                yield skipped("trial.calls", why, contribution=label)
-            elif label not in broken:
+            if label not in broken:
                 try:
                     yield from self._contribution(provides, scratch)
                 except ChildEndedError as end:  # it was loaded before, and is not any more

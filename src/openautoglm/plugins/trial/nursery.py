@@ -45,7 +45,7 @@ ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 """Set to one: a process that has threads cannot be confined."""
 
 MAX_ANSWER: Final = 16 * 2**20
-START_S: Final = 60.0
+START_S: Final = 180.0
 LAST_CHARACTERS: Final = 300
 
 

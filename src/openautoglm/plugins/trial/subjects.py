@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import msgspec
 
+from openautoglm.plugins.host.wasm import WasmObject
 from openautoglm.plugins.inspect.rows import skipped
 from openautoglm.plugins.points import POINTS
 from openautoglm.plugins.trial import plain_calls
@@ -102,6 +103,8 @@ def load(provides: Provides, recorded: tuple[Request, ...], part: str | None) ->
         part: path of what `sources` names.
     """
     value: Any = Path(part) if part is not None else None
+    if provides.module is not None:
+        return _in_machine(provides, recorded, value)
     if provides.object is not None:
         module, _, attribute = provides.object.partition(":")
         value = import_module(module)
@@ -115,6 +118,14 @@ def load(provides: Provides, recorded: tuple[Request, ...], part: str | None) ->
         adopted=adopted,
         requests=own or plain_calls.made_up(provides, adopted),
     )
+
+
+def _in_machine(provides: Provides, recorded: tuple[Request, ...], path: Path) -> Contributed:
+    """Load WebAssembly into a machine of its own, for as long as this process lives."""
+    remote = WasmObject(path.read_bytes())
+    adapted = POINTS.get(provides.point).adapted(remote, provides)
+    own = tuple(request for request in recorded if request.contribution == provides.name)
+    return Contributed(provides=provides, value=path, adopted=adapted, requests=own)
 
 
 def stable(answer: object) -> bytes:

@@ -200,6 +200,9 @@ class Crew:
         for worker in tuple(self.workers):
             if worker.state == "starting" and now - worker.since > limits.start_s:
                 worker.kill(f"it did not start in {limits.start_s:g} s")
+            elif worker.state == "ending" and not worker.pid:  # never born, so it cannot be killed
+                if now - worker.since > limits.hung_after_s:
+                    self._nursery.give_up()
             elif worker.state == "ready":
                 owes = worker.owes_since
                 if owes is not None and now - owes > limits.hung_after_s:

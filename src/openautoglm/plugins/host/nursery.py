@@ -74,6 +74,12 @@ class Nursery:
         if self._line is None:
             self._start()
 
+    def give_up(self) -> None:
+        """Kill a zygote that does not answer; every worker goes with it, and another is started."""
+        if self._zygote is not None:
+            _log.error("the process that workers are forked from does not answer: it is killed")
+            self._zygote.kill()
+
     def close(self) -> None:
         """End the zygote, and with it every worker that is left."""
         if self._line is not None:

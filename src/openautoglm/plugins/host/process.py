@@ -42,6 +42,7 @@ _CONTROL_BYTES: Final = 1 << 20
 _FRAMES_AT_A_TIME: Final = 32
 _OBITUARY_S: Final = 2.0
 _DYING_S: Final = 0.05
+_BURIAL_S: Final = 1.0
 
 
 class Guardian(Protocol):
@@ -216,8 +217,18 @@ class WorkerProcess:
 
     def _born(self, pid: int, pidfd: int) -> None:
         self.pid, self._pidfd = pid, pidfd
+        self._watcher.watch(pidfd, self._ended)
         if self._kill_reason:
             self.kill(self._kill_reason)
+
+    def _ended(self) -> None:
+        """It is a zombie; the process that it came from buries it and tells how it ended."""
+        self._watcher.forget(self._pidfd)
+        self._watcher.later(_BURIAL_S, self._unburied)
+
+    def _unburied(self) -> None:
+        if self.state != "dead":
+            self._nursery.give_up()
 
     def _listen(self) -> None:
         for _ in range(_FRAMES_AT_A_TIME):
@@ -282,6 +293,8 @@ class WorkerProcess:
         os.close(pipe)
 
     def _died(self, status: int | None) -> None:
+        if self._pidfd >= 0:
+            self._watcher.forget(self._pidfd)
         for pipe in tuple(self._pipes):
             self._read_print(pipe)
             if pipe in self._pipes:

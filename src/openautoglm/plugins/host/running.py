@@ -6,7 +6,7 @@ Owns `RunningPlugin`. Knows nothing of other plugins.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 from openautoglm.errors import PluginUnavailableError, UnknownNameError
 from openautoglm.plugins.host.health import Health, WorkerHealth
@@ -14,10 +14,10 @@ from openautoglm.plugins.host.local import LocalObject, content
 from openautoglm.plugins.host.placing import place_of, point_of, target_of
 from openautoglm.plugins.host.remote import CrewObject
 from openautoglm.plugins.inprocess import InProcessPlugin
-from openautoglm.registry import owned_by
+from openautoglm.registry import Registry, owned_by
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from openautoglm.plugins.host.process import WorkerProcess
     from openautoglm.plugins.host.wasm import WasmObject
     from openautoglm.plugins.manifest import Manifest, Provides
-    from openautoglm.plugins.points import RemoteObject
+    from openautoglm.plugins.points import ExtensionPoint, RemoteObject
 
 _BACK: Final = 100  # times to the next worker that are kept
+Through: TypeAlias = "Callable[[Provides, RemoteObject], RemoteObject]"
 
 
 @final
@@ -40,6 +41,8 @@ class RunningPlugin:
         manifest: what the plugin says of itself.
         level: what it runs at.
         path: where it is imported from.
+        through: makes of a contribution that can be called what the registries hold; None: as it
+            is, for calls of this version alone.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class RunningPlugin:
         self._modules: list[WasmObject] = []
         self._remotes: dict[str, RemoteObject] = {}
         self._values: dict[str, object] = {}  # what runs in this process
+        self.through: Through | None = None
         self._registered = False
         self._is_stopped = False
 
@@ -129,12 +133,43 @@ class RunningPlugin:
             self.revoke()
             raise
 
+    def hand_over(self, other: RunningPlugin) -> None:
+        """Let the registries hold what another version contributes in place of this one's.
+
+        A name that both have changes by one store: no reader finds it missing. Calls under way
+        end where they began.
+
+        Raises:
+            NameTakenError: a name that only the other has is another plugin's; nothing changes.
+        """
+        theirs = {(each.point, each.name): each for each in other.manifest.provides}
+        ours = {(each.point, each.name): each for each in self.manifest.provides}
+        made = {key: (point_of(each), other.entry(each)) for key, each in theirs.items()}
+        with owned_by(other.manifest.id):
+            added = []
+            try:
+                for key in theirs.keys() - ours.keys():
+                    made[key][0].entries().add(key[1], made[key][1])
+                    added.append(key)
+            except BaseException:
+                for key in added:
+                    _removed(made[key][0], key[1])
+                raise
+            for key in theirs.keys() & ours.keys():
+                _exchanged(made[key][0], key[1], made[key][1])
+        for key in ours.keys() - theirs.keys():
+            _removed(point_of(ours[key]), key[1])
+        self._registered, other._registered = False, True
+
     def entry(self, provides: Provides) -> object:
         """Return what the registry of a contribution's point holds for it."""
         target, point = target_of(provides), point_of(provides)
         if target in self._values:
             return self._values[target]
-        return point.adapted(self._remotes[target], provides)
+        remote = self._remotes[target]
+        if self.through is not None:
+            remote = self.through(provides, remote)
+        return point.adapted(remote, provides)
 
     def revoke(self) -> None:
         """Take its contributions out of the registries."""
@@ -185,6 +220,20 @@ class RunningPlugin:
         made = WasmObject(binary, WasmLimits.declared(self.manifest.limits))
         self._modules.append(made)
         return made
+
+
+def _exchanged(point: ExtensionPoint, name: str, value: object) -> None:
+    entries = point.entries()
+    if isinstance(entries, Registry):
+        entries.exchange(name, value)
+        return
+    _removed(point, name)
+    entries.add(name, value)
+
+
+def _removed(point: ExtensionPoint, name: str) -> None:
+    remove: Callable[[str], object] = point.entries().remove  # type: ignore[attr-defined] # what holds entries has it
+    remove(name)
 
 
 def _health(running: RunningPlugin, crew: Crew | None) -> Health:

@@ -214,6 +214,31 @@ def test_a_second_version_serves_beside_the_first(host: PluginHost, start: Start
     assert BARE_OBJECTS.get("acme.probe").call("echo", 1) == 1  # type: ignore[attr-defined] # a remote object
 
 
+def test_a_version_hands_its_names_over_to_the_next(host: PluginHost, start: Start) -> None:
+    old = start(host)
+    new = start(host, version="2.0", register=False)
+    pid: Any = new.remote("acme.probe").call("pid")
+    old.hand_over(new)
+    assert BARE_OBJECTS.get("acme.probe").call("pid") == pid  # type: ignore[attr-defined] # a remote object
+    host.stop(old)
+    assert BARE_OBJECTS.get("acme.probe").call("pid") == pid  # type: ignore[attr-defined] # a remote object
+    host.stop(new)
+    assert BARE_OBJECTS.names() == ()
+
+
+def test_a_version_with_other_names_hands_over_what_it_has(host: PluginHost, start: Start) -> None:
+    old = start(host)
+    new = start(host, version="2.0", as_name="acme.other", register=False)
+    with owned_by("someone"):
+        BARE_OBJECTS.add("acme.other", "theirs")
+    with pytest.raises(NameTakenError):
+        old.hand_over(new)
+    assert BARE_OBJECTS.names() == ("acme.other", "acme.probe")
+    BARE_OBJECTS.revoke("someone")
+    old.hand_over(new)
+    assert BARE_OBJECTS.names() == ("acme.other",)
+
+
 def test_drain_waits_for_the_calls_under_way(host: PluginHost, start: Start) -> None:
     import threading
 

@@ -37,8 +37,11 @@ def until(is_true: Callable[[], bool], timeout_s: float = 8.0) -> None:
         threading.Event().wait(0.002)
 
 
+WORKER_STATES = {"running", "restarting", "quarantined", "failed", "stopping", "stopped"}
+
+
 class Heard:
-    """A bus that remembers."""
+    """A bus that remembers what became of workers."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, str, str]] = []
@@ -46,7 +49,8 @@ class Heard:
     def emit(self, type_: str, event: object = None, /) -> None:
         assert type_ == "plugin.state"
         assert isinstance(event, dict)
-        self.events.append((event["old"], event["new"], event["reason"]))
+        if event["new"] in WORKER_STATES:
+            self.events.append((event["old"], event["new"], event["reason"]))
 
     @property
     def states(self) -> list[str]:
@@ -242,6 +246,20 @@ def test_the_process_that_workers_come_from_may_die_too(host: PluginHost, start:
     os.kill(parent, signal.SIGKILL)
     until(lambda: running.health.crashes == 1)
     assert probe.call("pid") != worker
+
+
+def test_the_process_that_workers_come_from_may_hang_too(start: Start, tmp_path: Path) -> None:
+    limits = Supervision(start_s=0.7, hung_after_s=0.5, heartbeat_s=0.05, intensity=9, backoff_s=0)
+    with PluginHost(home=tmp_path) as host:
+        start(host)  # warms it
+        running = start(host, id="acme.second", register=False, supervision=limits)
+        worker: Any = running.remote("acme.probe").call("pid")
+        parent = int(Path(f"/proc/{worker}/stat").read_text("ascii").rpartition(")")[2].split()[1])
+        os.kill(parent, signal.SIGSTOP)
+        os.kill(worker, signal.SIGKILL)
+        until(lambda: not _lives(parent))
+        until(lambda: running.state == "running")
+        assert running.remote("acme.probe").call("pid") != worker
 
 
 # starting

@@ -174,7 +174,7 @@ class Faults:
 
     @staticmethod
     def _time(method: str) -> float:
-        return 10.0 if method == "exhaust_memory" else FAULT_S
+        return FAULT_S if method in {"spin", "wait"} else 10.0
 
     def _raw(self, data: bytes) -> object:
         return self._once("write_raw", data)

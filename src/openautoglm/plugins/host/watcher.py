@@ -55,7 +55,8 @@ class Watcher:
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._closing = False
+        self._closing = self._is_over = False
+        self._waking = threading.RLock()  # a collected stream may come back here in the same thread
         self._thread = threading.Thread(target=self._run, name="openautoglm-plugins", daemon=True)
         self._poll.register(self._wake, select.POLLIN)
 
@@ -66,7 +67,9 @@ class Watcher:
     def __exit__(self, *_: object) -> None:
         self.soon(self._close)
         self._thread.join()
-        os.close(self._wake)
+        with self._waking:
+            self._is_over = True
+            os.close(self._wake)
         self._timers.clear()
         self._then.clear()
 
@@ -76,10 +79,16 @@ class Watcher:
         return threading.current_thread() is self._thread
 
     def soon(self, then: Callable[[], None]) -> None:
-        """Do something in the thread, after what it does now; from any thread."""
-        self._soon.append(then)
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_write(self._wake, 1)
+        """Do something in the thread, after what it does now; from any thread.
+
+        After the end it is not done: then there is nothing left to look after.
+        """
+        with self._waking:  # a stream that is let go of after the end wakes nobody
+            if self._is_over:
+                return
+            self._soon.append(then)
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_write(self._wake, 1)
 
     def later(self, delay_s: float, then: Callable[[], None]) -> Timer:
         """Do something in the thread after a time; from this thread alone."""

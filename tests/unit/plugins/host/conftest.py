@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 QUICK = Supervision(
-    heartbeat_s=0.05, hung_after_s=0.4, start_s=5.0, grace_s=0.05, backoff_s=0.01, stop_s=2.0
+    heartbeat_s=0.05, hung_after_s=2.0, start_s=20.0, grace_s=0.05, backoff_s=0.01, stop_s=2.0
 )
 
 

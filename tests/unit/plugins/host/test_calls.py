@@ -376,6 +376,19 @@ def test_nothing_is_left_of_a_host(start: Start, tmp_path: Path) -> None:
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
+def test_what_outlives_its_host_does_no_harm(start: Start, tmp_path: Path) -> None:
+    with PluginHost(home=tmp_path) as host:
+        probe = start(host).remote("acme.probe")
+        values: Any = probe.stream("endless")
+        assert next(values) == 0
+        array: Any = probe.call("ones", 100_000)
+    with pytest.raises(PluginUnavailableError):
+        probe.call("echo", 1)
+    del values
+    gc.collect()
+    assert array.sum() == 100_000
+
+
 def test_a_closed_host_starts_nothing(start: Start) -> None:
     with PluginHost() as host:
         pass

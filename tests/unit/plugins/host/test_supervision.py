@@ -249,7 +249,7 @@ def test_the_process_that_workers_come_from_may_die_too(host: PluginHost, start:
 
 
 def test_the_process_that_workers_come_from_may_hang_too(start: Start, tmp_path: Path) -> None:
-    limits = Supervision(start_s=0.7, hung_after_s=0.5, heartbeat_s=0.05, intensity=9, backoff_s=0)
+    limits = Supervision(start_s=5.0, hung_after_s=2.0, heartbeat_s=0.05, intensity=9, backoff_s=0)
     with PluginHost(home=tmp_path) as host:
         start(host)  # warms it
         running = start(host, id="acme.second", register=False, supervision=limits)

@@ -42,6 +42,10 @@ def check(  # noqa: PLR0913, PLR0917 - options of a command
     timeout_s: Annotated[
         float | None, typer.Option("--timeout-s", min=0.1, help="Most that one call may take.")
     ] = None,
+    readable: Annotated[
+        list[Path] | None,
+        typer.Option("--readable", metavar="PATH", help="What it may read; may be repeated."),
+    ] = None,
     trusted: Annotated[
         bool, typer.Option("--trusted", help="Run it unconfined (L1): only code you trust.")
     ] = False,
@@ -63,6 +67,7 @@ def check(  # noqa: PLR0913, PLR0917 - options of a command
         advisories=advisories,
         p95_ms=p95_ms,
         timeout_s=timeout_s,
+        readable=readable or (),
     )
     typer.echo(str(report))
     typer.echo(f"digest {report.digest}")

@@ -42,6 +42,7 @@ def validate_plugin(  # noqa: PLR0913 - each is one thing to say, by name
     advisories: str | os.PathLike[str] | None = None,
     p95_ms: float = 100.0,
     timeout_s: float | None = None,
+    readable: Sequence[str | os.PathLike[str]] = (),
     nursery: Nursery | None = None,
 ) -> PluginReport:
     """Check a plugin and return what was found; nothing is raised for what fails.
@@ -56,6 +57,7 @@ def validate_plugin(  # noqa: PLR0913 - each is one thing to say, by name
         advisories: folder of OSV files; without one, known holes are not looked for.
         p95_ms: most milliseconds that 95 of 100 calls may take.
         timeout_s: how long one call, or importing the plugin, may take; 30, or 10 if quick.
+        readable: files and folders it may read in the sandbox, such as a model of its requests.
         nursery: where processes come from, to share a warm one between several checks.
 
     Raises:
@@ -80,6 +82,7 @@ def validate_plugin(  # noqa: PLR0913 - each is one thing to say, by name
         p95_ms=p95_ms,
         timeout_s=timeout_s or (QUICK_TIMEOUT_S if is_quick else FULL_TIMEOUT_S),
         requests=None if requests is None else Path(requests),
+        readable=tuple(Path(path) for path in readable),
     )
     beside = Beside(
         previous=None if previous is None else Path(previous),

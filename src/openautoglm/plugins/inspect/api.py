@@ -7,6 +7,7 @@ Owns `Package` (a plugin's tree of names), `Parameter` and the rows `static.obje
 
 from __future__ import annotations
 
+import ast
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from openautoglm.plugins.manifest import Manifest, Provides
     from openautoglm.plugins.report import Finding
 
-Kind: TypeAlias = Literal["class", "function", "value", "module", "outside"]
+Kind: TypeAlias = Literal["class", "function", "literal", "module", "made", "outside"]
 How: TypeAlias = Literal["positional", "either", "keyword", "any-positional", "any-keyword"]
 
 _HOW: Mapping[str, How] = {
@@ -51,7 +52,7 @@ class Found:
     """One name of a plugin.
 
     Attributes:
-        kind: what it is.
+        kind: what it is; `made` by a call, `outside` of the plugin: both are known when it runs.
         node: griffe's object, None where it is `outside`.
     """
 
@@ -129,7 +130,23 @@ def _found(node: Any) -> Found:  # noqa: ANN401 - griffe's objects have no commo
         return Found("class", node)
     if node.is_function:
         return Found("function", node)
-    return Found("module" if node.is_module else "value", node)
+    if node.is_module:
+        return Found("module", node)
+    return _assigned(node)
+
+
+def _assigned(node: Any) -> Found:  # noqa: ANN401 - griffe's Attribute
+    """Tell what a name was given: another name of the module, a literal, or what a call made."""
+    value = str(node.value)
+    members = node.parent.all_members if node.parent is not None else {}
+    if value.isidentifier() and value in members and value != node.name:
+        target = _final(members[value])
+        return Found("outside") if target is None else _found(target)
+    try:
+        ast.literal_eval(value)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return Found("made", node)
+    return Found("literal", node)
 
 
 def _final(member: Any) -> Any:  # noqa: ANN401 - griffe's objects have no common base

@@ -1,15 +1,15 @@
 """Each contributed object against what its point's contract says of it.
 
 Owns the rows `static.kind` and `static.protocol`, and what one signature must take so that calls
-made for another go through. The contract is the host's own protocol, whose frozen description a
-test of the host holds it to; of the plugin nothing is imported. What a class inherits from a
-package that is not the plugin's and not the host's is not known, and believed.
+made for another go through. The contract is `protocols.describe_points`, which a test of the host
+holds to its frozen form; of the plugin nothing is imported. What a call made, and what a class
+inherits from a package that is not the plugin's and not the host's, is not known, and believed.
 """
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -17,14 +17,19 @@ from openautoglm.plugins.inspect.api import Parameter
 from openautoglm.plugins.inspect.manifest_rows import label
 from openautoglm.plugins.inspect.rows import failed, passed
 from openautoglm.plugins.peers import HOST
-from openautoglm.plugins.points import POINTS, STATE_METHODS
+from openautoglm.plugins.points import STATE_METHODS
+from openautoglm.plugins.protocols import describe_points
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from openautoglm.plugins.inspect.api import Found, How, Kind, Package
     from openautoglm.plugins.manifest import Manifest, Provides
+    from openautoglm.plugins.protocols import Described, Method
     from openautoglm.plugins.report import Finding
+
+CALL: Final = "(call)"
+"""How a description names the call of the contribution itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,59 +37,51 @@ class Shape:
     """What a point takes.
 
     Attributes:
-        kinds: what the object may be; "outside" always may be, since it cannot be read.
-        own: methods a class must write itself, whatever parameters they have.
-        extra: methods beside those of the protocol, with the names of their parameters.
-        is_instance: instances of the class keep the protocol, so that its methods are compared.
+        kinds: what the object may be.
+        own: methods with parameters of the contribution's own, which it must write itself.
         fix: what the object ought to be.
     """
 
     kinds: frozenset[Kind]
-    own: tuple[str, ...] = ()
-    extra: Mapping[str, tuple[str, ...]] | None = None
-    is_instance: bool = False
+    own: frozenset[str] = frozenset()
     fix: str
 
 
+OPENS: Final[frozenset[Kind]] = frozenset({"class", "function"})
 SHAPES: Final[Mapping[str, Shape]] = {
     "operator": Shape(
-        kinds=frozenset({"class", "value"}),
-        own=("forward",),
+        kinds=frozenset({"class"}),
+        own=frozenset({"forward", "backward"}),
         fix="name a subclass of `ops.Operator`, or what `ops.define` returned",
     ),
-    "kernel": Shape(kinds=frozenset({"value"}), fix="name an `ops.Kernel`"),
+    "kernel": Shape(kinds=frozenset(), fix="name an `ops.Kernel`"),
     "backend": Shape(
-        kinds=frozenset({"class", "function", "value"}),
-        is_instance=True,
-        fix="name a class with the methods of `Backend`, or a function that returns one",
+        kinds=OPENS, fix="name a class with the methods of `Backend`, or what returns one"
     ),
     "source": Shape(
-        kinds=frozenset({"class", "function"}),
-        is_instance=True,
-        fix="name a class with the methods of `Source`, or a function that returns one",
+        kinds=OPENS, fix="name a class with the methods of `Source`, or what returns one"
     ),
-    "sink": Shape(
-        kinds=frozenset({"class", "function"}),
-        is_instance=True,
-        fix="name a class with the methods of `Sink`, or a function that returns one",
-    ),
+    "sink": Shape(kinds=OPENS, fix="name a class with the methods of `Sink`, or what returns one"),
     "step": Shape(
-        kinds=frozenset({"class"}), own=("run",), fix="name a subclass of `Step` that has `run`"
+        kinds=frozenset({"class"}),
+        own=frozenset({"run"}),
+        fix="name a subclass of `Step` that has `run`",
     ),
     "driver": Shape(
         kinds=frozenset({"class"}),
-        extra={"refuses": ("facts",)},
-        is_instance=True,
         fix="name a class with the methods of `PlatformIO`, and a static `refuses(facts)`",
     ),
 }
-_HOW: Final[Mapping[object, How]] = {
-    inspect.Parameter.POSITIONAL_ONLY: "positional",
-    inspect.Parameter.POSITIONAL_OR_KEYWORD: "either",
-    inspect.Parameter.KEYWORD_ONLY: "keyword",
-    inspect.Parameter.VAR_POSITIONAL: "any-positional",
-    inspect.Parameter.VAR_KEYWORD: "any-keyword",
+_HOW: Final[Mapping[str, How]] = {
+    "positional-only": "positional",
+    "positional or keyword": "either",
+    "keyword-only": "keyword",
 }
+
+
+@cache
+def _described() -> Mapping[str, Described]:
+    return describe_points()
 
 
 def protocol_rows(manifest: Manifest, package: Package | None) -> Iterator[Finding]:
@@ -92,11 +89,11 @@ def protocol_rows(manifest: Manifest, package: Package | None) -> Iterator[Findi
     for provides in manifest.provides:
         found = package.find(provides.object) if package and provides.object else None
         shape = SHAPES.get(provides.point)
-        if found is None or shape is None or found.kind == "outside":
+        if found is None or shape is None or found.kind in {"outside", "made"}:
             continue  # the rows about points and objects say what is to be said
         if found.kind not in shape.kinds:
             measured = f"`{provides.object}` is a {found.kind}"
-            threshold = f"a {' or '.join(sorted(shape.kinds))}"
+            threshold = f"a {' or '.join([*sorted(shape.kinds), 'what a call makes'])}"
             yield failed(
                 "static.kind",
                 measured,
@@ -106,61 +103,58 @@ def protocol_rows(manifest: Manifest, package: Package | None) -> Iterator[Findi
             )
             continue
         yield passed("static.kind", f"a {found.kind}", contribution=label(provides))
-        if found.kind == "class":
-            yield _class(provides, found, shape)
+        if found.kind in {"class", "function"}:
+            yield _judged(provides, found, shape)
 
 
-def _class(provides: Provides, found: Found, shape: Shape) -> Finding:
-    problems = list(_problems(provides, found, shape))
-    if problems:
-        first, fix = problems[0]
-        return failed("static.protocol", first, fix=fix, contribution=label(provides))
+def _judged(provides: Provides, found: Found, shape: Shape) -> Finding:
+    for method in [*_described()[provides.point]["methods"], *_of_state(provides)]:
+        problem = _problem(found, method, shape)
+        if problem:
+            wanted = _written(method)
+            fix = f"let it take {wanted}" if method["name"] == CALL else f"write `{wanted}`"
+            fix = shape.fix if method["name"] in shape.own else fix
+            return failed("static.protocol", problem, fix=fix, contribution=label(provides))
     return passed("static.protocol", contribution=label(provides))
 
 
-def _problems(provides: Provides, found: Found, shape: Shape) -> Iterator[tuple[str, str]]:
-    methods = found.methods()
-    for name in shape.own:
-        if name not in methods and not _inherits(found, name, is_own=True):
-            yield f"there is no method `{name}`", f"write `{name}`"
-    for name, wanted in _expected(provides, shape).items():
-        if name not in methods:
-            if name not in found.attributes() and not _inherits(found, name):
-                yield f"there is no method `{name}`", f"write `{name}`"
-            continue
-        why = mismatch(wanted, methods[name])
-        if why:
-            yield f"method `{name}`: {why}", f"write it as {_written(name, wanted)}"
+def _problem(found: Found, method: Method, shape: Shape) -> str:
+    """Return why a method, or the call of the object itself, is not as described."""
+    name = method["name"]
+    if name == CALL:
+        taken = found.methods().get("__init__") if found.kind == "class" else found.parameters()
+        why = "" if taken is None else mismatch(_expected(method), taken)
+        return f"the {found.kind}: {why}" if why else ""
+    if found.kind == "function":
+        return ""
+    if name not in found.methods():
+        is_own = name in shape.own
+        is_there = name in found.attributes() or _inherits(found, name, is_own=is_own)
+        return "" if is_there or method["optional"] else f"there is no method `{name}`"
+    if name in shape.own:
+        return ""
+    why = mismatch(_expected(method), found.methods()[name])
+    return f"method `{name}`: {why}" if why else ""
 
 
-def _expected(provides: Provides, shape: Shape) -> dict[str, tuple[Parameter, ...]]:
-    found: dict[str, tuple[Parameter, ...]] = {}
-    if shape.is_instance:
-        found |= _methods(POINTS.get(provides.point).load("protocol"))
-    for name, names in (shape.extra or {}).items():
-        found[name] = tuple(Parameter(name=n, how="either", is_required=True) for n in names)
-    if provides.state:
-        state = {"export_state": (), "import_state": ("state", "from_version")}
-        for name in STATE_METHODS:
-            names = state.get(name, ())
-            found[name] = tuple(Parameter(name=n, how="either", is_required=True) for n in names)
-    return found
+def _of_state(provides: Provides) -> Iterator[Method]:
+    names = {"import_state": ("state", "from_version")}
+    for name in STATE_METHODS if provides.state else ():
+        yield {
+            "name": name,
+            "optional": False,
+            "parameters": [
+                {"name": each, "kind": "positional or keyword", "required": True}
+                for each in names.get(name, ())
+            ],
+        }
 
 
-def _methods(protocol: object) -> dict[str, tuple[Parameter, ...]]:
-    return {
-        name: _signature(value)
-        for name, value in vars(protocol).items()
-        if inspect.isfunction(value) and not name.startswith("_")
-    }
-
-
-def _signature(function: Callable[..., object]) -> tuple[Parameter, ...]:
-    parameters = list(inspect.signature(function).parameters.values())[1:]
-    return tuple(
-        Parameter(name=p.name, how=_HOW[p.kind], is_required=p.default is p.empty)
-        for p in parameters
-    )
+def _expected(method: Method) -> list[Parameter]:
+    return [
+        Parameter(name=each["name"], how=_HOW[each["kind"]], is_required=each["required"])
+        for each in method["parameters"]
+    ]
 
 
 def _inherits(found: Found, name: str, *, is_own: bool = False) -> bool:
@@ -209,10 +203,12 @@ def mismatch(expected: Sequence[Parameter], found: Sequence[Parameter]) -> str:
     return ""
 
 
-def _written(name: str, parameters: Sequence[Parameter]) -> str:
-    shown = ["self"]
+def _written(method: Method) -> str:
+    parameters = _expected(method)
+    shown = [] if method["name"] == CALL else ["self"]
     for parameter in parameters:
         if parameter.how == "keyword" and "*" not in shown:
             shown.append("*")
         shown.append(parameter.name if parameter.is_required else f"{parameter.name}=…")
-    return f"`{name}({', '.join(shown)})`"
+    name = "" if method["name"] == CALL else method["name"]
+    return f"{name}({', '.join(shown)})"

@@ -73,6 +73,7 @@ class Plan:
         p95_ms: most milliseconds that 95 of 100 calls may take.
         timeout_s: how long one call, or importing the plugin, may take.
         requests: file of recorded requests; the project's own where none is named.
+        readable: files and folders the plugin may read beside its own, such as a model.
     """
 
     level: Level = "L2"
@@ -80,6 +81,7 @@ class Plan:
     p95_ms: float = 100.0
     timeout_s: float = 30.0
     requests: Path | None = None
+    readable: tuple[Path, ...] = ()
 
 
 def trial_rows(
@@ -166,6 +168,7 @@ def _order(subject: Subject, manifest: Manifest, plan: Plan) -> Order:
         manifest=manifest.to_json(),
         package=str(subject.root.resolve()),
         requests=requests,
+        lent=tuple(str(path.resolve()) for path in plan.readable),
         is_quick=plan.is_quick,
         p95_ms=plan.p95_ms,
     )

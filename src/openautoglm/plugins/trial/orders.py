@@ -21,6 +21,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         package: folder on which the plugin's package lies.
         requests: recorded ones.
         parts: by label, the path of what `sources` names: a file, or the library built from them.
+        lent: files and folders it may read beside its own, such as a model.
         is_quick: fewer calls, where more only add certainty.
         p95_ms: most milliseconds that 95 of 100 calls may take.
     """
@@ -29,13 +30,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     package: str
     requests: tuple[Request, ...] = ()
     parts: dict[str, str] = {}
+    lent: tuple[str, ...] = ()
     is_quick: bool = False
     p95_ms: float = 100.0
 
     @property
     def readable(self) -> tuple[str, ...]:
         """What must be readable beside the package."""
-        return tuple(self.parts.values())
+        return (*self.parts.values(), *self.lent)
 
 
 @final

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from openautoglm.plugins.inspect.api import Parameter
-from openautoglm.plugins.inspect.protocol import _HOW, mismatch
+from openautoglm.plugins.inspect.protocol import mismatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from openautoglm.plugins.inspect.api import How
+
+
+HOW: Final[Mapping[object, How]] = {
+    inspect.Parameter.POSITIONAL_ONLY: "positional",
+    inspect.Parameter.POSITIONAL_OR_KEYWORD: "either",
+    inspect.Parameter.KEYWORD_ONLY: "keyword",
+    inspect.Parameter.VAR_POSITIONAL: "any-positional",
+    inspect.Parameter.VAR_KEYWORD: "any-keyword",
+}
 
 
 def parameters(function: Callable[..., object]) -> tuple[Parameter, ...]:
     return tuple(
-        Parameter(name=p.name, how=_HOW[p.kind], is_required=p.default is p.empty)
+        Parameter(name=p.name, how=HOW[p.kind], is_required=p.default is p.empty)
         for p in inspect.signature(function).parameters.values()
     )
 

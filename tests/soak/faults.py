@@ -254,6 +254,7 @@ def run(*, faults: int, level: str = "L1") -> Outcome:
         outcome.grown_mb = round(_rss_mb() - memory_mb, 1)
         outcome.faults = dict(done)
         _take(running, outcome)
+        del running, callers, injected
     gc.collect()
     outcome.threads = threading.active_count() - before[0]
     outcome.descriptors = len(list(Path("/proc/self/fd").iterdir())) - before[1]

@@ -40,6 +40,7 @@ State: TypeAlias = Literal["starting", "ready", "ending", "dead"]
 
 _CONTROL_BYTES: Final = 1 << 20
 _FRAMES_AT_A_TIME: Final = 32
+_FLOOD: Final = 2_000
 _OBITUARY_S: Final = 2.0
 _DYING_S: Final = 0.05
 _BURIAL_S: Final = 1.0
@@ -92,6 +93,7 @@ class WorkerProcess:
         self._mappings = Mappings(writable=False)
         self._exchange = Exchange(arena, self._mappings, lend=self.lend)
         self._granted, self._granted_bytes = 0, 0
+        self._heard = 0  # frames of control since the last heartbeat
         self._lent: set[int] = set()
         self._lock = threading.Lock()
         self._buried = threading.Event()
@@ -156,6 +158,7 @@ class WorkerProcess:
 
     def ping(self) -> None:
         """Ask whether it lives; the answer is noted where it is heard."""
+        self._heard = 0
         with contextlib.suppress(OSError):  # full: it owes answers already
             self._control.send(frames.control(Sign.PING))
         if self.owes_since is None:
@@ -234,6 +237,7 @@ class WorkerProcess:
         for _ in range(_FRAMES_AT_A_TIME):
             try:
                 data = self._control.recv(_CONTROL_BYTES)
+                self._heard += 1
             except BlockingIOError:
                 return
             except OSError:
@@ -242,6 +246,8 @@ class WorkerProcess:
                 self._watcher.forget(self._control.fileno())
                 self.kill_soon("it closed its line of control")
                 return
+            if self._heard > _FLOOD:
+                self.kill(f"it sent more than {_FLOOD} frames of control between two heartbeats")
             try:
                 self._hear(frames.read_control(data))
             except OpenAutoGLMError as error:

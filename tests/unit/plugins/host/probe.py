@@ -215,6 +215,10 @@ class Probe:
         os.write(3, data)
         return "written"
 
+    def flood_control(self, data: bytes) -> None:
+        while True:
+            os.write(3, data)
+
     def fork_and_die(self) -> None:
         if os.fork() == 0:
             time.sleep(60)

@@ -17,6 +17,7 @@ from openautoglm.errors import (
     PluginProtocolError,
     PluginTimeoutError,
 )
+from openautoglm.plugins.host import Supervision
 from openautoglm.plugins.host.frames import PACKET, Sign, control
 from openautoglm.plugins.host.logs import LINES_A_SECOND, LONGEST_LINE, Printed
 from openautoglm.plugins.manifest import Limits
@@ -88,6 +89,14 @@ def test_malformed_control_ends_the_worker_alone(
     with contextlib.suppress(PluginCrashedError):  # killed before or after its answer
         probe.call("write_control", frame)
     until(lambda: running.health.crashes == 1 and running.state == "running")
+    assert probe.call("echo", 1) == 1
+
+
+def test_a_worker_that_floods_its_line_of_control_is_ended(host: PluginHost, start: Start) -> None:
+    calm = Supervision(heartbeat_s=1.0, stop_s=2.0)
+    probe = start(host, supervision=calm).remote("acme.probe")
+    with pytest.raises(PluginCrashedError, match="more than 2000 frames of control"):
+        probe.call("flood_control", control(Sign.PONG))
     assert probe.call("echo", 1) == 1
 
 

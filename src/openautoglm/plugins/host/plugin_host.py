@@ -13,7 +13,8 @@ import shutil
 import tempfile
 import threading
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final, Protocol, Self, final
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, Protocol, Self, cast, final
 
 import msgspec
 
@@ -36,8 +37,11 @@ if TYPE_CHECKING:
     from openautoglm.plugins.host.assignment import Assignment
     from openautoglm.plugins.host.crew import CrewState
     from openautoglm.plugins.host.placing import Level
+    from openautoglm.plugins.points import RemoteObject
 
 _log: Final = logging.getLogger("openautoglm.plugins")
+ROLLOUTS: Final = "openautoglm.plugins.rollout.rollouts"
+"""Imported when it is needed: it stands above this module."""
 STATE: Final = "plugin.state"
 """Type of the message that each change of state is on the bus."""
 
@@ -52,6 +56,25 @@ class Loadable(Protocol):
     @property
     def path(self) -> Sequence[Path]:
         """Folders it is imported from."""
+
+
+class Routing(Protocol):
+    """What the host needs of those who replace its plugins."""
+
+    def adopt(self, running: RunningPlugin, /) -> object:
+        """Make the routes of a plugin that runs."""
+
+    def forget(self, running: RunningPlugin, /) -> None:
+        """Drop them."""
+
+    def remote(self, plugin: str, name: str, /, *, point: str | None = None) -> RemoteObject:
+        """Return a contribution by name, whatever version serves it."""
+
+    def replace(self, plugin: str, new: Loadable, /, **options: object) -> object:
+        """Replace a plugin."""
+
+    def close(self) -> None:
+        """End what is under way."""
 
 
 class Announcing(Protocol):
@@ -129,6 +152,7 @@ class PluginHost:
         self._stack = ExitStack()
         self._watcher: Watcher | None = None
         self._is_closed = False
+        self._rollouts: Routing | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -189,6 +213,7 @@ class PluginHost:
         try:
             self._begin(running, crew)
             if register:
+                self.rollouts.adopt(running)
                 running.register()
         except BaseException:
             self.stop(running)
@@ -201,10 +226,30 @@ class PluginHost:
             gone = [each for each in self._plugins if plugin in {each[0], each[0].manifest.id}]
             self._plugins = [each for each in self._plugins if each not in gone]
         for running, crew in reversed(gone):
+            if self._rollouts is not None:
+                self._rollouts.forget(running)
             self._end(running, crew)
+
+    @property
+    def rollouts(self) -> Routing:
+        """The routes of its plugins; see `openautoglm.plugins.rollout.Rollouts`."""
+        with self._lock:
+            if self._rollouts is None:
+                made = import_module(ROLLOUTS).Rollouts(self, bus=self._bus)
+                self._rollouts = cast("Routing", made)
+            return self._rollouts
+
+    def replace(self, plugin: str, new: Loadable, **options: object) -> object:
+        """Put a version in the place of the one that serves, while calls run.
+
+        Options, outcome and errors are those of `openautoglm.plugins.rollout.Rollouts.replace`.
+        """
+        return self.rollouts.replace(plugin, new, **options)
 
     def close(self) -> None:
         """Stop all plugins, the last one first, and end the thread and all processes."""
+        if self._rollouts is not None:
+            self._rollouts.close()
         with self._lock:
             self._is_closed = True
         for running in reversed(self.plugins):

@@ -1,0 +1,277 @@
+"""A contribution of a plugin whatever version serves it: calls and streams through the routes.
+
+Owns `RoutedObject`. A call that another version may still answer is made again there: one that
+never ran, or one that does no harm twice. Every other one ends in its error. A stream stays on the
+version it began on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final, Self, final
+
+from openautoglm.errors import PluginUnavailableError
+from openautoglm.plugins.points import STATE_METHODS, MethodSpec
+from openautoglm.plugins.rollout.routes import bucket_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from openautoglm.plugins.points import RemoteObject
+    from openautoglm.plugins.rollout.routes import Handle, RouteTable
+
+    Ask = Callable[[RemoteObject, float], object]
+
+_ONCE: Final = MethodSpec()
+_request: Final[ContextVar[str | None]] = ContextVar("openautoglm_request_id", default=None)
+_numbers: Final = itertools.count()
+
+
+@contextmanager
+def request_id(name: str) -> Iterator[None]:
+    """Let all calls inside the block be of one request: one version serves them all.
+
+    In the middle of a rollout the version can still change where a weight does.
+    """
+    token = _request.set(name)
+    try:
+        yield
+    finally:
+        _request.reset(token)
+
+
+@final
+class RoutedObject:
+    """One contribution of a plugin, as a `RemoteObject`.
+
+    Args:
+        table: the routes of the plugin.
+        name: of the contribution.
+        point: where it contributes.
+        methods: what the point says of them.
+    """
+
+    def __init__(
+        self, table: RouteTable, name: str, point: str, methods: Mapping[str, MethodSpec]
+    ) -> None:
+        self._table = table
+        self._name, self._point = name, point
+        self._methods = {**STATE_METHODS, **methods}
+        self._remotes: dict[Handle, RemoteObject] = {}
+
+    def call(
+        self, method: str, /, *args: object, timeout_s: float | None = None, **kwargs: object
+    ) -> object:
+        """Call a method of the version that is chosen for the request; errors as there.
+
+        Raises:
+            OpenAutoGLMError: what the version answered, or the stable one where it was asked again.
+        """
+
+        def ask(remote: RemoteObject, left_s: float) -> object:
+            return remote.call(method, *args, timeout_s=left_s, **kwargs)
+
+        deadline = self._deadline(timeout_s)
+        handle = self._table.enter(self._bucket(), deadline)
+        try:
+            return self._timed(handle, ask, self._left(handle, method, deadline))
+        except Exception as error:  # a plugin at L0 raises anything
+            other = self._again(handle, method, error, deadline)
+            if other is None:
+                raise
+        return self._timed(other, ask, deadline - time.monotonic(), is_counted=False)
+
+    def stream(
+        self, method: str, /, *args: object, timeout_s: float | None = None, **kwargs: object
+    ) -> Iterator[object]:
+        """Yield what a method yields; all values come from one version."""
+
+        def ask(remote: RemoteObject, _: float) -> object:
+            return remote.stream(method, *args, timeout_s=timeout_s, **kwargs)
+
+        return _RoutedStream(self, method, ask, timeout_s)
+
+    def pinned(self) -> RemoteObject:
+        """Return the version that serves now, for calls that belong together."""
+        handle = self._table.enter(self._bucket(), self._deadline(None))
+        return _Pinned(self, handle)
+
+    # for what is of this module
+
+    def is_idempotent(self, handle: Handle, method: str) -> bool:
+        """Whether a call may be made twice."""
+        declared = any(
+            each.name == self._name and each.point == self._point and each.idempotent
+            for each in handle.running.manifest.provides
+        )
+        return declared or self._methods.get(method, _ONCE).idempotent
+
+    def remote_of(self, handle: Handle) -> RemoteObject:
+        """Return the contribution in a version; errors as `RunningPlugin.remote`."""
+        found = self._remotes.get(handle)
+        if found is None:
+            found = handle.running.remote(self._name, point=self._point)
+            here = set(self._table.snapshot.handles)
+            kept = {h: r for h, r in self._remotes.items() if h in here}
+            self._remotes = {**kept, handle: found}
+        return found
+
+    def begin(self, timeout_s: float | None) -> Handle:
+        """Choose the version of a stream."""
+        return self._table.enter(self._bucket(), self._deadline(timeout_s))
+
+    def again(
+        self, handle: Handle, method: str, error: Exception, timeout_s: float | None
+    ) -> Handle | None:
+        """Return another version for a stream that failed before its first value."""
+        return self._again(handle, method, error, self._deadline(timeout_s))
+
+    def _again(
+        self, handle: Handle, method: str, error: Exception, deadline: float
+    ) -> Handle | None:
+        """Return, entered, the version a failed call goes to next; None: it stays failed."""
+        never_ran = isinstance(error, PluginUnavailableError) and handle.is_dead
+        if not never_ran and (self._is_stateful(handle) or not self.is_idempotent(handle, method)):
+            return None
+        if deadline <= time.monotonic():
+            return None
+        table = self._table
+        if handle.is_dead:
+            table.fall_back(handle)
+        if table.snapshot.stable is handle:
+            return None
+        table.retries += 1
+        return table.enter(_STABLE, deadline)
+
+    def _timed(self, handle: Handle, ask: Ask, left_s: float, *, is_counted: bool = True) -> object:
+        """Ask a version that was entered, and leave it."""
+        began = time.perf_counter()
+        is_error: bool | None = None  # Ctrl-C is nobody's error
+        try:
+            value = ask(self.remote_of(handle), left_s)
+            is_error = False
+        except Exception:
+            is_error = True
+            raise
+        finally:
+            seconds = time.perf_counter() - began
+            handle.leave(is_error=is_error if is_counted else None, seconds=seconds)
+        return value
+
+    def _left(self, handle: Handle, method: str, deadline: float) -> float:
+        """Return the time for the first attempt: half of it where a second may follow."""
+        left_s = deadline - time.monotonic()
+        if handle is self._table.snapshot.stable or not self.is_idempotent(handle, method):
+            return left_s
+        return left_s / 2
+
+    def _is_stateful(self, handle: Handle) -> bool:
+        return any(each.state for each in handle.running.manifest.provides)
+
+    def _deadline(self, timeout_s: float | None) -> float:
+        if timeout_s is None:
+            timeout_s = self._table.snapshot.stable.running.manifest.limits.call_timeout_s
+        return time.monotonic() + timeout_s
+
+    def _bucket(self) -> int:
+        return bucket_of(self._table.plugin, _request.get() or str(next(_numbers)))
+
+
+_STABLE: Final = 1 << 62
+"""A bucket that no canary has."""
+
+
+@final
+class _RoutedStream:
+    """Values of one version, which counts it as under way until it is closed or over."""
+
+    def __init__(self, owner: RoutedObject, method: str, ask: Ask, timeout_s: float | None) -> None:
+        self._owner, self._method, self._ask, self._timeout_s = owner, method, ask, timeout_s
+        self._handle: Handle | None = None
+        self._values: Iterator[object] | None = None
+        self._is_begun = self._is_over = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> object:
+        if self._is_over:
+            raise StopIteration
+        try:
+            value = self._next()
+        except BaseException as error:
+            is_ours = isinstance(error, Exception)  # Ctrl-C is nobody's error
+            self._leave(is_error=not isinstance(error, StopIteration) if is_ours else None)
+            raise
+        self._is_begun = True
+        return value
+
+    def close(self) -> None:
+        """End it, here and in the worker."""
+        values, self._values = self._values, None
+        try:
+            end = getattr(values, "close", None)
+            if end is not None:
+                end()
+        finally:
+            self._leave(is_error=None)
+
+    def __del__(self) -> None:
+        self._leave(is_error=None)
+
+    def _next(self) -> object:
+        handle = self._handle or self._owner.begin(self._timeout_s)
+        while True:
+            self._handle = handle
+            try:
+                if self._values is None:
+                    self._values = iter(self._ask(self._owner.remote_of(handle), 0.0))  # type: ignore[call-overload] # what `stream` returned
+                return next(self._values)
+            except StopIteration:
+                raise
+            except Exception as error:
+                other = None
+                if not self._is_begun:
+                    other = self._owner.again(handle, self._method, error, self._timeout_s)
+                if other is None:
+                    raise
+                handle.leave(is_error=True)
+                self._values, handle = None, other
+
+    def _leave(self, *, is_error: bool | None) -> None:
+        """Count its end; how long a stream takes says nothing about its version."""
+        self._is_over = True
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            handle.leave(is_error=is_error)
+
+
+@final
+class _Pinned:
+    """Calls that stay on one version, which counts them as under way until this is let go."""
+
+    def __init__(self, owner: RoutedObject, handle: Handle) -> None:
+        remote = owner.remote_of(handle)
+        pin = getattr(remote, "pinned", None)
+        self._remote: RemoteObject = remote if pin is None else pin()
+        self._handle: Handle | None = handle
+
+    def call(
+        self, method: str, /, *args: object, timeout_s: float | None = None, **kwargs: object
+    ) -> object:
+        """Call a method there."""
+        return self._remote.call(method, *args, timeout_s=timeout_s, **kwargs)
+
+    def stream(
+        self, method: str, /, *args: object, timeout_s: float | None = None, **kwargs: object
+    ) -> Iterator[object]:
+        """Yield what a method there yields."""
+        return self._remote.stream(method, *args, timeout_s=timeout_s, **kwargs)
+
+    def __del__(self) -> None:
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            handle.leave()

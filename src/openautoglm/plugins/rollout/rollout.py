@@ -1,0 +1,392 @@
+"""One replacement: stage, prove, decide, give it calls and judge them, promote or roll back.
+
+Owns `Rollout`. Runs in the thread of who asked for it. Knows nothing of the bus and of other
+plugins.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol, final
+
+from openautoglm.errors import OpenAutoGLMError
+from openautoglm.plugins.rollout.judge import Limits, Verdict, judge, level, looks, p95
+from openautoglm.plugins.rollout.moving import is_stateful, move
+from openautoglm.plugins.rollout.outcome import Change, RolloutReport, StepReport
+from openautoglm.plugins.rollout.routes import Arm, Handle
+from openautoglm.plugins.rollout.states import Life
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from openautoglm.plugins.manifest import Manifest
+    from openautoglm.plugins.rollout.judge import Counted
+    from openautoglm.plugins.rollout.outcome import Ending
+    from openautoglm.plugins.rollout.plan import Canary
+    from openautoglm.plugins.rollout.routes import RouteTable, Version
+
+WATCH_S: Final = 0.05
+"""How often the state of a version is looked at that gets no answer."""
+CLOSING_DRAIN_S: Final = 1.0
+
+
+class Loadable(Protocol):
+    """A plugin that lies somewhere; what the inventory has installed is one."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What it says of itself."""
+
+    @property
+    def path(self) -> Sequence[Path]:
+        """Folders it is imported from."""
+
+
+class Proof(Protocol):
+    """What a check found; `PluginReport` is one."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing speaks against it."""
+
+    def summary(self) -> str:
+        """Return it in a line."""
+
+
+class Decision(Protocol):
+    """What was decided; that of `openautoglm.policy` is one."""
+
+    @property
+    def allow(self) -> bool:
+        """Whether it may serve."""
+
+    @property
+    def reasons(self) -> Sequence[object]:
+        """Why not."""
+
+
+class Host(Protocol):
+    """What starts and stops versions; `PluginHost` is one."""
+
+    def start(self, plugin: Loadable, /, **options: object) -> Version:
+        """Start a version and return it when it serves."""
+
+    def stop(self, plugin: Version, /) -> None:
+        """Stop it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asks:
+    """Who is asked before a version gets calls; None: nobody.
+
+    Attributes:
+        validate: proves it.
+        admit: decides on it and on what was found, None where nothing was asked.
+        options: for the host's `start`.
+    """
+
+    validate: Callable[[Loadable], Proof] | None = None
+    admit: Callable[[Loadable, Proof | None], Decision] | None = None
+    options: Mapping[str, object]
+
+
+class _EndedError(Exception):
+    """The replacement is over before its end."""
+
+    def __init__(self, ending: Ending, reason: str) -> None:
+        super().__init__(reason)
+        self.ending: Ending = ending
+        self.reason = reason
+
+
+@final
+class Rollout:
+    """One replacement.
+
+    Args:
+        host: where versions run.
+        table: the routes of the plugin.
+        new: what is to take the place of the stable version.
+        plan: how.
+        asks: who is asked before.
+        tell: is told every change of state: life, old, new, reason.
+        wake: set whenever there is something to look at; of this replacement alone.
+        closing: set when the host ends.
+    """
+
+    def __init__(  # noqa: PLR0913 - one replacement, by name
+        self,
+        host: Host,
+        table: RouteTable,
+        new: Loadable,
+        *,
+        plan: Canary,
+        asks: Asks,
+        tell: Callable[[Life, str, str, str], None],
+        wake: threading.Event,
+        closing: threading.Event,
+    ) -> None:
+        self._host, self._table, self._new = host, table, new
+        self._plan, self._asks, self._tell = plan, asks, tell
+        self._wake, self._closing = wake, closing
+        self._old = table.snapshot.stable
+        self._life = Life(table.plugin, new.manifest.version, self._told_of_new)
+        self._handle: Handle | None = None
+        self._changes: list[Change] = []
+        self._steps: list[StepReport] = []
+        self._flips: list[float] = []
+        self._held_s = 0.0
+        self._has_state = is_stateful(self._old.running.manifest) and is_stateful(new.manifest)
+        self._has_moved = self._has_handed_over = False
+        self._began = time.monotonic()
+        self._retries = table.retries
+
+    def run(self) -> RolloutReport:
+        """Do it, and return what came of it; the errors of plugins are no errors here."""
+        ending: Ending = "promoted"
+        try:
+            handle = self._handle = self._staged()
+            self._judged(handle)
+            self._promote(handle)
+            reason = "not worse than the version before" if self._plan.requests else "at once"
+        except _EndedError as ended:
+            ending, reason = ended.ending, ended.reason
+            self._undo(ended)
+        except BaseException as error:
+            self._undo(_EndedError("interrupted", f"{type(error).__name__}: {error}"))
+            raise
+        return RolloutReport(
+            plugin=self._table.plugin,
+            old=self._old.version,
+            new=self._life.version,
+            outcome=ending,
+            reason=reason,
+            steps=tuple(self._steps),
+            changes=tuple(self._changes),
+            flips_us=tuple(round(seconds * 1e6, 3) for seconds in self._flips),
+            held_ms=round(self._held_s * 1e3, 3),
+            retries=self._table.retries - self._retries,
+            seconds=round(time.monotonic() - self._began, 6),
+        )
+
+    def note(self, version: str, old: str, new: str, reason: str) -> None:
+        """Write a change of state into the report."""
+        at_s = round(time.monotonic() - self._began, 6)
+        self._changes.append(Change(version=version, old=old, new=new, reason=reason, at_s=at_s))
+
+    # before it gets calls
+
+    def _staged(self) -> Handle:
+        life, new = self._life, self._new
+        life.go("verified", "it is another version of the plugin that runs")
+        proof = self._proof()
+        life.go("validated", "nobody was asked" if proof is None else proof.summary())
+        self._refuse_if_closing()
+        try:
+            running = self._host.start(new, register=False, **self._asks.options)
+        except (OpenAutoGLMError, OSError) as error:
+            raise _EndedError("rejected", f"it did not start: {_said(error)}") from error
+        running.through = self._old.running.through
+        handle = self._handle = Handle(running, life)
+        life.go("staged", f"it serves beside {self._old.version}")
+        self._ask_admission(proof)
+        life.go("admitted", "by policy" if self._asks.admit is not None else "nobody was asked")
+        return handle
+
+    def _proof(self) -> Proof | None:
+        if self._asks.validate is None:
+            return None
+        try:
+            proof = self._asks.validate(self._new)
+        except Exception as error:
+            raise _EndedError("rejected", f"it could not be checked: {_said(error)}") from error
+        if proof.ok is not True:
+            raise _EndedError("rejected", f"the check found: {proof.summary()}")
+        return proof
+
+    def _ask_admission(self, proof: Proof | None) -> None:
+        if self._asks.admit is None:
+            return
+        try:
+            decision = self._asks.admit(self._new, proof)
+        except Exception as error:
+            raise _EndedError("rejected", f"policy did not decide: {_said(error)}") from error
+        if decision.allow is not True:
+            reasons = "; ".join(map(str, decision.reasons)) or "no reason given"
+            raise _EndedError("rejected", f"policy: {reasons}")
+
+    # while it is judged
+
+    def _judged(self, handle: Handle) -> None:
+        weights = (100,) if self._has_state else self._plan.weights
+        if self._has_state:
+            self._move_state(handle)
+        elif self._plan.requests == 0 and weights == (100,):
+            return
+        alpha = self._plan.alpha / len(weights)
+        for weight in weights:
+            self._step(handle, weight, alpha)
+
+    def _step(self, handle: Handle, weight: int, alpha: float) -> None:
+        began = time.monotonic()
+        beside, own = Arm(), Arm(self._wake.set)
+        self._old.arm, handle.arm = beside, own
+        if self._life.state == "admitted":
+            self._life.go("canary", f"{weight} % of the calls")
+        self._change(canary=handle, weight=weight)
+        verdict = Verdict(is_bad=True, reason="it was interrupted")
+        try:
+            verdict = self._verdict(handle, (own, beside), weight, alpha)
+        finally:
+            self._old.arm = handle.arm = None
+            counted, stable = own.counted, beside.counted
+            self._steps.append(
+                StepReport(
+                    weight=weight,
+                    requests=counted.requests,
+                    errors=counted.errors,
+                    p95_ms=_ms(counted),
+                    stable_requests=stable.requests,
+                    stable_errors=stable.errors,
+                    stable_p95_ms=_ms(stable),
+                    seconds=round(time.monotonic() - began, 6),
+                    passed=not verdict.is_bad,
+                    reason=verdict.reason,
+                )
+            )
+        if verdict.is_bad:
+            raise _EndedError("rolled-back", f"at {weight} %: {verdict.reason}")
+
+    def _verdict(self, handle: Handle, arms: tuple[Arm, Arm], weight: int, alpha: float) -> Verdict:
+        plan, (own, beside) = self._plan, arms
+        limits = Limits(
+            max_error_rate=plan.max_error_rate,
+            p95_ratio=plan.p95_ratio,
+            p95_slack_s=plan.p95_slack_s,
+        )
+        all_looks = looks(plan.requests)
+        began, verdict = time.monotonic(), Verdict(is_bad=False, reason="nothing was asked")
+        for number, wanted in enumerate(all_looks):
+            at_least_s = plan.step_s if number == len(all_looks) - 1 else 0.0
+            found = self._awaited(handle, own, wanted, began, at_least_s)
+            if found is not None:
+                return found
+            stable = beside.counted if weight < 100 else self._old.recent  # noqa: PLR2004 - all calls
+            verdict = judge(own.counted, stable, limits, level(number, len(all_looks), alpha))
+            if verdict.is_bad:
+                return verdict
+        return verdict
+
+    def _awaited(
+        self, handle: Handle, own: Arm, wanted: int, began: float, at_least_s: float
+    ) -> Verdict | None:
+        """Wait for answers; return a verdict where that is decided without them."""
+        own.wanted = wanted
+        while own.requests < wanted or time.monotonic() - began < at_least_s:
+            self._refuse_if_closing()
+            if handle.is_dead:
+                self._life.go("quarantined", f"its workers are {handle.running.state}")
+                return Verdict(is_bad=True, reason=f"it is {handle.running.state}")
+            if time.monotonic() - began > self._plan.patience_s:
+                said = f"{own.requests} of {wanted} answers in {self._plan.patience_s:g} s"
+                return Verdict(is_bad=True, reason=f"too few to judge: {said}")
+            self._wake.wait(WATCH_S)
+            self._wake.clear()
+        return None
+
+    # its end
+
+    def _promote(self, handle: Handle) -> None:
+        if self._life.state == "admitted":  # nothing was judged: let it have the calls first
+            self._change(canary=handle, weight=100)
+        try:
+            self._old.running.hand_over(handle.running)
+        except Exception as error:
+            reason = f"its contributions cannot be registered: {_said(error)}"
+            raise _EndedError("rolled-back", reason) from error
+        self._has_handed_over = True
+        self._change(stable=handle, canary=None, weight=0, resident=self._old)
+        self._life.go("active", f"it takes the place of {self._old.version}")
+        self._old.life.go("draining", f"{handle.version} serves; ready for a way back")
+
+    def _undo(self, ended: _EndedError) -> None:
+        handle, life = self._handle, self._life
+        if handle is None:
+            life.go("rejected", ended.reason)
+            return
+        if self._has_handed_over:
+            handle.running.hand_over(self._old.running)
+        if self._has_moved:
+            self._move_back(handle)
+        if self._table.snapshot.canary is handle:
+            self._change(canary=None, weight=0)
+        life.go("rejected" if life.state == "staged" else "rolled-back", ended.reason)
+        handle.drain(CLOSING_DRAIN_S if self._closing.is_set() else self._plan.drain_s)
+        self._host.stop(handle.running)
+        if not life.is_over:
+            life.go("retired", f"{self._old.version} serves")
+
+    def _move_state(self, handle: Handle) -> None:
+        """Move the state while calls wait; the new version gets them when that is over."""
+        began, plan = time.monotonic(), self._plan
+        with self._table.held():
+            try:
+                self._quiet()
+                move(self._old.running, handle.running, plan.hold_s)
+                self._has_moved = True
+                self._life.go("canary", "it has the state, and gets all calls")
+                self._change(canary=handle, weight=100)
+            except _EndedError:
+                raise
+            except Exception as error:
+                reason = f"its state did not move: {_said(error)}"
+                raise _EndedError("rolled-back", reason) from error
+            finally:
+                self._held_s += time.monotonic() - began
+
+    def _quiet(self) -> None:
+        """Wait until nothing is under way in the old version."""
+        if not self._old.drain(self._plan.hold_s):
+            said = f"{self._old.in_flight} calls of {self._old.version} went on"
+            reason = f"state cannot move: {said} for {self._plan.hold_s:g} s"
+            raise _EndedError("rolled-back", reason)
+
+    def _move_back(self, handle: Handle) -> None:
+        """Move what the new version did in the meantime back, or say that this is not possible."""
+        began, plan = time.monotonic(), self._plan
+        with self._table.held():
+            self._change(canary=None, weight=0)
+            try:
+                handle.drain(plan.hold_s)
+                move(handle.running, self._old.running, plan.hold_s)
+            except Exception as error:  # noqa: BLE001 - whatever a plugin answers
+                lost = "its state goes on from the hand-over; what came later is lost"
+                self._tell(self._old.life, "active", "active", f"{lost}: {_said(error)}")
+                self.note(self._old.version, "active", "active", f"{lost}: {_said(error)}")
+        self._held_s += time.monotonic() - began
+
+    def _change(self, **fields: object) -> None:
+        self._table.change(**fields)
+        self._flips.append(self._table.flips_s[-1])
+
+    def _refuse_if_closing(self) -> None:
+        if self._closing.is_set():
+            raise _EndedError("interrupted", "the host is being closed")
+
+    def _told_of_new(self, old: str, new: str, reason: str) -> None:
+        self.note(self._life.version, old, new, reason)
+        self._tell(self._life, old, new, reason)
+
+
+def _said(error: BaseException) -> str:
+    if not isinstance(error, OpenAutoGLMError):
+        return f"{type(error).__name__}: {error}"
+    return error.problem if error.got is None else f"{error.problem} ({error.got})"
+
+
+def _ms(counted: Counted) -> float | None:
+    seconds = p95(counted.seconds)
+    return None if seconds is None else round(seconds * 1e3, 3)

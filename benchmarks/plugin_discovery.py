@@ -19,6 +19,7 @@ ROUNDS = 21
 COUNT = 100
 OAG = str(Path(sys.executable).parent / "oag")
 DISCOVER = "from openautoglm.plugins.inventory import Inventory; Inventory().list()"
+LISTING = "Inventory().list() in a process that runs"
 PROGRAMS = {
     "oag --help": [OAG, "--help"],
     "oag plugin list": [OAG, "plugin", "list"],
@@ -40,6 +41,8 @@ def main() -> None:
             for program, command in PROGRAMS.items()
             for place, environment in places.items()
         }
+        for place, environment in places.items():
+            cases[f"{LISTING} | {place}"] = partial(listed, environment)
         medians = medians_s(cases, rounds=ROUNDS)
     none, *others = places
     rows = [
@@ -53,9 +56,9 @@ def main() -> None:
                 for place in others
             },
         }
-        for program in PROGRAMS
+        for program in (*PROGRAMS, LISTING)
     ]
-    notes = f"Processes, wall clock, median of {ROUNDS} interleaved rounds, files in the cache."
+    notes = f"Processes but for the last row, wall clock, median of {ROUNDS} interleaved rounds, files in the cache."
     report("Start-up with plugins", rows, notes=notes)
 
 
@@ -82,6 +85,16 @@ def prepare(folder: Path) -> dict[str, dict[str, str]]:
 def start(command: list[str], environment: dict[str, str]) -> None:
     """Run a program to its end."""
     subprocess.run(command, capture_output=True, check=True, env={**os.environ, **environment})
+
+
+def listed(environment: dict[str, str]) -> None:
+    """List the plugins of one place in this process."""
+    site = environment.get("PYTHONPATH")
+    sys.path += [site] if site else []
+    try:
+        Inventory(Path(environment["OPENAUTOGLM_HOME"])).list()
+    finally:
+        sys.path[:] = [folder for folder in sys.path if folder != site]
 
 
 if __name__ == "__main__":

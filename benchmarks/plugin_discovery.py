@@ -58,7 +58,10 @@ def main() -> None:
         }
         for program in (*PROGRAMS, LISTING)
     ]
-    notes = f"Processes but for the last row, wall clock, median of {ROUNDS} interleaved rounds, files in the cache."
+    notes = (
+        f"Processes but for the last row, wall clock, median of {ROUNDS} interleaved rounds, files "
+        "in the cache. What is less than the machine's noise may be below nothing."
+    )
     report("Start-up with plugins", rows, notes=notes)
 
 

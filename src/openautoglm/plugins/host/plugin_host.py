@@ -204,7 +204,8 @@ class PluginHost:
         if self._is_closed:
             raise PluginUnavailableError("the host is closed", fix="start plugins before")
         manifest = plugin if isinstance(plugin, Manifest) else plugin.manifest
-        folders = tuple(path if isinstance(plugin, Manifest) else plugin.path)
+        given = path if isinstance(plugin, Manifest) else plugin.path
+        folders = tuple(folder.absolute() for folder in given)  # a worker works in its scratch
         level = self._admitted(manifest, isolation, verdict)
         crew = self._crew(manifest, folders, level, (workers, channels), supervision)
         running = RunningPlugin(manifest, level, folders, crew)

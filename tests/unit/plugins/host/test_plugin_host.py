@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,13 +18,13 @@ from openautoglm.errors import (
 from openautoglm.plugins.host import PluginHost
 from openautoglm.plugins.host.bare import BARE_OBJECTS
 from openautoglm.plugins.host.placing import level_of, place_of
+from openautoglm.plugins.host.sandbox import supported
 from openautoglm.plugins.manifest import Manifest, Provides
 from openautoglm.plugins.points import POINTS
 from openautoglm.registry import owned_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from openautoglm.plugins.host.placing import Level
 
@@ -191,6 +192,20 @@ def test_contributions_are_registered_under_the_plugins_id_and_revoked(
     assert running.state == "stopped"
 
 
+@pytest.mark.parametrize("level", ["L1", "L2"])
+def test_a_folder_may_be_given_from_here(
+    host: PluginHost,
+    probe_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    level: str,
+) -> None:
+    if level == "L2" and not supported().sandbox:
+        pytest.skip(f"no sandbox here: {supported().reasons}")
+    monkeypatch.chdir(probe_path.parent)
+    running = host.start(manifest(level), path=[Path(probe_path.name)])
+    assert running.remote("acme.thing").call("echo", 1) == 1
+
+
 def test_a_taken_name_stops_the_newcomer_and_leaves_the_other(
     host: PluginHost, start: Start
 ) -> None:
@@ -259,7 +274,6 @@ def test_drain_waits_for_the_calls_under_way(host: PluginHost, start: Start) -> 
 
 def test_a_step_of_a_plugin_runs_in_a_sandbox(host: PluginHost, tmp_path: Path) -> None:
     from openautoglm.pipeline.catalog import STEPS
-    from openautoglm.plugins.host.sandbox import supported
 
     if not supported().sandbox:
         pytest.skip(f"no sandbox here: {supported().reasons}")

@@ -284,6 +284,12 @@ class Crew:
             fix="see its log",
         ) from cause
 
+    def drain(self, timeout_s: float) -> bool:
+        """Take no more calls, and wait for those under way; return whether all ended in time."""
+        error = PluginUnavailableError(f"plugin {self.said} is stopping", got="it was asked to")
+        self.pool.close(error)
+        return self.pool.drain(time.monotonic() + timeout_s)
+
     def await_end(self, timeout_s: float) -> bool:
         """Wait until no worker is left."""
         return self._ended.wait(timeout_s)

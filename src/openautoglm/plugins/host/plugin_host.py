@@ -335,6 +335,7 @@ class PluginHost:
             return
         if self._watcher is not None:
             limits = crew.supervision
+            crew.drain(limits.stop_s)
             self._watcher.soon(crew.end)
             if not crew.await_end(2 * limits.stop_s + 1.0):
                 _log.error("workers of %s did not end", crew.said)

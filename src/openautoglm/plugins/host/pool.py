@@ -43,6 +43,7 @@ class Pool:
         self._waiters: list[_Waiter] = []
         self._busy = 0
         self._refusal: OpenAutoGLMError | None = None
+        self._closed: OpenAutoGLMError | None = None
 
     @property
     def busy(self) -> int:
@@ -66,6 +67,8 @@ class Pool:
             OpenAutoGLMError: what `refuse` was told.
         """
         with self._lock:
+            if self._closed is not None:
+                raise _again(self._closed)
             channel = self._found(worker)
             if channel is not None:
                 self._busy += 1
@@ -126,6 +129,12 @@ class Pool:
             self._refusal = reason
             if reason is not None:
                 self._turn_away(list(self._waiters), reason)
+
+    def close(self, reason: OpenAutoGLMError) -> None:
+        """Refuse every call from now on; those that have a channel go on."""
+        with self._lock:
+            self._closed = self._refusal = reason
+            self._turn_away(list(self._waiters), reason)
 
     def drain(self, deadline: float) -> bool:
         """Wait until no call is under way; return whether that came true in time."""

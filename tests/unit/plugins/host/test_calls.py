@@ -242,79 +242,6 @@ def test_a_call_waits_for_a_free_worker_no_longer_than_its_time(
     assert probe.call("echo", 1) == 1
 
 
-# streams
-
-
-@LEVELS
-def test_a_stream_yields_all_values_in_order(host: PluginHost, start: Start, level: str) -> None:
-    probe = probe_of(host, start, level=level)
-    assert list(probe.stream("count", 0)) == []
-    assert list(probe.stream("count", 1)) == [0]
-    assert list(probe.stream("count", 1000)) == list(range(1000))
-
-
-def test_streams_carry_arrays(host: PluginHost, start: Start) -> None:
-    probe = probe_of(host, start)
-    totals = [float(each.sum()) for each in probe.stream("arrays", 30)]  # type: ignore[attr-defined] # arrays
-    assert totals == [5000.0 * n for n in range(30)]
-
-
-def test_calls_go_on_between_the_values_of_a_stream(host: PluginHost, start: Start) -> None:
-    probe = probe_of(host, start)
-    values = probe.stream("count", 200)
-    other = probe.stream("count", 200)
-    for value in range(200):
-        assert next(values) == next(other) == value
-        assert probe.call("echo", value) == value
-
-
-def test_a_stream_that_fails_gives_its_values_first(host: PluginHost, start: Start) -> None:
-    values = probe_of(host, start).stream("count_then_fail", 3)
-    assert [next(values) for _ in range(3)] == [0, 1, 2]
-    with pytest.raises(PluginCallError, match="the end"):
-        next(values)
-    with pytest.raises(StopIteration):
-        next(values)
-
-
-def test_closing_a_stream_ends_it_in_the_worker(host: PluginHost, start: Start) -> None:
-    probe = probe_of(host, start)
-    values: Any = probe.stream("endless")
-    assert next(values) == 0
-    values.close()
-    assert probe.call("what_was_told") == "closed"
-    with pytest.raises(StopIteration):
-        next(values)
-
-
-def test_a_stream_that_is_let_go_of_is_closed_before_the_next(
-    host: PluginHost, start: Start
-) -> None:
-    probe = probe_of(host, start)
-    next(probe.stream("endless"))
-
-    def is_closed() -> bool:
-        list(probe.stream("count", 1))
-        return probe.call("what_was_told") == "closed"
-
-    until(is_closed)
-
-
-def test_a_stream_whose_worker_dies_says_so(host: PluginHost, start: Start) -> None:
-    probe = probe_of(host, start)
-    values, got = probe.stream("count_then_die", 3), list[object]()
-    with pytest.raises(PluginCrashedError, match="ended with its worker"):
-        got.extend(values)
-    assert probe.call("echo", 1) == 1
-
-
-def test_a_stream_that_takes_no_value_in_time_says_so(host: PluginHost, start: Start) -> None:
-    probe = probe_of(host, start)
-    with pytest.raises(PluginTimeoutError):
-        list(probe.stream("wait", 5, timeout_s=0.05))
-    assert probe.call("echo", 1) == 1
-
-
 # state
 
 
@@ -359,6 +286,39 @@ def test_a_stopped_plugin_says_so(host: PluginHost, start: Start) -> None:
     with pytest.raises(PluginUnavailableError, match="is stopping"):
         probe.call("echo", 1)
     host.stop(running)
+
+
+def test_calls_under_way_end_before_their_plugin_does(host: PluginHost, start: Start) -> None:
+    running = start(host)
+    probe = running.remote("acme.probe")
+    got: list[object] = []
+    thread = threading.Thread(target=lambda: got.append(probe.call("wait", 0.3)))
+    thread.start()
+    until(lambda: running.health.in_flight == 1)
+    host.stop(running)
+    thread.join()
+    assert got == ["waited"]
+    assert running.health.crashes == 0
+
+
+def test_a_call_that_does_not_end_does_not_keep_its_plugin(host: PluginHost, start: Start) -> None:
+    quick = Supervision(stop_s=0.2)
+    running = start(host, supervision=quick)
+    told: list[str] = []
+
+    def call() -> None:
+        try:
+            running.remote("acme.probe").call("spin")
+        except PluginCrashedError as error:
+            told.append(str(error))
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    until(lambda: running.health.in_flight == 1)
+    host.stop(running)
+    thread.join()
+    assert len(told) == 1
+    assert "whether it was carried out is not known" in told[0]
 
 
 def test_nothing_is_left_of_a_host(start: Start, tmp_path: Path) -> None:

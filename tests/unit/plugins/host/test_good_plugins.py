@@ -25,6 +25,6 @@ def test_every_good_plugin_starts_and_stops_in_one_host(tmp_path: Path) -> None:
             assert running.state == "running", project.name
             for provides in manifest.provides:
                 if provides.point != "driver":
-                    assert running.remote(provides.name, point=provides.point)
+                    assert hasattr(running.remote(provides.name, point=provides.point), "call")
             host.stop(running)
     assert list((tmp_path / "scratch").iterdir()) == []

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from openautoglm.plugins.points import Contribution, RemoteObject
-    from openautoglm.plugins.rollout.rollout import Loadable
+    from openautoglm.plugins.rollout.asks import Loadable
     from openautoglm.plugins.rollout.routes import Version
 
     Answer = Callable[..., object]

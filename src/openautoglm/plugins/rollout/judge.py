@@ -136,6 +136,16 @@ def fisher(errors: int, of: int, other_errors: int, of_other: int) -> float:
     return min(1.0, math.fsum(math.exp(term) for term in terms))
 
 
+def needed_beside(alpha: float) -> int:
+    """Return how many answers of the stable version give `judge` a bound of its P95.
+
+    Example:
+        >>> p95_bound([1.0] * needed_beside(0.01), 0.01 / 4)
+        1.0
+    """
+    return math.ceil(math.log(alpha / 4) / math.log(1 - TAIL))
+
+
 def p95_bound(seconds: Sequence[float], alpha: float) -> float | None:
     """Return what the true P95 exceeds with a probability of at most `alpha`; None: too few.
 

@@ -7,11 +7,18 @@ plugins.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, final
+from typing import TYPE_CHECKING, Final, final
 
 from openautoglm.errors import OpenAutoGLMError
-from openautoglm.plugins.rollout.judge import Limits, Verdict, judge, level, looks, p95
+from openautoglm.plugins.rollout.judge import (
+    Limits,
+    Verdict,
+    judge,
+    level,
+    looks,
+    needed_beside,
+    p95,
+)
 from openautoglm.plugins.rollout.moving import is_stateful, move
 from openautoglm.plugins.rollout.outcome import Change, RolloutReport, StepReport
 from openautoglm.plugins.rollout.routes import Arm, Handle
@@ -19,78 +26,18 @@ from openautoglm.plugins.rollout.states import Life
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable
 
-    from openautoglm.plugins.manifest import Manifest
+    from openautoglm.plugins.rollout.asks import Asks, Host, Loadable, Proof
     from openautoglm.plugins.rollout.judge import Counted
     from openautoglm.plugins.rollout.outcome import Ending
     from openautoglm.plugins.rollout.plan import Canary
-    from openautoglm.plugins.rollout.routes import RouteTable, Version
+    from openautoglm.plugins.rollout.routes import RouteTable
 
 WATCH_S: Final = 0.05
 """How often the state of a version is looked at that gets no answer."""
 CLOSING_DRAIN_S: Final = 1.0
-
-
-class Loadable(Protocol):
-    """A plugin that lies somewhere; what the inventory has installed is one."""
-
-    @property
-    def manifest(self) -> Manifest:
-        """What it says of itself."""
-
-    @property
-    def path(self) -> Sequence[Path]:
-        """Folders it is imported from."""
-
-
-class Proof(Protocol):
-    """What a check found; `PluginReport` is one."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing speaks against it."""
-
-    def summary(self) -> str:
-        """Return it in a line."""
-
-
-class Decision(Protocol):
-    """What was decided; that of `openautoglm.policy` is one."""
-
-    @property
-    def allow(self) -> bool:
-        """Whether it may serve."""
-
-    @property
-    def reasons(self) -> Sequence[object]:
-        """Why not."""
-
-
-class Host(Protocol):
-    """What starts and stops versions; `PluginHost` is one."""
-
-    def start(self, plugin: Loadable, /, **options: object) -> Version:
-        """Start a version and return it when it serves."""
-
-    def stop(self, plugin: Version, /) -> None:
-        """Stop it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asks:
-    """Who is asked before a version gets calls; None: nobody.
-
-    Attributes:
-        validate: proves it.
-        admit: decides on it and on what was found, None where nothing was asked.
-        options: for the host's `start`.
-    """
-
-    validate: Callable[[Loadable], Proof] | None = None
-    admit: Callable[[Loadable, Proof | None], Decision] | None = None
-    options: Mapping[str, object]
+_WHOLE: Final = 100
 
 
 class _EndedError(Exception):
@@ -270,32 +217,44 @@ class Rollout:
         all_looks = looks(plan.requests)
         began, verdict = time.monotonic(), Verdict(is_bad=False, reason="nothing was asked")
         for number, wanted in enumerate(all_looks):
-            at_least_s = plan.step_s if number == len(all_looks) - 1 else 0.0
-            found = self._awaited(handle, own, wanted, began, at_least_s)
+            at = level(number, len(all_looks), alpha)
+            is_last = wanted == all_looks[-1]
+            enough = needed_beside(at) if is_last and wanted and weight < _WHOLE else 0
+            at_least_s = plan.step_s if is_last else 0.0
+            found = self._awaited(handle, (own, wanted), (beside, enough), began, at_least_s)
             if found is not None:
                 return found
-            stable = beside.counted if weight < 100 else self._old.recent  # noqa: PLR2004 - all calls
-            verdict = judge(own.counted, stable, limits, level(number, len(all_looks), alpha))
+            stable = beside.counted if weight < _WHOLE else self._old.recent
+            verdict = judge(own.counted, stable, limits, at)
             if verdict.is_bad:
                 return verdict
         return verdict
 
     def _awaited(
-        self, handle: Handle, own: Arm, wanted: int, began: float, at_least_s: float
+        self,
+        handle: Handle,
+        own: tuple[Arm, int],
+        beside: tuple[Arm, int],
+        began: float,
+        at_least_s: float,
     ) -> Verdict | None:
         """Wait for answers; return a verdict where that is decided without them."""
-        own.wanted = wanted
-        while own.requests < wanted or time.monotonic() - began < at_least_s:
+        (arm, wanted), (stable, enough), plan = own, beside, self._plan
+        arm.wanted = wanted
+        while True:
+            taken_s = time.monotonic() - began
+            if arm.requests >= wanted and stable.requests >= enough and taken_s >= at_least_s:
+                return None
             self._refuse_if_closing()
             if handle.is_dead:
                 self._life.go("quarantined", f"its workers are {handle.running.state}")
                 return Verdict(is_bad=True, reason=f"it is {handle.running.state}")
-            if time.monotonic() - began > self._plan.patience_s:
-                said = f"{own.requests} of {wanted} answers in {self._plan.patience_s:g} s"
-                return Verdict(is_bad=True, reason=f"too few to judge: {said}")
+            if taken_s > plan.patience_s:
+                said = f"{arm.requests} of {wanted} answers, {stable.requests} of {enough} beside"
+                reason = f"too few to judge in {plan.patience_s:g} s: {said}"
+                return Verdict(is_bad=True, reason=reason)
             self._wake.wait(WATCH_S)
             self._wake.clear()
-        return None
 
     # its end
 

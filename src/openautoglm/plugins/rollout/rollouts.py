@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final, Protocol, cast, final
 
 from openautoglm.errors import PluginBusyError, PluginNotFoundError, PluginReplaceError
 from openautoglm.plugins.points import POINTS
+from openautoglm.plugins.rollout.asks import Asks
 from openautoglm.plugins.rollout.calls import RoutedObject
 from openautoglm.plugins.rollout.moving import is_stateful
 from openautoglm.plugins.rollout.plan import Canary
-from openautoglm.plugins.rollout.rollout import Asks, Rollout
+from openautoglm.plugins.rollout.rollout import Rollout
 from openautoglm.plugins.rollout.routes import Handle, RouteTable
 from openautoglm.plugins.rollout.states import FIRST, Life
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from openautoglm.plugins.points import Contribution, RemoteObject
+    from openautoglm.plugins.rollout.asks import Decision, Host, Loadable, Proof
     from openautoglm.plugins.rollout.outcome import RolloutReport
-    from openautoglm.plugins.rollout.rollout import Decision, Host, Loadable, Proof
     from openautoglm.plugins.rollout.routes import Version
 
 STATE: Final = "plugin.state"

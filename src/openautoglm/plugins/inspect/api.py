@@ -37,6 +37,9 @@ _HOW: Mapping[str, How] = {
 }
 
 
+UNKNOWN = "unknown.Base"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
     """One parameter of a function."""
@@ -82,7 +85,10 @@ class Found:
         """Return the bases of a class, and of its bases, that are not the plugin's own."""
         if self.kind != "class":
             return ()
-        classes = [self.node, *self.node.mro()]
+        try:
+            classes = [self.node, *self.node.mro()]
+        except ValueError:  # a class named like its base, which griffe takes for a cycle
+            return (UNKNOWN,)
         paths = [_path(base) for each in classes for base in each.bases]
         top = self.node.package.name
         return tuple(dict.fromkeys(p for p in paths if p.partition(".")[0] not in {top, "object"}))

@@ -33,5 +33,5 @@ def test_no_fault_ends_the_host_loses_a_call_or_goes_unsaid(level: str) -> None:
     assert outcome["calls"] > 0
     assert (outcome["lost"], outcome["wrong"]) == ([], [])
     assert (outcome["silent"], outcome["strange"]) == ([], [])
-    assert outcome["deaths"] >= 12
+    assert outcome["deaths"] >= 8  # a fault may hit a worker that another one is about to end
     assert outcome["threads"] == 0

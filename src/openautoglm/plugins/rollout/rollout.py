@@ -62,6 +62,9 @@ class Rollout:
         tell: is told every change of state: life, old, new, reason.
         wake: set whenever there is something to look at; of this replacement alone.
         closing: set when the host ends.
+
+    Attributes:
+        displaced: the version that was ready for the way back until the new one was promoted.
     """
 
     def __init__(  # noqa: PLR0913 - one replacement, by name
@@ -82,6 +85,7 @@ class Rollout:
         self._old = table.snapshot.stable
         self._life = Life(table.plugin, new.manifest.version, self._told_of_new)
         self._handle: Handle | None = None
+        self.displaced: Handle | None = None
         self._changes: list[Change] = []
         self._steps: list[StepReport] = []
         self._flips: list[float] = []
@@ -267,7 +271,11 @@ class Rollout:
             reason = f"its contributions cannot be registered: {_said(error)}"
             raise _EndedError("rolled-back", reason) from error
         self._has_handed_over = True
-        self._change(stable=handle, canary=None, weight=0, resident=self._old)
+        before = self._table.promote(handle, instead_of=self._old)
+        if before is None:
+            raise _EndedError("rolled-back", f"{self._old.version} died in the meantime")
+        self._flips.append(self._table.flips_s[-1])
+        self.displaced = before.resident
         self._life.go("active", f"it takes the place of {self._old.version}")
         self._old.life.go("draining", f"{handle.version} serves; ready for a way back")
 
@@ -277,7 +285,7 @@ class Rollout:
             life.go("rejected", ended.reason)
             return
         if self._has_handed_over:
-            handle.running.hand_over(self._old.running)
+            handle.running.hand_over(self._table.snapshot.stable.running)
         if self._has_moved:
             self._move_back(handle)
         if self._table.snapshot.canary is handle:

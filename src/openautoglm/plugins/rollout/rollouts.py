@@ -158,11 +158,10 @@ class Rollouts:
             wake=wake,
             closing=self._closing,
         )
-        before = table.snapshot.resident
         with self._only(table, rollout, wake):
             report = rollout.run()
             if report.ok:
-                self._settle(table, plan, before)
+                self._settle(table, plan, rollout.displaced)
         return report
 
     def close(self) -> None:
@@ -198,18 +197,17 @@ class Rollouts:
                 del self._active[plugin]
                 self._over.notify_all()
 
-    def _settle(self, table: RouteTable, plan: Canary, before: Handle | None) -> None:
+    def _settle(self, table: RouteTable, plan: Canary, displaced: Handle | None) -> None:
         """Let versions go that are not needed any more: now, or once the new one has proved."""
         snapshot = table.snapshot
         old, new = snapshot.resident, snapshot.stable
-        if before is not None and before is not old:
-            self._retire(before, plan, "a later version is ready for the way back")
+        if displaced is not None:
+            self._retire(displaced, plan, "a later version is ready for the way back")
         if old is None:
             return
 
         def let_go() -> None:
-            if table.snapshot.stable is new and table.snapshot.resident is old:
-                table.change(resident=None)
+            if table.let_go(old):
                 self._retire(old, plan, f"{new.version} has served long enough")
 
         if plan.keep_requests:

@@ -259,12 +259,26 @@ class RouteTable:
     def change(self, **fields: object) -> Snapshot:
         """Replace the snapshot by one with other fields, in one store; return the one before."""
         with self._lock:
-            before = self.snapshot
-            after = replace(before, **fields)  # type: ignore[arg-type] # fields of a snapshot
-            began = time.perf_counter()
-            self.snapshot = after
-            self.flips_s.append(time.perf_counter() - began)
-        return before
+            return self._store(replace(self.snapshot, **fields))  # type: ignore[arg-type] # fields of a snapshot
+
+    def promote(self, new: Handle, *, instead_of: Handle) -> Snapshot | None:
+        """Make a version the stable one, and keep the one before ready.
+
+        Returns:
+            The snapshot before; None where another version has become the stable one meanwhile.
+        """
+        with self._lock:
+            if self.snapshot.stable is not instead_of:
+                return None
+            return self._store(Snapshot(stable=new, resident=instead_of))
+
+    def let_go(self, resident: Handle) -> bool:
+        """Keep the last good version no longer; return whether it still was that."""
+        with self._lock:
+            if self.snapshot.resident is not resident:
+                return False
+            self._store(replace(self.snapshot, resident=None))
+            return True
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -292,6 +306,12 @@ class RouteTable:
         if self._on_fall_back is not None:
             self._on_fall_back(dead, back)
         return True
+
+    def _store(self, after: Snapshot) -> Snapshot:
+        before, began = self.snapshot, time.perf_counter()
+        self.snapshot = after
+        self.flips_s.append(time.perf_counter() - began)
+        return before
 
     def _wait(self, gate: threading.Event, deadline: float) -> None:
         if not gate.wait(max(0.0, deadline - time.monotonic())):

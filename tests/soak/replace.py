@@ -30,7 +30,8 @@ from openautoglm.plugins.host import PluginHost, Supervision
 from openautoglm.plugins.host.bare import BARE, BARE_OBJECTS
 from openautoglm.plugins.manifest import Limits, Manifest, Provides
 from openautoglm.plugins.points import POINTS
-from openautoglm.plugins.rollout import Canary
+from openautoglm.plugins.rollout import Canary, rollout
+from openautoglm.plugins.rollout.calls import RoutedObject
 from openautoglm.registry import owned_by
 
 if TYPE_CHECKING:
@@ -265,6 +266,21 @@ def run(*, replacements: int, bad: bool = True) -> Outcome:
     return outcome
 
 
+@contextmanager
+def sabotaged(part: Literal["", "retries", "state"]) -> Iterator[None]:
+    """Take a part out of the machinery inside the block, so that a run must have findings."""
+    again, move = RoutedObject.is_idempotent, vars(rollout)["move"]
+    if part == "retries":
+        RoutedObject.is_idempotent = lambda *_: False  # type: ignore[method-assign] # that is the point
+    if part == "state":
+        vars(rollout)["move"] = lambda *_: 0
+    try:
+        yield
+    finally:
+        RoutedObject.is_idempotent = again  # type: ignore[method-assign] # as it was
+        vars(rollout)["move"] = move
+
+
 def _steady(host: PluginHost, callers: Callers, number: int) -> None:
     """Let calls run with nothing beside them; what is retired is gone by then."""
     end = time.monotonic() + 10
@@ -324,9 +340,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replacements", type=int, default=1_000)
     parser.add_argument("--good", action="store_true", help="good versions alone")
+    parser.add_argument("--without", choices=["", "retries", "state"], default="")
     options = parser.parse_args()
     logging.getLogger("openautoglm.plugins").setLevel(logging.CRITICAL)
-    outcome = run(replacements=options.replacements, bad=not options.good)
+    with sabotaged(options.without):
+        outcome = run(replacements=options.replacements, bad=not options.good)
     sys.stdout.write(json.dumps(asdict(outcome), indent=2) + "\n")
     sys.exit(bool(outcome.lost or outcome.wrong or outcome.surprises))
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from openautoglm.plugins.host.placing import Level
+
     Calls = Callable[..., Any]
 
 PLAN = Canary(
@@ -207,8 +209,6 @@ def test_a_host_that_closes_in_the_middle_answers_or_says_why_not(
 ) -> None:
     import threading
 
-    from openautoglm.plugins.rollout import Rollouts
-
     bus, done = Bus(), list[Any]()
     with PluginHost(home=tmp_path / "home", supervision=QUICK, bus=bus) as host:
         host.start(make("1.0"))
@@ -221,7 +221,6 @@ def test_a_host_that_closes_in_the_middle_answers_or_says_why_not(
             thread.start()
             while "canary" not in bus.states("2.0"):
                 threading.Event().wait(0.002)
-            assert isinstance(host.rollouts, Rollouts)
             host.close()
             thread.join()
     assert done[0].outcome == "interrupted"
@@ -234,7 +233,8 @@ def test_a_host_that_closes_in_the_middle_answers_or_says_why_not(
 def test_in_the_process_calls_are_not_routed_and_versions_change_at_once(
     tmp_path: Path, make: Callable[..., New]
 ) -> None:
-    with PluginHost(home=tmp_path / "home", levels=("L0",)) as host:
+    levels: tuple[Level, ...] = ("L0",)
+    with PluginHost(home=tmp_path / "home", levels=levels) as host:
         host.start(make("1.0"), isolation="L0")
         with pytest.raises(PluginReplaceError, match="calls are not routed"):
             host.replace("acme.thing", make("2.0"), isolation="L0")

@@ -6,7 +6,7 @@ the accepted multiple of the stable version's P95 (binomial test against an uppe
 of that P95 by order statistics; no shape of the distribution is assumed). Both versions serve at
 the same time, and chance decides which request goes where, so load and noise meet both.
 
-The tests are made when 8, 16, 32, ... answers have come and when all have. Looking often would find
+The tests are made when 4, 8, 16, ... answers have come and when all have. Looking often would find
 something by chance; so the looks share one level: the last has half of it, the k-th before it
 2**-(k + 1). The probability that a version that is not bad is ever called bad is at most `alpha`.
 
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FIRST_LOOK: Final = 8
+FIRST_LOOK: Final = 4
 TAIL: Final = 0.05
 """P95: of 100 answers, 5 come later."""
 
@@ -59,7 +59,7 @@ def looks(requests: int) -> tuple[int, ...]:
 
     Example:
         >>> looks(50)
-        (8, 16, 32, 50)
+        (4, 8, 16, 32, 50)
     """
     found = []
     count = FIRST_LOOK

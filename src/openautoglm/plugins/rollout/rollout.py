@@ -183,7 +183,7 @@ class Rollout:
 
     def _step(self, handle: Handle, weight: int, alpha: float) -> None:
         began = time.monotonic()
-        beside, own = Arm(), Arm(self._wake.set)
+        beside, own = Arm(self._wake.set), Arm(self._wake.set)
         self._old.arm, handle.arm = beside, own
         if self._life.state == "admitted":
             self._life.go("canary", f"{weight} % of the calls")
@@ -244,7 +244,7 @@ class Rollout:
     ) -> Verdict | None:
         """Wait for answers; return a verdict where that is decided without them."""
         (arm, wanted), (stable, enough), plan = own, beside, self._plan
-        arm.wanted = wanted
+        arm.wanted, stable.wanted = wanted, enough
         while True:
             taken_s = time.monotonic() - began
             if arm.requests >= wanted and stable.requests >= enough and taken_s >= at_least_s:

@@ -17,12 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture
 def bare_point() -> Iterator[None]:
-    is_there = BARE.name in POINTS.names()
-    if not is_there:
-        with owned_by("rollout tests"):
-            POINTS.add(BARE.name, BARE)
+    """Let plugins contribute bare objects."""
+    with owned_by("rollout tests"):
+        POINTS.add(BARE.name, BARE)
     yield
     POINTS.revoke("rollout tests")
 

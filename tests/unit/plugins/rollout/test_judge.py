@@ -107,7 +107,7 @@ def test_a_version_that_is_alike_is_rarely_called_bad_however_often_it_is_looked
         errors = [chance.random() < 0.05 for _ in range(100)]
         wrong += any(
             judge(
-                counted(*own[:n], errors=sum(errors[:n])), stable, strict, level(k, 5, alpha)
+                counted(*own[:n], errors=sum(errors[:n])), stable, strict, level(k, 6, alpha)
             ).is_bad
             for k, n in enumerate(looks(100))
         )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     Calls = Callable[..., Any]
 
+pytestmark = pytest.mark.usefixtures("bare_point")
 PLAN = Canary(
     weights=(20, 100), requests=50, patience_s=20.0, alpha=0.01, drain_s=5.0, keep_requests=0
 )

@@ -1,0 +1,150 @@
+"""Upgrades of what is installed and not called, with and without the command."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from openautoglm.cli.plugin import plugin as commands
+from openautoglm.errors import PluginNotFoundError, PluginPackageError, PluginReplaceError
+from openautoglm.plugins.inventory import Inventory
+from openautoglm.plugins.inventory_state import Verdict
+from openautoglm.plugins.packing import pack
+from openautoglm.plugins.project import new_project
+from openautoglm.plugins.rollout.offline import OfflineAsks, candidate, upgrade
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Make = Callable[..., Path]
+
+
+class Said:
+    """A proof or a decision."""
+
+    def __init__(self, *, good: Any) -> None:  # noqa: ANN401 - also what is no answer
+        self.ok = self.allow = good
+        self.reasons = ("because",)
+
+    def summary(self) -> str:
+        return "1 fail"
+
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> Make:
+    """Pack a version of a step; its code may be replaced."""
+
+    def make(version: str, *, plugin: str = "acme.upper", code: str = "") -> Path:
+        folder = new_project(plugin, kind="step", into=tmp_path / f"{plugin}-{version}")
+        project = folder / "pyproject.toml"
+        project.write_text(project.read_text().replace('"0.1.0"', f'"{version}"'))
+        if code:
+            (source,) = folder.glob("src/*/step.py")
+            source.write_text(code)
+        return pack(folder).path
+
+    return make
+
+
+@pytest.fixture
+def home(tmp_path: Path, wheel: Make, monkeypatch: pytest.MonkeyPatch) -> Inventory:
+    """A home in which 0.1.0 is used."""
+    monkeypatch.setenv("OPENAUTOGLM_HOME", str(tmp_path / "home"))
+    inventory = Inventory(tmp_path / "home")
+    inventory.install(wheel("0.1.0"))
+    return inventory
+
+
+def test_a_version_is_used_once_all_have_said_yes(home: Inventory, wheel: Make) -> None:
+    told: list[str] = []
+    asks = OfflineAsks(
+        verify=lambda _: Verdict(trusted=True, keys=("k1",)),
+        validate=lambda _: Said(good=True),
+        admit=lambda _, proof: Said(good=proof is not None),
+    )
+    new = candidate(home, "acme.upper", str(wheel("0.2.0")))
+    report = upgrade(home, new, asks, told=lambda state, _: told.append(state))
+    assert (report.outcome, report.old, report.new) == ("promoted", "0.1.0", "0.2.0")
+    assert told == ["verified", "validated", "staged", "admitted", "active"]
+    used = home.show("acme.upper")
+    assert (used.version, used.previous, used.verdict.keys) == ("0.2.0", "0.1.0", ("k1",))
+
+
+@pytest.mark.parametrize(
+    ("asks", "reason"),
+    [
+        (OfflineAsks(validate=lambda _: Said(good=False)), "the check found: 1 fail"),
+        (OfflineAsks(admit=lambda *_: Said(good=False)), "policy: because"),
+        (OfflineAsks(admit=lambda *_: Said(good="yes")), "policy: because"),
+    ],
+)
+def test_what_is_refused_changes_nothing(
+    home: Inventory, wheel: Make, asks: OfflineAsks, reason: str
+) -> None:
+    before = home.show("acme.upper")
+    report = upgrade(home, candidate(home, "acme.upper", str(wheel("0.2.0"))), asks)
+    assert (report.outcome, report.reason) == ("rejected", reason)
+    assert home.show("acme.upper") == before
+
+
+def test_a_wheel_that_changes_after_it_was_looked_at_is_not_installed(
+    home: Inventory, wheel: Make
+) -> None:
+    new = candidate(home, "acme.upper", str(wheel("0.2.0")))
+    shutil.copy(wheel("0.3.0"), new.wheel)
+    with pytest.raises(PluginPackageError, match="not the wheel that was verified"):
+        upgrade(home, new, OfflineAsks())
+    assert home.show("acme.upper").version == "0.1.0"
+
+
+def test_what_cannot_take_its_place_is_refused(home: Inventory, wheel: Make) -> None:
+    with pytest.raises(PluginReplaceError, match="by another plugin"):
+        candidate(home, "acme.upper", str(wheel("0.2.0", plugin="acme.other")))
+    with pytest.raises(PluginReplaceError, match="in this version already"):
+        candidate(home, "acme.upper", "0.1.0")
+    with pytest.raises(PluginNotFoundError):
+        candidate(home, "acme.upper", "7.0")
+    with pytest.raises(PluginNotFoundError):
+        candidate(home, "acme.none", "7.0")
+
+
+def oag(*arguments: str | Path, exits: int = 0) -> str:
+    app = typer.Typer()
+    app.add_typer(commands, name="plugin")
+    done = CliRunner().invoke(app, ["plugin", *map(str, arguments)])
+    assert done.exit_code == exits, done.output
+    return done.output
+
+
+@pytest.mark.slow
+def test_the_command_goes_forth_and_back(home: Inventory, wheel: Make) -> None:
+    told = oag("upgrade", "acme.upper", wheel("0.2.0"), "--trusted")
+    assert "upgraded   acme.upper 0.1.0 -> 0.2.0" in told
+    assert oag("upgrade", "acme.upper", "--rollback") == "back to   acme.upper 0.1.0\n"
+    report: Any = json.loads(oag("upgrade", "acme.upper", "0.2.0", "--trusted", "--json"))
+    assert report["outcome"] == "promoted"
+    assert "a higher version" in oag("upgrade", "acme.upper", "0.1.0", "--trusted", exits=1)
+    oag("upgrade", "acme.upper", "0.1.0", "--trusted", "--downgrade")
+    assert home.show("acme.upper").version == "0.1.0"
+
+
+@pytest.mark.slow
+def test_a_version_that_fails_its_check_is_shown_and_not_used(home: Inventory, wheel: Make) -> None:
+    told = oag(
+        "upgrade", "acme.upper", wheel("0.2.0", code="import nothing_there"), "--trusted", exits=1
+    )
+    assert "rejected   the check found" in told
+    assert "fail" in told
+    assert home.show("acme.upper").version == "0.1.0"
+
+
+def test_the_command_wants_one_thing_to_do(home: Inventory) -> None:
+    assert home.show("acme.upper").version == "0.1.0"
+    oag("upgrade", "acme.upper", exits=2)
+    oag("upgrade", "acme.upper", "0.2.0", "--rollback", exits=2)

@@ -167,6 +167,8 @@ def install(
         verdict=verdict,
         sha256=sha256,
     )
+    if verdict is not None and verdict.trusted:
+        _remember(found.id, found.version)
     tell("installed", found, as_json=as_json)
 
 
@@ -320,6 +322,13 @@ def _judged(wheel: Path) -> tuple[Verdict | None, str | None]:
         Verdict(trusted=found.trusted, keys=found.keys, reasons=reasons),
         found.package.sha256,
     )
+
+
+def _remember(plugin: str, version: str) -> None:
+    """Have the keyring refuse signed versions below this one from now on."""
+    from openautoglm.cli.plugin_signing import ring
+
+    ring(None).update(lambda keyring: keyring.having_seen(plugin, version))
 
 
 _mount()

@@ -28,6 +28,7 @@ from openautoglm.plugins.host.running import RunningPlugin, refused
 from openautoglm.plugins.host.sandbox import refuse_unsupported, supported
 from openautoglm.plugins.host.watcher import Watcher
 from openautoglm.plugins.manifest import Manifest
+from openautoglm.plugins.peers import demand
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -196,6 +197,7 @@ class PluginHost:
 
         Raises:
             PluginUnavailableError: it was refused, or did not start; the message says why.
+            PluginPeerError: it needs another version of what the host has.
             SandboxUnavailableError: this machine cannot confine it.
             PluginLoadError: at L0, it cannot be imported.
             PluginContributionError: what it contributes is not what its point takes.
@@ -261,6 +263,7 @@ class PluginHost:
     def _admitted(
         self, manifest: Manifest, isolation: Level | None, verdict: Judged | None
     ) -> Level:
+        demand(manifest)
         is_trusted = verdict is not None and verdict.trusted
         level = level_of(manifest, isolation, self._levels, is_trusted=is_trusted)
         if level == "L2":

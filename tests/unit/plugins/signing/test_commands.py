@@ -10,18 +10,27 @@ import pytest
 import typer
 from typer.main import get_command
 
+from openautoglm.cli.plugin import install
 from openautoglm.cli.plugin_signing import PASSPHRASE, signing_commands
-from openautoglm.errors import InputDecodeError, KeyringError, SigningKeyError
+from openautoglm.errors import (
+    InputDecodeError,
+    KeyringError,
+    PluginPackageError,
+    SigningKeyError,
+)
 from openautoglm.plugins.report import Finding, PluginReport
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
 class WheelMaker(Protocol):
     """What the fixture `wheel` is."""
 
-    def __call__(self, *, version: str = "1.0") -> Path: ...
+    def __call__(
+        self, *, version: str = "1.0", files: Mapping[str, bytes] | None = None
+    ) -> Path: ...
 
 
 @dataclass(frozen=True)
@@ -121,3 +130,23 @@ def test_a_locked_key_takes_its_passphrase_from_the_environment(
 def test_a_key_that_is_not_there_is_told(plugin: Plugin, wheel: WheelMaker) -> None:
     with pytest.raises(SigningKeyError, match="no such key"):
         plugin("sign", wheel(), "--key", "mine")
+
+
+def entry_points(version: str) -> dict[str, bytes]:
+    """Return what makes a wheel one that can be installed."""
+    text = b"[openautoglm.plugins]\nacme.upper = acme_upper\n"
+    return {f"acme_upper-{version}.dist-info/entry_points.txt": text}
+
+
+def test_an_older_version_than_one_installed_with_a_signature_is_refused(
+    plugin: Plugin, wheel: WheelMaker
+) -> None:
+    old, new = (wheel(version=v, files=entry_points(v)) for v in ("1.0", "1.1"))
+    plugin("key", "new", "mine")
+    for path in (old, new):
+        plugin("sign", path, "--key", "mine")
+    install(new, offline=True)
+    code, told = plugin("verify", old)
+    assert (code, "downgrade: 1.0, seen 1.1" in told) == (1, True)
+    with pytest.raises(PluginPackageError, match="contradicts the signature"):
+        install(old, offline=True)

@@ -22,7 +22,8 @@ bench: .venv/.ready-test ## measure every published number again, beside its pee
 	$(BIN)/python benchmarks/run_all.py
 
 soak: .venv/.ready-test ## hours in minutes: swaps under load, memory, threads
-	for soak in swap signing bus faults plugin_zoo replace; do $(BIN)/python tests/soak/$$soak.py || exit 1; done
+	for soak in swap signing bus plugin_zoo replace "faults --level L1" "faults --level L2"; do \
+	  $(BIN)/python tests/soak/$${soak%% *}.py $$(echo "$$soak" | cut -s -d' ' -f2-) || exit 1; done
 
 clean:
 	rm -rf .venv site dist build $(WASM)/node_modules

@@ -61,28 +61,35 @@ class Rollouts:
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._keeper: threading.Thread | None = None
 
-    def adopt(self, running: Version) -> RouteTable:
-        """Make the routes of a plugin, all of them to a version that runs."""
+    def adopt(self, running: Version) -> None:
+        """Make the routes of a plugin, all of them to a version that runs.
+
+        A plugin that has routes keeps them: a second version beside it is called by itself.
+        """
         manifest = running.manifest
         handle = Handle(running, self._life(manifest.id, manifest.version))
+        table = RouteTable(handle, on_fall_back=self._fell_back)
+        with self._lock:
+            if manifest.id in self._tables:
+                return
+            self._tables[manifest.id] = table
+        running.through = lambda contribution, _: _routed(contribution, table)
         for state in FIRST:
             handle.life.go(state, "the host started it")
-        table = RouteTable(handle, on_fall_back=self._fell_back)
-        running.through = lambda contribution, _: _routed(contribution, table)
-        with self._lock:
-            self._tables[manifest.id] = table
-        return table
 
     def forget(self, running: Version) -> None:
-        """Drop the routes of a plugin whose stable version is stopped."""
+        """Drop the routes of a plugin whose stable version is stopped, and stop the one before."""
         with self._lock:
             table = self._tables.get(running.manifest.id)
             if table is None or table.snapshot.stable.running is not running:
                 return
             del self._tables[running.manifest.id]
-        handle = table.snapshot.stable
-        handle.life.go("draining", "it is stopped")
-        handle.life.go("retired", "it is stopped")
+        stable, resident = table.snapshot.stable, table.snapshot.resident
+        stable.life.go("draining", "it is stopped")
+        stable.life.go("retired", "it is stopped")
+        if resident is not None and table.let_go(resident):
+            self._host.stop(resident.running)
+            resident.life.go("retired", f"{stable.version} is stopped")
 
     def table(self, plugin: str) -> RouteTable:
         """Return the routes of a plugin.

@@ -137,6 +137,24 @@ def test_one_request_is_served_by_one_version(scene: Scene) -> None:
     table.change(canary=None, weight=0)
 
 
+def test_a_plugin_that_is_stopped_takes_the_version_before_with_it(scene: Scene) -> None:
+    plan = Canary(weights=(100,), requests=0, keep_requests=5)
+    assert scene.replace(new(), plan).ok
+    scene.rollouts.forget(scene.host.started[0])
+    assert scene.host.stopped == ["1"]
+    assert scene.bus.states("1")[-1] == scene.bus.states("2")[-1] == "retired"
+    with pytest.raises(PluginNotFoundError):
+        scene.replace(new("3"))
+
+
+def test_a_second_version_that_is_started_takes_no_routes_away(scene: Scene) -> None:
+    second = Running(manifest("2"), versioned("2"))
+    scene.rollouts.adopt(second)
+    assert second.through is None
+    scene.rollouts.forget(second)
+    assert scene.call(1) == ("1", 1)
+
+
 # bad ones
 
 

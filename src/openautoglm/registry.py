@@ -10,7 +10,8 @@ import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar, final
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, final
 
 from openautoglm.errors import NameTakenError, NoOwnerError, UnknownNameError
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CORE_OWNER = "openautoglm"
+ON_DEMAND: Final = "openautoglm.plugins.on_demand"
+"""Asked for a name that is not there; imported then, by name, since it stands above this module."""
 
 _owner: ContextVar[str | None] = ContextVar("openautoglm_registry_owner", default=None)
 
@@ -66,10 +69,19 @@ class Registry(Generic[T]):
         noun: what an entry is called in messages, e.g. "step".
         builtins: adds the built-in entries; called once, at the first look, inside
             `owned_by("openautoglm")`, so that importing the package registers nothing.
+        point: the extension point that plugins add entries by. With one, a name that is not there
+            is looked for in the plugins that are installed, and the one that has it is started.
     """
 
-    def __init__(self, noun: str, *, builtins: Callable[[Registry[T]], None] | None = None) -> None:
+    def __init__(
+        self,
+        noun: str,
+        *,
+        builtins: Callable[[Registry[T]], None] | None = None,
+        point: str | None = None,
+    ) -> None:
         self._noun = noun
+        self._point = point
         self._builtins = builtins
         self._entries: Mapping[str, Entry[T]] = {}
         self._lock = threading.RLock()
@@ -108,6 +120,21 @@ class Registry(Generic[T]):
 
     def entry(self, name: str) -> Entry[T]:
         """Return an entry with its owner; errors as `get`."""
+        self._load_builtins()
+        if self._point is not None and isinstance(name, str) and name not in self._entries:
+            import_module(ON_DEMAND).start(self._point, name)
+        return self._there(name)
+
+    def has(self, name: str) -> bool:
+        """Return whether `get` would find an entry; this starts the plugin that has it."""
+        try:
+            self.entry(name)
+        except UnknownNameError:
+            return False
+        return True
+
+    def _there(self, name: str) -> Entry[T]:
+        """Return an entry that is there, and start nothing; errors as `get`."""
         given: object = name
         if not isinstance(given, str):
             raise UnknownNameError(
@@ -119,10 +146,11 @@ class Registry(Generic[T]):
         try:
             return self._entries[name]
         except KeyError:
+            can = "install the plugin that brings it" if self._point else f"add the {self._noun}"
             raise UnknownNameError(
                 f"no {self._noun} is called `{name}`",
                 got=f"known: {', '.join(self.names()) or 'none'}",
-                fix=suggest(name, self.names()) or f"check the name, or add the {self._noun}",
+                fix=suggest(name, self.names()) or f"check the name, or {can}",
             ) from None
 
     def names(self) -> tuple[str, ...]:
@@ -137,7 +165,7 @@ class Registry(Generic[T]):
             UnknownNameError: no such entry.
         """
         with self._lock:
-            old = self.entry(name)
+            old = self._there(name)
             entry = Entry(name=name, value=value, owner=old.owner)
             self._entries = {**self._entries, name: entry}
             return old.value
@@ -145,7 +173,7 @@ class Registry(Generic[T]):
     def remove(self, name: str) -> T:
         """Remove one entry and return its value; errors as `exchange`."""
         with self._lock:
-            old = self.entry(name)
+            old = self._there(name)
             self._entries = {n: e for n, e in self._entries.items() if n != name}
             return old.value
 

@@ -62,7 +62,7 @@ def _chosen(
     location = read_location(url, options)
     known = registry.names()
     for name in _names(location):
-        if name in known:
+        if registry.has(name):
             return location, registry.get(name)
     ending = PurePath(location.path).suffix
     raise DataUrlError(
@@ -101,8 +101,8 @@ def _add_sinks(registry: Registry[SinkOpener]) -> None:
     registry.add("memory", open_memory_sink)
 
 
-SOURCES: Final[Registry[SourceOpener]] = Registry("source", builtins=_add_sources)
+SOURCES: Final[Registry[SourceOpener]] = Registry("source", builtins=_add_sources, point="source")
 """What opens a source, by scheme or by format."""
 
-SINKS: Final[Registry[SinkOpener]] = Registry("sink", builtins=_add_sinks)
+SINKS: Final[Registry[SinkOpener]] = Registry("sink", builtins=_add_sinks, point="sink")
 """What opens a sink, by scheme or by format."""

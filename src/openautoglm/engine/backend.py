@@ -205,4 +205,4 @@ def _add_builtins(registry: Registry[BackendEntry]) -> None:
         registry.add(name, entry)
 
 
-BACKENDS: Registry[BackendEntry] = Registry("backend", builtins=_add_builtins)
+BACKENDS: Registry[BackendEntry] = Registry("backend", builtins=_add_builtins, point="backend")

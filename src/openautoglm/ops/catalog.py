@@ -38,7 +38,9 @@ def _add_builtins(registry: Registry[RegisteredOperator]) -> None:
         add_operators(registry)
 
 
-OPERATORS: Registry[RegisteredOperator] = Registry("operator", builtins=_add_builtins)
+OPERATORS: Registry[RegisteredOperator] = Registry(
+    "operator", builtins=_add_builtins, point="operator"
+)
 """Every operator by name; `OPERATORS.revoke(owner)` takes back what an owner added."""
 
 _earlier: dict[str, list[tuple[RegisteredOperator, RegisteredOperator]]] = {}

@@ -31,8 +31,8 @@ def _add_tasks(registry: Registry[Traversable]) -> None:
             registry.add(task.name.removesuffix(".yaml"), task)
 
 
-STEPS: Registry[type[Step]] = Registry("step", builtins=_add_steps)
-TASKS: Registry[Traversable] = Registry("task", builtins=_add_tasks)
+STEPS: Registry[type[Step]] = Registry("step", builtins=_add_steps, point="step")
+TASKS: Registry[Traversable] = Registry("task", builtins=_add_tasks, point="task")
 
 
 def task_text(task: str | os.PathLike[str]) -> str | None:

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Final, NoReturn, cast
 import msgspec
 import msgspec.inspect
 
-from openautoglm.errors import InputNotFoundError, OpenAutoGLMError, PipelineSyntaxError
+from openautoglm.errors import (
+    InputNotFoundError,
+    OpenAutoGLMError,
+    PipelineSyntaxError,
+    UnknownNameError,
+)
 from openautoglm.pipeline.nodes import Node, read_nodes
 from openautoglm.pipeline.spec import (
     REQUIRED,
@@ -141,15 +146,10 @@ class _Loader:
         return Component(step=self._step(step, (*path, "params")), each=each)
 
     def _step_type(self, name: str, path: Path) -> type[Step]:
-        known = self._steps.names()
-        if name not in known:
-            self._refuse(
-                path,
-                f"no step is called `{name}`",
-                got=f"known: {', '.join(known)}",
-                fix=suggest(name, known) or "install the plugin that brings it",
-            )
-        return self._steps.get(name)
+        try:
+            return self._steps.get(name)
+        except UnknownNameError as unknown:
+            self._refuse(path, unknown.problem, got=unknown.got, fix=unknown.fix)
 
     def _step(self, step: type[Step], path: Path) -> Step:
         params = self._mapping(path) if self._has(path) else {}

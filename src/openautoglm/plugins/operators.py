@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypedDict, cast, final
 
-from openautoglm.errors import NameTakenError, PluginContributionError, UnknownNameError
+from openautoglm.errors import NameTakenError, PluginContributionError
 from openautoglm.ops import ArraySpec, OpDef, Operator, RegisteredOperator, catalog
 from openautoglm.ops.authoring import read_class
 from openautoglm.plugins.kernels import KERNELS
@@ -144,10 +144,9 @@ def _is_registered(name: str, value: RegisteredOperator) -> bool:
 
     What a plugin registers while it is imported has the owner `id#number`.
     """
-    try:
-        entry = catalog.OPERATORS.entry(name)
-    except UnknownNameError:
+    if name not in catalog.OPERATORS.names():  # `entry` would start an installed plugin that has it
         return False
+    entry = catalog.OPERATORS.entry(name)
     return entry.value is value and entry.owner.partition("#")[0] == current_owner()
 
 

@@ -6,6 +6,7 @@ For tests of rollouts. Knows nothing of workers.
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -157,3 +158,29 @@ def handle(running: Running) -> Handle:
 def versioned(version: str) -> Answer:
     """Return an answer that says who answers."""
     return lambda _method, *args: (version, *args)
+
+
+def new(
+    version: str = "2",
+    answer: Answer | None = None,
+    *,
+    idempotent: bool = True,
+    state: bool = False,
+    plugin: str = "acme.thing",
+) -> New:
+    """Return a version that is to be started; what it answers says which it is."""
+    described = manifest(version, idempotent=idempotent, state=state, plugin=plugin)
+    return New(described, answer or versioned(version))
+
+
+def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    """Wait until something is so.
+
+    Raises:
+        TimeoutError: it did not come true.
+    """
+    end = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError("it did not come true")
+        threading.Event().wait(0.002)

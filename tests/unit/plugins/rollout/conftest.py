@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +12,17 @@ import pytest
 from openautoglm.errors import OpenAutoGLMError
 from openautoglm.plugins.host.bare import BARE
 from openautoglm.plugins.points import POINTS
+from openautoglm.plugins.rollout import Canary, Rollouts
 from openautoglm.registry import owned_by
+from openautoglm.testing.versions import Bus, Host, New, Running, manifest, versioned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+QUICK = Canary(
+    weights=(20, 100), requests=30, patience_s=10.0, alpha=0.01, drain_s=5.0, keep_requests=0
+)
 
 
 @pytest.fixture
@@ -24,6 +32,32 @@ def bare_point() -> Iterator[None]:
         POINTS.add(BARE.name, BARE)
     yield
     POINTS.revoke("rollout tests")
+
+
+@dataclass
+class Scene:
+    """A host with one plugin that serves as version 1."""
+
+    host: Host
+    bus: Bus
+    rollouts: Rollouts
+    old: Running
+
+    def call(self, *args: object) -> Any:  # noqa: ANN401 - what a test answers
+        return self.rollouts.remote("acme.thing", "thing").call("run", *args)
+
+    def replace(self, new: New, plan: Canary = QUICK, **options: Any) -> Any:  # noqa: ANN401 - a report
+        return self.rollouts.replace("acme.thing", new, plan=plan, **options)
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    host, bus = Host(), Bus()
+    rollouts = Rollouts(host, bus=bus)
+    old = Running(manifest("1"), versioned("1"))
+    rollouts.adopt(old)
+    yield Scene(host, bus, rollouts, old)
+    rollouts.close()
 
 
 class Calling:

@@ -156,10 +156,14 @@ class RunningPlugin:
                     _removed(made[key][0], key[1])
                 raise
             for key in theirs.keys() & ours.keys():
-                _exchanged(made[key][0], key[1], made[key][1])
+                is_routed = self._is_routed(ours[key]) and other._is_routed(theirs[key])
+                _exchanged(made[key][0], key[1], made[key][1], is_routed=is_routed)
         for key in ours.keys() - theirs.keys():
             _removed(point_of(ours[key]), key[1])
         self._registered, other._registered = False, True
+
+    def _is_routed(self, provides: Provides) -> bool:
+        return self.through is not None and target_of(provides) not in self._values
 
     def entry(self, provides: Provides) -> object:
         """Return what the registry of a contribution's point holds for it."""
@@ -222,13 +226,14 @@ class RunningPlugin:
         return made
 
 
-def _exchanged(point: ExtensionPoint, name: str, value: object) -> None:
+def _exchanged(point: ExtensionPoint, name: str, value: object, *, is_routed: bool) -> None:
+    """Put a value under a name; where that takes two steps, a routed entry serves on instead."""
     entries = point.entries()
     if isinstance(entries, Registry):
         entries.exchange(name, value)
-        return
-    _removed(point, name)
-    entries.add(name, value)
+    elif not is_routed:
+        _removed(point, name)
+        entries.add(name, value)
 
 
 def _removed(point: ExtensionPoint, name: str) -> None:

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from openautoglm import ops
 from openautoglm.errors import PluginCrashedError, PluginReplaceError, PluginUnavailableError
 from openautoglm.plugins.host import PluginHost, Supervision
 from openautoglm.plugins.host.bare import BARE_OBJECTS
+from openautoglm.plugins.inventory import Inventory
 from openautoglm.plugins.manifest import Limits, Manifest, Provides
+from openautoglm.plugins.packing import pack
+from openautoglm.plugins.project import new_project
 from openautoglm.plugins.rollout import AT_ONCE, Canary
 from openautoglm.testing.versions import Bus, New
 
@@ -242,3 +246,22 @@ def test_in_the_process_calls_are_not_routed_and_versions_change_at_once(
         again: Any = host.replace("acme.thing", make("2.1"), plan=AT_ONCE, isolation="L0")
         assert again.ok, str(again)
         assert thing().who(1) == ["2.1", 1]
+
+
+@pytest.mark.slow
+def test_an_operator_is_found_at_any_moment(tmp_path: Path, calling: Calls) -> None:
+    project = new_project("acme.try-it", kind="operator-python", into=tmp_path / "work")
+    described = project / "pyproject.toml"
+    inventory = Inventory(tmp_path / "home")
+    first = inventory.install(pack(project).path)
+    described.write_text(described.read_text().replace('"0.1.0"', '"0.2.0"'))
+    second = inventory.install(pack(project).path)
+    name = first.manifest.provides[0].name
+    with PluginHost(home=tmp_path / "scratch", supervision=QUICK) as host:
+        host.start(first, isolation="L1")
+        with calling(lambda _: ops.get(name).name) as got:
+            report: Any = host.replace("acme.try-it", second, plan=AT_ONCE, isolation="L1")
+        assert report.ok, str(report)
+        assert got.errors == []
+        assert ops.get(name).name == name
+    assert name not in ops.names()

@@ -26,7 +26,7 @@ def test_no_request_is_lost_or_wrong_and_bad_versions_are_rolled_back() -> None:
     assert (outcome["lost"], outcome["wrong"], outcome["surprises"]) == ([], [], [])
     assert code == 0
     assert outcome["replacements"] == 24
-    assert outcome["requests"] > 24 * 16
+    assert outcome["requests"] > 24 * 32
     assert outcome["outcomes"]["Good"] == {"promoted": 6}
     assert outcome["outcomes"]["Raises"] == {"rolled-back": 2}
     assert outcome["outcomes"]["Slow"] == {"rolled-back": 2}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from openautoglm.cli.plugin import plugin as commands
 from openautoglm.errors import PluginNotFoundError, PluginPackageError, PluginReplaceError
 from openautoglm.plugins.inventory import Inventory
 from openautoglm.plugins.inventory_state import Verdict
@@ -115,11 +114,10 @@ def test_what_cannot_take_its_place_is_refused(home: Inventory, wheel: Make) -> 
 
 
 def oag(*arguments: str | Path, exits: int = 0) -> str:
-    app = typer.Typer()
-    app.add_typer(commands, name="plugin")
-    done = CliRunner().invoke(app, ["plugin", *map(str, arguments)])
-    assert done.exit_code == exits, done.output
-    return done.output
+    command = [sys.executable, "-m", "openautoglm", "plugin", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == exits, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.mark.slow

@@ -19,14 +19,14 @@ struct Door {
 
 struct Frame {
   TensorFrame tensors;
-  int64_t strides[kMaxInputs + kMaxOutputs][kMaxRank];  // of NumPy's arrays
+  Layout layouts[kMaxInputs + kMaxOutputs];  // of NumPy's arrays
   bool has_tensors = false;
 };
 
 // Describes one array; false where tvm-ffi has to look at it.
 bool ReadArray(PyObject* value, bool is_output, int place, DLTensor* view, Frame* frame) {
   if (IsNdarray(value)) {
-    return (!is_output || IsWritable(value)) && ViewNdarray(value, view, frame->strides[place]);
+    return (!is_output || IsWritable(value)) && ViewNdarray(value, view, &frame->layouts[place]);
   }
   if (!IsTensor(value) || !IsPlain(value)) return false;
   frame->has_tensors = true;

@@ -16,7 +16,6 @@ struct Ndarray {
   PyObject* dtype;
   int flags;
 };
-static_assert(sizeof(intptr_t) == sizeof(int64_t), "shapes are handed over as they are");
 
 constexpr int kAligned = 0x0100;
 constexpr int kWritable = 0x0400;
@@ -111,26 +110,27 @@ bool IsNdarray(PyObject* value) { return ndarray_type != nullptr && Py_TYPE(valu
 
 bool IsWritable(PyObject* array) { return (Fields(array).flags & kWritable) != 0; }
 
-bool ViewNdarray(PyObject* array, DLTensor* view, int64_t* strides) {
+bool ViewNdarray(PyObject* array, DLTensor* view, Layout* layout) {
   const Ndarray& fields = Fields(array);
   const Dtype* dtype = DtypeOf(fields.dtype);
   if (dtype == nullptr || fields.rank > kMaxRank || !(fields.flags & kAligned)) return false;
   const int64_t size = dtype->code.bits / 8;
   for (int i = 0; i < fields.rank; ++i) {
     if (fields.strides[i] % size != 0) return false;  // a field of a record
-    strides[i] = fields.strides[i] / size;
+    layout->shape[i] = fields.shape[i];
+    layout->strides[i] = fields.strides[i] / size;
   }
   view->data = fields.data;
   view->device = {kDLCPU, 0};
   view->ndim = fields.rank;
   view->dtype = dtype->code;
-  view->shape = reinterpret_cast<int64_t*>(fields.shape);
-  view->strides = strides;
+  view->shape = layout->shape;
+  view->strides = layout->strides;
   view->byte_offset = 0;
   return true;
 }
 
-PyObject* NewNdarray(const Extent& extent, DLDataType code, DLTensor* view, int64_t* strides) {
+PyObject* NewNdarray(const Extent& extent, DLDataType code, DLTensor* view, Layout* layout) {
   const Dtype* dtype = DtypeFor(code);
   if (dtype == nullptr) return nullptr;
   PyObject* shape = PyTuple_New(extent.rank);
@@ -138,7 +138,7 @@ PyObject* NewNdarray(const Extent& extent, DLDataType code, DLTensor* view, int6
   for (int i = 0; i < extent.rank; ++i) PyTuple_SetItem(shape, i, PyLong_FromLongLong(extent.sizes[i]));
   PyObject* made = PyErr_Occurred() ? nullptr : PyObject_CallFunctionObjArgs(empty, shape, dtype->object, nullptr);
   Py_DECREF(shape);
-  if (made != nullptr && !(IsNdarray(made) && ViewNdarray(made, view, strides))) Py_CLEAR(made);
+  if (made != nullptr && !(IsNdarray(made) && ViewNdarray(made, view, layout))) Py_CLEAR(made);
   return made;
 }
 

@@ -35,10 +35,19 @@ PyObject* call_name = nullptr;
 int numpy_watchers = 0;  // guarded by the interpreter's lock
 
 struct Frame {
-  PyObject* given[kMaxArguments] = {};  // borrowed; null where absent
+  PyObject* given[kMaxArguments] = {};  // null where absent; owned from `positional` on, else borrowed
+  int positional = 0;
+  int count = 0;
   TensorFrame tensors;
   Call call;
-  int64_t strides[kMaxInputs + kMaxOutputs][kMaxRank];  // of NumPy's arrays
+  Layout layouts[kMaxInputs + kMaxOutputs];  // of NumPy's arrays
+
+  Frame() = default;
+  Frame(const Frame&) = delete;
+  Frame& operator=(const Frame&) = delete;
+  ~Frame() {
+    for (int i = positional; i < count; ++i) Py_XDECREF(given[i]);
+  }
 };
 
 int PlaceOf(const Front& front, PyObject* name) {
@@ -58,12 +67,14 @@ bool Bind(const Front& front, PyObject* args, PyObject* named, Frame* frame) {
   if (count > front.count) return false;
   for (Py_ssize_t i = 0; i < count; ++i) frame->given[i] = PyTuple_GetItem(args, i);
   if (named == nullptr) return true;
+  frame->positional = static_cast<int>(count);
+  frame->count = front.count;
   PyObject *name, *value;
   Py_ssize_t at = 0;
   while (PyDict_Next(named, &at, &name, &value)) {
     const int place = PlaceOf(front, name);
     if (place < 0 || frame->given[place] != nullptr) return false;
-    frame->given[place] = value;
+    frame->given[place] = Py_NewRef(value);  // the caller's dict may change while the kernel runs
   }
   return true;
 }
@@ -148,7 +159,7 @@ bool ReadArrays(const Front& front, Frame* frame) {
       continue;
     }
     DLTensor* view = &frame->tensors.views[i];
-    if (!IsNdarray(value) || !ViewNdarray(value, view, frame->strides[i])) return false;
+    if (!IsNdarray(value) || !ViewNdarray(value, view, &frame->layouts[i])) return false;
     frame->call.tensors[i] = view;
     SetTensor(view, arg);
   }
@@ -164,7 +175,7 @@ PyObject* MakeArrays(const Signature& signature, Frame* frame) {
     DLTensor* view = &frame->tensors.views[kMaxInputs + i];
     const DLDataType dtype = rule.dtype_input < 0 ? rule.dtype : frame->call.tensors[rule.dtype_input]->dtype;
     PyObject* one = ExtentOf(rule, frame->call, extent)
-                        ? NewNdarray(*extent, dtype, view, frame->strides[kMaxInputs + i])
+                        ? NewNdarray(*extent, dtype, view, &frame->layouts[kMaxInputs + i])
                         : nullptr;
     if (one == nullptr) {
       Py_CLEAR(made);

@@ -9,6 +9,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <chrono>
+#include <thread>
+
 #include "../core/cell.h"
 
 namespace openautoglm {
@@ -21,7 +24,13 @@ class Unlocked {
   Unlocked() : state_(PyEval_SaveThread()) {}
   Unlocked(const Unlocked&) = delete;
   Unlocked& operator=(const Unlocked&) = delete;
-  ~Unlocked() { PyEval_RestoreThread(state_); }
+  ~Unlocked() {
+    try {
+      PyEval_RestoreThread(state_);
+    } catch (...) {  // the interpreter is ending: before 3.14 it unwinds this thread, which has no lock to do that with
+      for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+    }
+  }
 
  private:
   PyThreadState* state_;

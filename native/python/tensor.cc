@@ -34,6 +34,7 @@ int plain_count = 0;
 Keys inference{};
 PyObject* forward_ad = nullptr;  // the namespace of torch.autograd.forward_ad
 PyObject* level_name = nullptr;
+PyObject* no_level = nullptr;  // -1, of which there is one
 PyObject* raise_failure = nullptr;
 DLPackManagedTensorAllocator allocator = nullptr;
 
@@ -132,10 +133,7 @@ void ReadAllocator(PyObject* capsule) {
   }
 }
 
-bool IsForwardModeOff() {
-  PyObject* level = PyDict_GetItemWithError(forward_ad, level_name);
-  return level != nullptr && PyLong_AsLong(level) < 0;
-}
+bool IsForwardModeOff() { return PyDict_GetItemWithError(forward_ad, level_name) == no_level; }
 
 }  // namespace
 
@@ -171,6 +169,7 @@ PyObject* ReadyTorch(PyObject*, PyObject* args) {
   inference = {included, excluded};
   forward_ad = Py_NewRef(names);
   level_name = PyUnicode_InternFromString("_current_level");
+  no_level = PyLong_FromLong(-1);
   raise_failure = Py_NewRef(raise);
   ReadAllocator(api);
   parameter_type = reinterpret_cast<PyTypeObject*>(Py_NewRef(parameter));

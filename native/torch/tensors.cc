@@ -133,7 +133,9 @@ Ran RunOnTensors(Cell* cell, TensorFrame* frame, Call* call, TensorHandle* made)
   Owned owned;
   owned.snapshot = cell->Acquire();
   const Entry* entry = owned.snapshot->Find(call->key);
-  if (entry == nullptr || ((entry->flags & kWantsContiguous) && !call->contiguous)) return Ran::kRefused;
+  if (entry == nullptr || (entry->flags & kCallsPython) || ((entry->flags & kWantsContiguous) && !call->contiguous)) {
+    return Ran::kRefused;
+  }
   int count = static_cast<int>(signature.kinds.size());
   for (int i = 0; i < signature.output_count; ++i) {
     if (!Allocate(signature.outputs[i], *call, frame, i, &made[i])) return Ran::kRefused;

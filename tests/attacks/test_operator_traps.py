@@ -122,6 +122,25 @@ thread = threading.Thread(target=lambda: found.append(refused(op(y).sum().backwa
 thread.start(); thread.join()
 assert "backward of `lost` failed" in found[0] and "LookupError: lost" in found[0], found
 """,
+    "a function of Python behind the C ABI": """
+import tvm_ffi
+with owned_by("t"):
+    op = ops.define("handed", inputs=[ops.In("x")])
+def fill(given, out): torch.from_dlpack(out).copy_(torch.from_dlpack(given))
+op.kernel("python", device="cpu", language="cpp")(tvm_ffi.convert(fill))
+for _ in range(2):
+    assert torch.equal(op(x), x) and np.array_equal(op(x.numpy()), x.numpy())
+assert op.counts() == {"python": 4}
+""",
+    "torch taken apart as at the end of a process": """
+add(x, x)
+level = torch.autograd.forward_ad._current_level
+torch.autograd.forward_ad._current_level = None
+outcome = refused(add, x, x)
+torch.autograd.forward_ad._current_level = level
+assert outcome.startswith("TypeError"), outcome
+assert torch.equal(add(x, x), x + x)
+""",
     "a tensor subclass that is not one of torch's": """
 class Odd(torch.Tensor):
     @staticmethod

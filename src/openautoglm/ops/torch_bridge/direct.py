@@ -38,7 +38,10 @@ def ready(core: Core) -> str | None:
     found: list[str | None] = []
     # in a thread of its own: what is on in this one is not torch's default
     thread = threading.Thread(target=lambda: found.append(_calibrate(core)))
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as cause:  # there are too many, or the process ends
+        return str(cause)
     thread.join()
     return found[0] if found else "torch could not be asked"
 

@@ -121,8 +121,9 @@ class Registry(Generic[T]):
     def entry(self, name: str) -> Entry[T]:
         """Return an entry with its owner; errors as `get`."""
         self._load_builtins()
-        if self._point is not None and isinstance(name, str) and name not in self._entries:
-            import_module(ON_DEMAND).start(self._point, name)
+        given: object = name
+        if self._point and isinstance(given, str) and given not in self._entries:
+            import_module(ON_DEMAND).start(self._point, given)
         return self._there(name)
 
     def has(self, name: str) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 import typer
 
 from openautoglm.cli.plugin_output import plain, plain_conflict, print_json, rows, short, tell, told
-from openautoglm.cli.plugin_signing import signing_commands
+from openautoglm.cli.plugin_signing import refused_now, ring, signing_commands
 
 if TYPE_CHECKING:
     from openautoglm.plugins.inventory import Inventory
@@ -248,7 +248,7 @@ def doctor(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look for conflicts between plugins and with the host, and for changed files.
+    """Look for conflicts, changed files, and signatures that count no longer.
 
     Both sides of a conflict are named. Anything found makes the exit code 1.
     """
@@ -257,6 +257,7 @@ def doctor(
     inventory = _inventory()
     gone = inventory.clean() if clean else ()
     found = inventory.doctor(builtin=builtin_names())
+    found += tuple(refused_now(inventory.list(), ring(None).read()))
     if as_json:
         print_json([plain_conflict(each) for each in found])
     else:
@@ -303,15 +304,21 @@ def _inventory() -> Inventory:
 
 def _judged(wheel: Path) -> tuple[Verdict | None, str | None]:
     """Verify the signature beside a wheel; return the verdict, and which bytes it is on."""
-    if not os.path.lexists(wheel.with_name(wheel.name + SIGNATURE)):
+    if not os.path.lexists(wheel.parent / (wheel.name + SIGNATURE)):
         return None, None
-    from openautoglm.cli.plugin_signing import ring
     from openautoglm.errors import PluginPackageError
     from openautoglm.plugins.inventory_state import Verdict
     from openautoglm.plugins.signing import verify
 
     found = verify(wheel, ring(None).read())
     reasons = tuple(f"{each.code}: {each.detail}" for each in found.reasons)
+    if found.state == "refused" and {each.code for each in found.reasons} == {"downgrade"}:
+        raise PluginPackageError(
+            "a higher version of this plugin was seen before",
+            got="; ".join(reasons),
+            fix="`oag plugin rollback ID` goes back; `oag plugin upgrade ID WHEEL --downgrade` "
+            "takes an older wheel",
+        )
     if found.state == "refused" or found.package is None:
         raise PluginPackageError(
             "the wheel contradicts the signature beside it",

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from openautoglm.plugins.inventory_conflicts import Conflict
+    from openautoglm.plugins.inventory_installed import Installed
     from openautoglm.plugins.signing import Keyring, KeyringFile, Verdict
     from openautoglm.plugins.signing.sign import Report
 
@@ -213,6 +217,25 @@ def ring(home: Path | None) -> KeyringFile:
     from openautoglm.plugins.signing.keyring import FILE_NAME
 
     return KeyringFile(home_folder(home) / FILE_NAME)
+
+
+def refused_now(plugins: Sequence[Installed], keyring: Keyring) -> Iterator[Conflict]:
+    """Yield the enabled plugins whose kept wheel a verdict refuses today, as after a revocation."""
+    from openautoglm.plugins.inventory_conflicts import Conflict
+    from openautoglm.plugins.signing import verify
+
+    for each in plugins:
+        if each.wheel is None or not each.enabled or not each.wheel.exists():
+            continue
+        verdict = verify(each.wheel, keyring, allow_downgrade=True)
+        if verdict.state == "refused":
+            yield Conflict(
+                kind="signature",
+                problem=f"the signature of plugin `{each.id}` {each.version} is refused",
+                sides=(each.id, "the keyring"),
+                got="; ".join(map(str, verdict.reasons)),
+                fix=f"it does not start: get a wheel that counts, or `oag plugin remove {each.id}`",
+            )
 
 
 def _told(verdict: Verdict, keyring: Keyring, *, as_json: bool) -> list[str]:

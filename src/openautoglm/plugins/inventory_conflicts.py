@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from openautoglm.plugins.manifest import Manifest
 
 ConflictKind: TypeAlias = Literal[
-    "id", "contribution", "package", "peer", "dependency", "manifest", "files", "leftover"
+    "id",
+    "contribution",
+    "package",
+    "peer",
+    "dependency",
+    "manifest",
+    "files",
+    "leftover",
+    "signature",
 ]
 
 

@@ -265,6 +265,8 @@ def _shadows(manifest: Manifest, host: Host) -> Iterator[Misfit]:
     owner = host.owner_of(package, besides=manifest.name)
     if package == HOST:
         owner = HOST
+    elif normalised(manifest.name) in host.own:  # or it could hide what has its name
+        owner = f"{manifest.name}, which the host brings"
     elif package in sys.stdlib_module_names:
         owner = "Python"
     if owner is not None:

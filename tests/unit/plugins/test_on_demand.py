@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from openautoglm.plugins.host.placing import Level
+
 needs_sandbox = pytest.mark.skipif(
     not supported().sandbox, reason="this kernel cannot confine a worker"
 )
@@ -143,7 +145,8 @@ def test_a_host_that_starts_an_installed_operator_starts_one_only(
     home: Path, tmp_path: Path
 ) -> None:
     found = Inventory(home).install(wheel_of("acme.average", "operator-python", tmp_path))
-    with PluginHost(levels=("L0",)) as host:
+    levels_here: tuple[Level, ...] = ("L0",)
+    with PluginHost(levels=levels_here) as host:
         host.start(found, isolation="L0")
         assert ops.get("acme_average").name == "acme_average"
         assert levels() == {}

@@ -134,6 +134,11 @@ def test_a_package_hides_none_that_is_there(package: str) -> None:
     assert [each.rule for each in peers.misfits(changed, HOST)] == ["package"]
 
 
+def test_a_plugin_does_not_take_the_name_of_what_the_host_brings() -> None:
+    changed = structs.replace(PLAIN, name="NumPy")
+    assert [each.rule for each in peers.misfits(changed, HOST)] == ["package"]
+
+
 @pytest.mark.parametrize(
     ("name", "copy"),
     [

@@ -129,7 +129,9 @@ class SigningKey:
             raise SigningKeyError(
                 "the key cannot be written",
                 got=f"{path}: {cause.strerror}",
-                fix="choose another name: a key is never overwritten",
+                fix="choose another name: a key is never overwritten"
+                if isinstance(cause, FileExistsError)
+                else "choose a folder that you may write: `--home`, or OPENAUTOGLM_HOME",
             ) from cause
 
     def sign(self, message: bytes) -> bytes:

@@ -103,11 +103,13 @@ def read_file(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as cause:
         raise InputNotFoundError("no such file", got=f"{path}: {cause.strerror}") from cause
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+        os.close(descriptor)
+        is_large = stat.S_ISREG(status.st_mode)
+        got = f"{path}: {status.st_size} bytes" if is_large else f"{path}: a folder or a device"
+        raise PackageRefusedError(f"no file of at most {MAX_BYTES} bytes", got=got)
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-            got = f"{path}: {status.st_size} bytes"
-            raise PackageRefusedError(f"no file of at most {MAX_BYTES} bytes", got=got)
         data = file.read(status.st_size + 1)
     if len(data) != status.st_size:
         raise PackageRefusedError("the file changed while it was read", got=str(path))

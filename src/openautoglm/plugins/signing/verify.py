@@ -79,7 +79,7 @@ class Verdict:
 
 def sidecar(wheel: Path) -> Path:
     """Return where the signature of a wheel lies: beside it."""
-    return wheel.with_name(wheel.name + SUFFIX)
+    return wheel.parent / (wheel.name + SUFFIX)  # `with_name` refuses `.` and `/`
 
 
 def verify(

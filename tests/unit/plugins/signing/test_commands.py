@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 import typer
 from typer.main import get_command
 
-from openautoglm.cli.plugin import install
+from openautoglm.cli.plugin import doctor, install
 from openautoglm.cli.plugin_signing import PASSPHRASE, signing_commands
 from openautoglm.errors import (
     InputDecodeError,
     KeyringError,
+    PackageRefusedError,
     PluginPackageError,
     SigningKeyError,
 )
@@ -22,7 +24,8 @@ from openautoglm.plugins.report import Finding, PluginReport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+NO_FILE = "a folder or a device"
 
 
 class WheelMaker(Protocol):
@@ -148,5 +151,34 @@ def test_an_older_version_than_one_installed_with_a_signature_is_refused(
     install(new, offline=True)
     code, told = plugin("verify", old)
     assert (code, "downgrade: 1.0, seen 1.1" in told) == (1, True)
-    with pytest.raises(PluginPackageError, match="contradicts the signature"):
+    with pytest.raises(PluginPackageError, match="a higher version of this plugin") as caught:
         install(old, offline=True)
+    assert "oag plugin rollback" in str(caught.value.fix)
+
+
+def test_a_folder_is_no_wheel(
+    plugin: Plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plugin("key", "new", "mine")
+    for folder in (Path(), Path("/"), tmp_path):
+        assert plugin("verify", folder) == (1, f"refused\n  too-large: {folder}: {NO_FILE}\n")
+        with pytest.raises(PackageRefusedError):
+            plugin("sign", folder, "--key", "mine")
+        with pytest.raises(PluginPackageError, match="the wheel cannot be read"):
+            install(folder)
+
+
+def test_doctor_tells_of_a_signature_whose_key_was_revoked(
+    plugin: Plugin, wheel: WheelMaker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = wheel(version="1.0", files=entry_points("1.0"))
+    plugin("key", "new", "mine")
+    plugin("sign", path, "--key", "mine")
+    install(path, offline=True)
+    doctor()
+    plugin("key", "revoke", "mine", "--reason", "lost")
+    with pytest.raises(typer.Exit) as end:
+        doctor()
+    assert end.value.exit_code == 1
+    assert "revoked-key: mine (lost)" in capsys.readouterr().out

@@ -156,7 +156,7 @@ def test_a_wrong_argument_is_named_with_what_was_got_and_what_to_do(owned: str) 
 
 
 @pytest.mark.parametrize("verb", MAKERS)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_a_definition_of_junk_is_refused_in_words(
     verb: str, data: st.DataObject, owned: str
@@ -170,7 +170,7 @@ def test_a_definition_of_junk_is_refused_in_words(
     catalog.OPERATORS.revoke(owned)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(fields=some(*CLASS))
 def test_a_class_of_junk_is_refused_in_words(fields: Fields, owned: str) -> None:
     with suppress(OpenAutoGLMError):
@@ -178,7 +178,7 @@ def test_a_class_of_junk_is_refused_in_words(fields: Fields, owned: str) -> None
     catalog.OPERATORS.revoke(owned)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(name=JUNK, fields=some(*KERNEL), function=JUNK, save=JUNK, names=st.lists(JUNK, max_size=2))
 def test_junk_on_an_operator_is_refused_in_words(
     name: Any,  # noqa: ANN401 - junk

@@ -189,3 +189,6 @@ __all__ = [
     "WasmModuleError",
     "WeightsCorruptError",
 ]
+
+for _name in __all__:  # tracebacks and pickles name the place that users import from
+    globals()[_name].__module__ = __name__

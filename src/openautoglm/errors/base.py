@@ -14,6 +14,7 @@ class OpenAutoGLMError(Exception):
         fix: what to do about it, or None.
 
     Example:
+        >>> from openautoglm.errors import ModelFolderError
         >>> print(ModelFolderError("no config.json", got="./models/x", fix="point at the folder"))
         [OAG302] no config.json
           got: ./models/x

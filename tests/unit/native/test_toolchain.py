@@ -189,9 +189,9 @@ def test_a_cuda_library_can_be_read_and_loaded_without_a_gpu() -> None:
     from openautoglm.errors import OperatorArgumentError
 
     with KernelLibrary.open(build_folder(ROOT / "plugins/ops/fast-add", cuda=True).path) as library:
-        (row,) = (k for k in library.kernels if k.device == "cuda")
+        row = next(k for k in library.kernels if k.device == "cuda" and k.op == "fast_add")
         assert (row.isa, row.language) == ("sm_80", "cuda")
         x = np.zeros(2, "f4")
         with pytest.raises(OperatorArgumentError, match="must be on cuda"):
             library.function(row.symbol)(x, x, 1.0, x)
-    assert not library.is_mapped()
+    assert library.is_mapped()  # a launch may be under way, a captured graph may call it

@@ -6,13 +6,17 @@ of workers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from openautoglm.plugins.points import ExtensionPoint
 from openautoglm.registry import Registry
 
 if TYPE_CHECKING:
     from openautoglm.plugins.points import Contribution, RemoteObject
+
+class AnyObject(Protocol):
+    """What a bare contribution is: nothing is asked of it."""
+
 
 BARE_OBJECTS: Final[Registry[object]] = Registry("bare object")
 """What plugins contribute to `BARE`."""
@@ -21,7 +25,7 @@ BARE: Final = ExtensionPoint(
     name="bare",
     contract=1,
     summary="any object",
-    protocol=f"{__name__}:object_protocol",
+    protocol=f"{__name__}:AnyObject",
     registry=f"{__name__}:BARE_OBJECTS",
     conformance=f"{__name__}:findings",
     adopt=f"{__name__}:adopt",

@@ -30,8 +30,9 @@ class Start(Protocol):
         """Options: name (of the class), level, idempotent, limits, and those of `start`."""
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def bare_point() -> Iterator[None]:
+    """Let plugins contribute bare objects; no test elsewhere sees the point."""
     with owned_by("tests"):
         POINTS.add(BARE.name, BARE)
     yield

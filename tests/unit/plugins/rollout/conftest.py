@@ -28,9 +28,8 @@ QUICK = Canary(
 @pytest.fixture
 def bare_point() -> Iterator[None]:
     """Let plugins contribute bare objects."""
-    if BARE.name not in POINTS.names():  # the host's tests put it there too
-        with owned_by("rollout tests"):
-            POINTS.add(BARE.name, BARE)
+    with owned_by("rollout tests"):
+        POINTS.add(BARE.name, BARE)
     yield
     POINTS.revoke("rollout tests")
 

@@ -52,7 +52,8 @@ def test_a_good_task_of_a_plugin_passes(tmp_path: Path) -> None:
         ),
         (
             (
-                b"name: ask\ndescription: asks\ninputs: {text: {to: p.generation, description: t}}\n"
+                b"name: ask\ndescription: asks\n"
+                b"inputs: {text: {to: p.generation, description: t}}\n"
                 b"components: {p: {type: output.parse, params: {kind: json}}}\n"
                 b"outputs: {value: p.value}\n"
             ),

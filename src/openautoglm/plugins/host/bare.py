@@ -14,6 +14,7 @@ from openautoglm.registry import Registry
 if TYPE_CHECKING:
     from openautoglm.plugins.points import Contribution, RemoteObject
 
+
 class AnyObject(Protocol):
     """What a bare contribution is: nothing is asked of it."""
 

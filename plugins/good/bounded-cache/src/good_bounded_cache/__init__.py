@@ -4,6 +4,7 @@ from functools import lru_cache
 
 from openautoglm.pipeline.step import Step
 
+
 @lru_cache(maxsize=64)
 def upper(text):
     return text.upper()

@@ -5,6 +5,7 @@ from functools import cache
 
 from openautoglm.pipeline.step import Step
 
+
 @cache
 def pool():
     return ThreadPoolExecutor(2)

@@ -2,6 +2,7 @@
 
 from openautoglm.pipeline.step import Step
 
+
 class NotATextError(Exception):
     """What was passed is no text."""
 

@@ -91,6 +91,12 @@ def place_of(provides: Provides, point: ExtensionPoint, level: Level) -> Place:
         return "file"
     if level == "L0":
         return "host"
+    if provides.sources is not None:
+        raise PluginUnavailableError(
+            f"{provides.point} `{provides.name}` cannot run at {level}",
+            got="a library of kernels, which runs in the host's process or not at all",
+            fix='sign it with a trusted key, or ask for isolation = "L0"',
+        )
     if level in point.levels and point.servant is not None and level != "L3":
         return "worker"
     raise PluginUnavailableError(

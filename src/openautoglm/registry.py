@@ -24,6 +24,7 @@ CORE_OWNER = "openautoglm"
 ON_DEMAND: Final = "openautoglm.plugins.on_demand"
 """Asked for a name that is not there; imported then, by name, since it stands above this module."""
 
+_starts_plugins = True
 _owner: ContextVar[str | None] = ContextVar("openautoglm_registry_owner", default=None)
 
 
@@ -43,6 +44,12 @@ def owned_by(owner: str) -> Iterator[None]:
         yield
     finally:
         _owner.reset(token)
+
+
+def start_no_plugins() -> None:
+    """Start no plugin for a name that is not there, from now on; for the processes of plugins."""
+    global _starts_plugins  # noqa: PLW0603 - a process is one for plugins or not
+    _starts_plugins = False
 
 
 def current_owner() -> str | None:
@@ -122,8 +129,9 @@ class Registry(Generic[T]):
         """Return an entry with its owner; errors as `get`."""
         self._load_builtins()
         given: object = name
-        if self._point and isinstance(given, str) and given not in self._entries:
-            import_module(ON_DEMAND).start(self._point, given)
+        is_missing = isinstance(given, str) and given not in self._entries
+        if is_missing and self._point is not None and _starts_plugins:
+            import_module(ON_DEMAND).start(self._point, name)
         return self._there(name)
 
     def has(self, name: str) -> bool:

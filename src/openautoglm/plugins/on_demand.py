@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import atexit
 import hashlib
-import sys
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 RULES: Final = "policy"
 """Folder in the home with rules that are asked beside those of the package."""
 
-_WORKERS: Final = ("openautoglm.plugins.host.worker", "openautoglm.plugins.trial.child")
 _lock: Final = threading.RLock()
 _starting: Final[set[str]] = set()
 _host: PluginHost | None = None
@@ -43,7 +41,7 @@ _policy: Policy | None = None
 def start(point: str, name: str) -> bool:
     """Start the installed plugin that provides a name; return whether one was started.
 
-    In a worker of a plugin this starts nothing.
+    Registries do not ask in a worker of a plugin.
 
     Raises:
         UnknownNameError: the plugin that has it is disabled.
@@ -51,8 +49,6 @@ def start(point: str, name: str) -> bool:
         PluginStoreError: the list of plugins is damaged.
         OpenAutoGLMError: what else `PluginHost.start` raises.
     """
-    if any(module in sys.modules for module in _WORKERS):
-        return False
     with _lock:
         found = _provider(point, name)
         if found is None or found.id in _starting | _running():

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from openautoglm import ops
+from openautoglm import ops, registry
 from openautoglm.errors import PluginUnavailableError, UnknownNameError
 from openautoglm.pipeline.catalog import STEPS
 from openautoglm.plugins import on_demand
@@ -156,6 +155,7 @@ def test_a_worker_of_a_plugin_starts_no_other(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Inventory(home).install(wheel_of("acme.upper", "step", tmp_path))
-    monkeypatch.setitem(sys.modules, "openautoglm.plugins.host.worker", sys)
+    monkeypatch.setattr(registry, "_starts_plugins", True)  # as it was, when the test ends
+    registry.start_no_plugins()
     with pytest.raises(UnknownNameError):
         STEPS.get("acme.upper")

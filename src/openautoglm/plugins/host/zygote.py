@@ -21,6 +21,7 @@ import msgspec
 
 from openautoglm.plugins.host import kernel
 from openautoglm.plugins.host.assignment import Assignment  # noqa: TC001 - msgspec reads it
+from openautoglm.registry import start_no_plugins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +61,7 @@ def main(
         work: what a worker does; the default is `worker.main`.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the host's to handle
+    start_no_plugins()
     if work is None:
         from openautoglm.plugins.host import worker
 

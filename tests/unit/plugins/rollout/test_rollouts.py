@@ -157,7 +157,8 @@ def test_calls_that_may_not_be_made_twice_end_in_the_error(calling: Calls) -> No
     rollouts.close()
     assert report.outcome == "rolled-back"
     assert {type(error) for error in got.errors} == {PluginCrashedError}
-    assert len(got.errors) == report.steps[0].errors
+    late = len(got.errors) - report.steps[0].errors  # under way in the two threads at the verdict
+    assert 0 <= late <= 2
     assert report.retries == 0
 
 

@@ -14,7 +14,13 @@
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
 #include <immintrin.h>
+#if defined(__AVX512VNNI__)
+#define OAG_SIMD v4_vnni
+#elif defined(__AVX512BF16__)
+#define OAG_SIMD v4_bf16
+#else
 #define OAG_SIMD v4
+#endif
 #define OAG_SIMD_V4 1
 #define OAG_VECTOR_BYTES 64
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from openautoglm.ops.library.add import ADD
 from openautoglm.ops.library.bias_gelu import BIAS_GELU, BIAS_GELU_BACKWARD
+from openautoglm.ops.library.linear import LINEAR, LINEAR_BF16, LINEAR_INT8
 from openautoglm.ops.library.mul import MUL
 from openautoglm.ops.library.rms_norm import RMS_NORM, RMS_NORM_BACKWARD
 from openautoglm.ops.library.scale_add import SCALE_ADD
@@ -30,4 +31,7 @@ DEFINITIONS: Final[tuple[OpDef, ...]] = (
     RMS_NORM_BACKWARD,
     SOFTMAX_CROSS_ENTROPY,
     SOFTMAX_CROSS_ENTROPY_BACKWARD,
+    LINEAR,
+    LINEAR_BF16,
+    LINEAR_INT8,
 )

@@ -1,0 +1,7 @@
+#include "linear_int8.h"
+
+namespace openautoglm::kernels {
+
+const LinearInt8Table kLinearInt8V3 = OAG_SIMD::kLinearInt8Table;
+
+}  // namespace openautoglm::kernels

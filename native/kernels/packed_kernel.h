@@ -1,0 +1,61 @@
+// What the kernels around packed weights share: checks, and the call as plain data.
+#ifndef OPENAUTOGLM_KERNELS_PACKED_KERNEL_H_
+#define OPENAUTOGLM_KERNELS_PACKED_KERNEL_H_
+
+#include <openautoglm/op.h>
+#include <openautoglm/parallel.h>
+
+#include "axes.h"
+#include "packed.h"
+
+namespace openautoglm::kernels {
+
+constexpr int kDotPriority = kV4Priority + 10;  // with an instruction for the dot product itself
+
+inline const float* BlocksOf(const char* name, const Optional<TensorView>& values, int64_t blocks) {
+  if (!values) return nullptr;
+  CheckRank(name, *values, 2);
+  CheckSize(name, *values, 0, "blocks", blocks);
+  CheckSize(name, *values, 1, "16", kBlock);
+  return values->data<const float>();
+}
+
+// Reads a call whose rows are the leading dimensions of x, and whose last `depth_dims` are the depth.
+inline LinearCall ReadLinear(const TensorView& x, int depth_dims, const TensorView& weight,
+                             const Optional<TensorView>& bias, const Optional<TensorView>& residual,
+                             const TensorView& out) {
+  OAG_CHECK_SIZE(weight, 2, kBlock);
+  for (int d = 1; d < depth_dims; ++d) OAG_CHECK_SIZE(x, -d, weight.size(-d));
+  OAG_CHECK_SIZE(x, -depth_dims, weight.size(1));
+  LinearCall call{};
+  call.x = x.data<const float>();
+  call.weight = weight.bytes();
+  call.depth = weight.size(1) * (depth_dims == 2 ? weight.size(3) : 1);
+  call.blocks = weight.size(0);
+  call.out = out.data<float>();
+  OAG_CHECK_SIZE(out, -1, kBlock);
+  OAG_CHECK_SIZE(out, -2, call.blocks);
+  call.rows = 1;
+  for (int d = 0; d < x.rank() - depth_dims; ++d) call.rows *= x.size(d);
+  OAG_CHECK(out.numel() == call.rows * call.blocks * kBlock, "out must have a row for each of x",
+            out.shape_text());
+  call.bias = BlocksOf("bias", bias, call.blocks);
+  if (residual) {
+    OAG_CHECK_SAME_SHAPE((*residual), out);
+    call.residual = residual->data<const float>();
+  }
+  return call;
+}
+
+// Splits the blocks over threads where the weights are worth it.
+template <typename Body>
+void OverBlocks(const LinearCall& call, const Body& body) {
+  constexpr int64_t kWorthAThread = 1 << 16;  // multiplications
+  const int64_t block = call.rows * call.depth * kBlock;
+  const int64_t least = block > 0 ? kWorthAThread / block + 1 : call.blocks;
+  ParallelFor(call.blocks, least, body);
+}
+
+}  // namespace openautoglm::kernels
+
+#endif  // OPENAUTOGLM_KERNELS_PACKED_KERNEL_H_

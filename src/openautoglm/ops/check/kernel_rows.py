@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from openautoglm.ops.check.plan import Plan
     from openautoglm.ops.kernel import Kernel
+    from openautoglm.ops.opdef import OpDef
     from openautoglm.ops.table import KernelTable
 
 ROWS: Final = (
@@ -44,8 +45,10 @@ ROWS: Final = (
 )
 ENDURED: Final = ("threads", "memory")
 """Rows of many calls, whose example is no single call."""
-BUSY: Final = 96
-"""The size of each dimension where calls have to take a while, so that threads meet in them."""
+BUSY: Final = (96, 24, 12, 6, 3)
+"""The size of each dimension where calls have to take a while, so that threads meet in them: the
+first whose call has no more than `BUSY_ELEMENTS`."""
+BUSY_ELEMENTS: Final = 2**17
 
 
 def kernel_rows(
@@ -88,7 +91,7 @@ def kernel_rows(
         for sample in samples:
             ledger.ask(worker, sample)
         if not ledger.is_dead:
-            _endure(ledger, worker, samples, plan)
+            _endure(table.opdef, ledger, worker, samples, plan)
         rows = ledger.close(worker, whole=ENDURED)
     return rows, not ledger.has_died
 
@@ -119,6 +122,7 @@ def _takes(trial: Trial, sample: Sample) -> Outcome:
 
 
 def _endure(
+    opdef: OpDef,
     ledger: Ledger,
     worker: Worker[object, Outcome],
     samples: Sequence[Sample],
@@ -132,9 +136,7 @@ def _endure(
             break
     else:
         return
-    busy = replace(
-        sample, leading=(BUSY,), sizes=tuple((symbol, BUSY) for symbol, _ in sample.sizes)
-    )
+    busy = _busy(sample, opdef)
     for row, one in (("threads", busy), ("memory", sample)):
         if ledger.has_failed("survives") or (row == "threads" and ledger.has_failed("determinism")):
             continue
@@ -143,3 +145,12 @@ def _endure(
         except ProcessEndedError as end:
             outcome = Outcome(problems=(Problem(row, str(end)),))
         ledger.note(row, outcome, one)
+
+
+def _busy(sample: Sample, opdef: OpDef) -> Sample:
+    for size in BUSY:
+        sizes = tuple((symbol, size) for symbol, _ in sample.sizes)
+        busy = replace(sample, leading=(size,), sizes=sizes)
+        if busy.elements(opdef) <= BUSY_ELEMENTS:
+            return busy
+    return sample

@@ -7,6 +7,7 @@ can go to another process, be made smaller, and be printed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from openautoglm.ops.arguments import LEADING, ArraySpec
@@ -77,6 +78,11 @@ class Sample:
             else:
                 found.append((spec,) * self.length if part.many else spec)
         return tuple(found)
+
+    def elements(self, opdef: OpDef) -> int:
+        """Return how many elements all inputs have together."""
+        specs = (spec if isinstance(spec, tuple) else (spec,) for spec in self.specs(opdef))
+        return sum(prod(one.shape) for many in specs for one in many if one is not None)
 
     def text(self, opdef: OpDef) -> str:
         """Return the call as a person reads it."""

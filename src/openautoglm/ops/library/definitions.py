@@ -8,11 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from openautoglm.ops.library.add import ADD
+from openautoglm.ops.library.attention import ATTENTION
 from openautoglm.ops.library.bias_gelu import BIAS_GELU, BIAS_GELU_BACKWARD
+from openautoglm.ops.library.embedding import EMBEDDING
 from openautoglm.ops.library.linear import LINEAR, LINEAR_BF16, LINEAR_INT8
 from openautoglm.ops.library.mul import MUL
 from openautoglm.ops.library.rms_norm import RMS_NORM, RMS_NORM_BACKWARD
+from openautoglm.ops.library.rope import ROPE
 from openautoglm.ops.library.scale_add import SCALE_ADD
+from openautoglm.ops.library.silu_gated import SILU_GATED
 from openautoglm.ops.library.softmax_cross_entropy import (
     SOFTMAX_CROSS_ENTROPY,
     SOFTMAX_CROSS_ENTROPY_BACKWARD,
@@ -34,4 +38,8 @@ DEFINITIONS: Final[tuple[OpDef, ...]] = (
     LINEAR,
     LINEAR_BF16,
     LINEAR_INT8,
+    EMBEDDING,
+    ROPE,
+    ATTENTION,
+    SILU_GATED,
 )

@@ -61,3 +61,15 @@ def column_sum(array: Any) -> Any:  # noqa: ANN401 - an array of NumPy or torch
     """Return the sum over all dimensions but the last, which is all that stays."""
     axes = tuple(range(array.ndim - 1))
     return array.sum(axis=axes) if axes else array
+
+
+def picked(table: Any, rows: Any) -> Any:  # noqa: ANN401 - arrays of NumPy or torch
+    """Return rows of a table by their numbers, in f32 or wider; NaN for a number outside it."""
+    xp = namespace(table)
+    wide = widened(table)
+    known = (rows >= 0) & (rows < table.shape[0])
+    if not table.shape[0]:  # no row to take instead of one that is not there
+        wide = xp.zeros((1, *table.shape[1:]), dtype=wide.dtype)
+    found = wide[xp.where(known, rows, 0 * rows)]
+    known = known.reshape(len(rows), *(1,) * (table.ndim - 1))
+    return xp.where(known, found, found * 0 + float("nan"))

@@ -1,0 +1,71 @@
+"""`attention`: queries against a cache of keys and values.
+
+Vaswani et al., "Attention Is All You Need", 2017; shared key heads as in Ainslie et al., "GQA",
+2023. One operator serves prompts and decoding: every row says which slot of the cache it belongs to
+and at which position it stands.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from openautoglm.ops.arguments import Attr, In, Out
+from openautoglm.ops.library.terms import namespace, narrowed, picked, quiet
+from openautoglm.ops.opdef import OpDef
+
+
+def _reference(  # noqa: PLR0913 - the operator's own arguments
+    q: Any,  # noqa: ANN401 - arrays, as below
+    k: Any,  # noqa: ANN401 - arrays
+    v: Any,  # noqa: ANN401 - arrays
+    slot: Any,  # noqa: ANN401 - arrays
+    position: Any,  # noqa: ANN401 - arrays
+    scale: float,
+    window: int,
+) -> Any:  # noqa: ANN401 - arrays
+    xp = namespace(q)
+    n, h, g, w = q.shape
+    length = k.shape[2] * k.shape[4]
+    if not n * h * g * w * length * k.shape[0]:
+        return q * float("nan")
+    with quiet(q):
+        keys = xp.moveaxis(k, 3, 4).reshape(k.shape[0], h, length, w)
+        values = v.reshape(v.shape[0], h, length, w)
+        scores = xp.einsum("nhgw,nhtw->nhgt", q, picked(keys, slot)) * scale
+        at = xp.arange(length)[None]
+        place = position[:, None]
+        seen = (at <= place) & ((at > place - window) if window > 0 else (at >= 0))
+        scores = xp.where(seen[:, None, None, :], scores, scores * 0 - float("inf"))
+        weights = _softmax(scores, xp)
+        mixed = xp.einsum("nhgt,nhtw->nhgw", weights, picked(values, slot))
+        placed = (position >= 0) & (position < length)
+        return narrowed(xp.where(placed[:, None, None, None], mixed, mixed * float("nan")), q)
+
+
+def _softmax(scores: Any, xp: Any) -> Any:  # noqa: ANN401 - an array, a module
+    peak = scores.amax(-1)[..., None] if xp.__name__ == "torch" else scores.max(axis=-1)[..., None]
+    raised = xp.exp(scores - peak)
+    return raised / raised.sum(-1)[..., None]
+
+
+ATTENTION: Final = OpDef(
+    "attention",
+    inputs=[
+        In("q", dtypes=("f32",), shape=("n", "h", "g", "w"), layout="contiguous"),
+        In("k", shape=("s", "h", "b", "w", 16), layout="contiguous"),
+        In("v", shape=("s", "h", "b", 16, "w"), layout="contiguous"),
+        In("slot", dtypes=("i64",), shape=("n",), layout="contiguous"),
+        In("position", dtypes=("i64",), shape=("n",), layout="contiguous"),
+    ],
+    attrs=[Attr("scale", float, 1.0), Attr("window", int, 0, low=0)],
+    outputs=[Out("out", like="q")],
+    reference=_reference,
+    amp="keep",
+    doc="Mix the values that each query looks at, weighted by the softmax of its scores.\n\n"
+    "q holds n rows of h key heads with g queries each, w wide. The cache holds, for every slot and "
+    "key head, b blocks of 16 positions: keys as (w, 16), values as (16, w). Row n looks at slot[n], "
+    "at positions up to position[n], and with a window at the last `window` of them only. scores are "
+    "q times key times `scale`. What a row gives does not depend on the rows beside it. A row whose "
+    "slot or position lies outside the cache gives NaN.",
+)
+"""Queries against a cache of keys and values."""

@@ -157,6 +157,11 @@ def library_path(stem: str) -> Path | None:
     return None
 
 
+def core_function(name: str) -> Callable[..., Any]:
+    """Return a function of the compiled core by its name."""
+    return _core()(name)
+
+
 def _nothing() -> None:
     """Do nothing: the core knows by it what a function written in Python looks like."""
 
@@ -177,6 +182,7 @@ def _core() -> Callable[[str], Callable[..., Any]]:
     tvm_ffi = ffi.load()
     module = tvm_ffi.load_module(str(library_path("liboag_core")))
     module.get_function("cell_python")(tvm_ffi.convert(_nothing))
+    module.get_function("threads_offer")()
     functions: dict[str, Callable[..., Any]] = {}
 
     def function(name: str) -> Callable[..., Any]:

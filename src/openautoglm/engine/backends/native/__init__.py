@@ -1,0 +1,1 @@
+"""The native backend: Hugging Face folders decoded by our own operators, without torch."""

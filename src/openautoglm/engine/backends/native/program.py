@@ -1,0 +1,200 @@
+"""The step of a decoder as a program of operator calls.
+
+Owns `Step` and `Decoder`: which operators run in which order on which buffers. Knows nothing of
+folders, slots' owners or tokens' meaning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, final
+
+import numpy as np
+
+from openautoglm import ops
+from openautoglm.native.program import Program, Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from openautoglm.engine.backends.native.cache import Cache
+    from openautoglm.engine.backends.native.convert import Packed
+    from openautoglm.native.program import Operand
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+ROWS: Final = 0
+"""Which number of a play counts its rows."""
+LOGITS: Final = 1
+"""Which number counts the rows that get logits."""
+STORE: Final = "store"
+"""What the copy of keys and values into the cache is called; it is no operator."""
+LINEARS: Final = {"fp32": ("linear", 1), "bf16": ("linear_bf16", 2), "int8": ("linear_int8", 4)}
+_OUTSIDE: Final = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One call of the program.
+
+    Attributes:
+        layer: which layer it belongs to; -1 for none.
+        operator: its name, or `STORE`.
+        operands: inputs, attributes and the output, as the program takes them.
+    """
+
+    layer: int
+    operator: str
+    operands: Sequence[Operand] = ()
+
+
+@final
+class Decoder:
+    """A decoder over operators, played as a program.
+
+    Args:
+        packed: its weights.
+        cache: its keys and values.
+        rows: most rows of a play.
+        context: positions of a slot.
+
+    Attributes:
+        tokens, slots, positions: by row, int64.
+        last: by row of logits: which row they are of, int64.
+        logits: (rows, vocabulary filled up to blocks).
+        program: the calls.
+        steps: what each call of the program is.
+    """
+
+    def __init__(self, packed: Packed, cache: Cache, rows: int, context: int) -> None:
+        a = packed.architecture
+        self._a, self._packed, self._cache, self._rows = a, packed, cache, rows
+        self.program = Program()
+        self.steps: list[Step] = []
+        self.tokens, self.slots, self.positions, self.last = np.zeros((4, rows), np.int64)
+        self._angles = [Rows(t) for t in a.rope.tables(a.rotary, a.head_width, context)]
+        self._stream, self._normed, self._added = (self._room(a.hidden) for _ in range(3))
+        self._qkv = self._room(a.attended + 2 * a.keyed)
+        self._heads = self._room(a.heads, a.head_width), self._room(a.key_heads, a.head_width)
+        self._turned = self._room(a.heads, a.head_width), self._room(a.key_heads, a.head_width)
+        self._mixed = self._room(a.attended)
+        self._gate_up, self._gated = self._room(2, a.intermediate), self._room(a.intermediate)
+        self.logits = self._room(packed.arrays["head.weight"].shape[0] * 16)
+        self._build()
+
+    def make(self, at: int, numbers: Sequence[int]) -> None:
+        """Make a call in Python: a kernel written in it serves, or a preference holds."""
+        step = self.steps[at]
+        values = [o.of(numbers) if isinstance(o, Rows) else o for o in step.operands]
+        values[-1][...] = ops.get(step.operator)(*values[:-1])
+
+    def _build(self) -> None:
+        embedding = self._packed.embedding
+        table = Rows(embedding.array, is_bf16=embedding.is_bf16)
+        self._call(_OUTSIDE, "embedding", table, self._of(self.tokens), self._of(self._stream))
+        for layer in range(self._a.layers):
+            self._attend(layer)
+            self._gate(layer)
+        chosen, normed = Rows(self._added, LOGITS), Rows(self._normed, LOGITS)
+        self._call(_OUTSIDE, "embedding", Rows(self._stream), Rows(self.last, LOGITS), chosen)
+        self._call(_OUTSIDE, "rms_norm", chosen, self._weight("norm"), self._a.eps, normed)
+        self._linear(_OUTSIDE, "head", self._normed, self.logits, count=LOGITS)
+
+    def _attend(self, layer: int) -> None:
+        a = self._a
+        self._norm(layer, "norm_attention", self._stream, self._normed)
+        self._linear(layer, "qkv", self._normed, self._qkv)
+        ends = (0, a.attended, a.attended + a.keyed, a.attended + 2 * a.keyed)
+        query, key, value = (
+            self._qkv[:, begin:end].reshape(self._rows, -1, a.head_width)
+            for begin, end in pairwise(ends)
+        )
+        self._turn(layer, 0, "norm_query", query)
+        self._turn(layer, 1, "norm_key", key)
+        keys, values = self._cache.keys[layer], self._cache.values[layer]
+        self._store(layer, self._turned[1], keys, is_blocked=True)
+        self._store(layer, value, values, is_blocked=False)
+        shape = (self._rows, a.key_heads, a.group, a.head_width)
+        self._call(
+            layer,
+            "attention",
+            *(self._of(self._turned[0].reshape(shape)), Rows(keys), Rows(values)),
+            *(self._of(self.slots), self._of(self.positions)),
+            *(a.head_width**-0.5, a.windows[layer]),
+            self._of(self._mixed.reshape(shape)),
+        )
+        self._add(layer, "out", "norm_after_attention", self._mixed)
+
+    def _gate(self, layer: int) -> None:
+        self._norm(layer, "norm_gated", self._stream, self._normed)
+        self._linear(layer, "gate_up", self._normed, self._gate_up)
+        self._call(layer, "silu_gated", self._of(self._gate_up), self._of(self._gated))
+        self._add(layer, "down", "norm_after_gated", self._gated)
+
+    def _turn(self, layer: int, which: int, norm: str, source: Array) -> None:
+        """Bring heads to their position: a norm where the family has one, then the angles."""
+        if f"{layer}.{norm}" in self._packed.arrays:
+            self._norm(layer, norm, source, self._heads[which])
+            source = self._heads[which]
+        halves = (self._rows, -1, 2, self._a.head_width // 2)
+        turned = self._of(self._turned[which].reshape(halves))
+        place = self._of(self.positions)
+        self._call(layer, "rope", self._of(source.reshape(halves)), place, *self._angles, turned)
+
+    def _add(self, layer: int, linear: str, norm: str, source: Array) -> None:
+        """Add what a linear gives to the stream, normed where the family does."""
+        if f"{layer}.{norm}" not in self._packed.arrays:
+            self._linear(layer, linear, source, self._stream, is_added=True)
+            return
+        self._linear(layer, linear, source, self._added)
+        self._norm(layer, norm, self._added, self._normed)
+        stream = self._of(self._stream)
+        self._call(layer, "add", stream, self._of(self._normed), 1.0, stream)
+
+    def _norm(self, layer: int, name: str, source: Array, target: Array) -> None:
+        weight = self._weight(f"{layer}.{name}")
+        self._call(layer, "rms_norm", self._of(source), weight, self._a.eps, self._of(target))
+
+    def _linear(
+        self,
+        layer: int,
+        name: str,
+        source: Array,
+        target: Array,
+        *,
+        is_added: bool = False,
+        count: int = ROWS,
+    ) -> None:
+        place = name if layer == _OUTSIDE else f"{layer}.{name}"
+        operator, group = LINEARS[self._packed.mode]
+        x = source.reshape(self._rows, -1, group) if group > 1 else source
+        out = Rows(target.reshape(self._rows, -1, 16), count)
+        weight = self._packed.arrays[f"{place}.weight"]
+        is_bf16 = self._packed.mode == "bf16"
+        scales = [self._weight(f"{place}.scale")] if self._packed.mode == "int8" else []
+        has_bias = f"{place}.bias" in self._packed.arrays
+        bias = self._weight(f"{place}.bias") if has_bias else None
+        residual = out if is_added else None
+        operands = (Rows(x, count), Rows(weight, is_bf16=is_bf16), *scales, bias, residual, out)
+        self._call(layer, operator, *operands)
+
+    def _store(self, layer: int, source: Array, target: Array, *, is_blocked: bool) -> None:
+        places = self._of(self.slots), self._of(self.positions)
+        self.program.copy_rows(self._of(source), *places, Rows(target), is_blocked=is_blocked)
+        self.steps.append(Step(layer, STORE))
+
+    def _call(self, layer: int, operator: str, *operands: Operand) -> None:
+        cell = ops.get(operator).table.cell
+        assert cell is not None  # noqa: S101 - a model is not made without the core
+        self.program.call(cell.number, operands)
+        self.steps.append(Step(layer, operator, operands))
+
+    def _weight(self, name: str) -> Rows:
+        return Rows(self._packed.arrays[name])
+
+    def _of(self, array: Array) -> Rows:
+        return Rows(array, ROWS)
+
+    def _room(self, *shape: int) -> Array:
+        return np.zeros((self._rows, *shape), np.float32)

@@ -15,6 +15,7 @@ from openautoglm.ops.library.linear import LINEAR, LINEAR_BF16, LINEAR_INT8
 from openautoglm.ops.library.mul import MUL
 from openautoglm.ops.library.rms_norm import RMS_NORM, RMS_NORM_BACKWARD
 from openautoglm.ops.library.rope import ROPE
+from openautoglm.ops.library.sample import SAMPLE
 from openautoglm.ops.library.scale_add import SCALE_ADD
 from openautoglm.ops.library.silu_gated import SILU_GATED
 from openautoglm.ops.library.softmax_cross_entropy import (
@@ -42,4 +43,5 @@ DEFINITIONS: Final[tuple[OpDef, ...]] = (
     ROPE,
     ATTENTION,
     SILU_GATED,
+    SAMPLE,
 )

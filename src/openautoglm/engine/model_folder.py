@@ -163,6 +163,25 @@ def find_weights(path: Path) -> tuple[Path, ...]:
     )
 
 
+def end_tokens(folder: ModelFolder, tokenizer_eos: int | None) -> frozenset[int]:
+    """Return the tokens that end a text, of generation_config.json, config.json and tokenizer.
+
+    Raises:
+        ModelFolderError: generation_config.json is damaged.
+    """
+    file = folder.path / "generation_config.json"
+    settings = read_json(file) if file.is_file() else {}
+    found: set[int] = set()
+    for value in (
+        settings.get("eos_token_id"),
+        folder.config.get("eos_token_id"),
+        tokenizer_eos,
+    ):
+        values = value if isinstance(value, list) else [value]
+        found.update(v for v in values if isinstance(v, int))
+    return frozenset(found)
+
+
 def check_architecture(folder: ModelFolder, known: Collection[str]) -> None:
     """Refuse a model family that is not among `known`.
 

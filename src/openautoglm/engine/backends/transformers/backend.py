@@ -14,7 +14,7 @@ import torch
 
 from openautoglm.engine.backend import failed, room_for
 from openautoglm.engine.backends.transformers.decoding import Network, Row, decode
-from openautoglm.engine.backends.transformers.prompt_reader import PromptReader
+from openautoglm.engine.prompt_reader import PromptReader
 from openautoglm.engine.text_stream import TextStream
 from openautoglm.errors import OpenAutoGLMError
 

@@ -18,7 +18,7 @@ from openautoglm.engine.backend import ModelInfo
 from openautoglm.engine.backends.transformers.backend import TransformersBackend
 from openautoglm.engine.backends.transformers.decoding import Network
 from openautoglm.engine.memory import check_fits, free_bytes
-from openautoglm.engine.model_folder import check_architecture, read_json
+from openautoglm.engine.model_folder import check_architecture, end_tokens
 from openautoglm.errors import (
     BackendUnavailableError,
     InvalidParameterError,
@@ -66,11 +66,11 @@ def load_backend(
         what=f"the model `{label}` in {str(dtype).removeprefix('torch.')}",
         fix='use dtype="bfloat16", a smaller model, or free some memory',
     )
-    tokenizer = _tokenizer(folder)
+    tokenizer = load_tokenizer(folder)
     model = _model(folder, dtype, device)
     width = model.get_input_embeddings().weight.shape[0]
     _check_vocabulary(tokenizer, width)
-    eos = _eos(folder, tokenizer)
+    eos = end_tokens(folder, tokenizer.eos_token_id)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(eos, default=0)
     info = _info(model, backend=name, model=label, context_length=folder.context_length)
     network = Network(model, eos=eos, pad=pad)
@@ -142,7 +142,12 @@ def _free(device: torch.device) -> int:
     return free_bytes()
 
 
-def _tokenizer(folder: ModelFolder) -> PreTrainedTokenizerBase:
+def load_tokenizer(folder: ModelFolder) -> PreTrainedTokenizerBase:
+    """Read a folder's tokenizer, whatever files it is made of.
+
+    Raises:
+        ModelFolderError: it cannot be read.
+    """
     kind = PreTrainedTokenizerFast if _is_as_written(folder) else AutoTokenizer
     try:
         return kind.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
@@ -217,21 +222,6 @@ def _check_vocabulary(tokenizer: PreTrainedTokenizerBase, width: int) -> None:
             got=f"token {highest}, {width} embeddings",
             fix="use the tokenizer that belongs to the model",
         )
-
-
-def _eos(folder: ModelFolder, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """Return the tokens that end a text, of generation_config.json, config.json and tokenizer."""
-    file = folder.path / "generation_config.json"
-    settings = read_json(file) if file.is_file() else {}
-    found: set[int] = set()
-    for value in (
-        settings.get("eos_token_id"),
-        folder.config.get("eos_token_id"),
-        tokenizer.eos_token_id,
-    ):
-        values = value if isinstance(value, list) else [value]
-        found.update(v for v in values if isinstance(v, int))
-    return frozenset(found)
 
 
 @contextmanager

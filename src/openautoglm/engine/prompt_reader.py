@@ -1,9 +1,9 @@
 """A prompt to the tokens a model reads, with what people wrote kept as plain text.
 
-Owns `PromptReader`: the tokenizer, its chat template, and its control tokens. A content that spells
-a control token, such as `<|im_end|>`, is read as the characters it is and cannot end its turn. It
-does not guard models whose template marks turns with ordinary text instead of tokens. Knows nothing
-of weights or of decoding.
+Owns `PromptReader`: the tokenizer, one of transformers or one that acts like it, its chat template,
+and its control tokens. A content that spells a control token, such as `<|im_end|>`, is read as the
+characters it is and cannot end its turn. It does not guard models whose template marks turns with
+ordinary text instead of tokens. Knows nothing of weights or of decoding.
 """
 
 from __future__ import annotations
@@ -11,17 +11,13 @@ from __future__ import annotations
 import re
 import threading
 from itertools import chain
-from typing import TYPE_CHECKING, Final, final
-
-from jinja2 import TemplateError
+from typing import TYPE_CHECKING, Final, Protocol, final
 
 from openautoglm.engine.prompt import as_messages
 from openautoglm.errors import EngineClosedError, InvalidPromptError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from transformers import PreTrainedTokenizerBase
+    from collections.abc import Iterable, Mapping, Sequence
 
     from openautoglm.engine.prompt import Message, Prompt
     from openautoglm.engine.structured import TokenizerView
@@ -29,12 +25,58 @@ if TYPE_CHECKING:
 PRIVATE: Final = range(0xF0000, 0xFFFFE)  # characters that stand for nothing
 
 
+class _Added(Protocol):
+    """A token that is looked for in a text before anything else is."""
+
+    @property
+    def content(self) -> str: ...
+    @property
+    def special(self) -> bool: ...
+    @property
+    def normalized(self) -> bool: ...
+
+
+class _Tokenizer(Protocol):
+    """What is used of a tokenizer, by the names and rules of transformers."""
+
+    @property
+    def chat_template(self) -> object: ...
+    @property
+    def unk_token_id(self) -> int | None: ...
+    @property
+    def all_special_tokens(self) -> Sequence[str]: ...
+    @property
+    def added_tokens_decoder(self) -> Mapping[int, _Added]: ...
+    def convert_tokens_to_ids(self, tokens: list[str], /) -> list[int]: ...
+    def convert_ids_to_tokens(self, ids: int, /) -> object: ...
+    def __call__(
+        self, text: str, /, *, add_special_tokens: bool, verbose: bool
+    ) -> Mapping[str, list[int]]: ...
+    def decode(
+        self,
+        ids: Sequence[int],
+        /,
+        *,
+        skip_special_tokens: bool,
+        clean_up_tokenization_spaces: bool,
+    ) -> str: ...
+    def apply_chat_template(
+        self,
+        messages: list[dict[str, str]],
+        /,
+        *,
+        tokenize: bool,
+        add_generation_prompt: bool,
+        continue_final_message: bool,
+    ) -> str: ...
+
+
 @final
 class PromptReader:
     """Turn prompts into tokens and tokens into text. Safe to use from several threads."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self._tokenizer: PreTrainedTokenizerBase | None = tokenizer
+    def __init__(self, tokenizer: _Tokenizer) -> None:
+        self._tokenizer: _Tokenizer | None = tokenizer
         self._view: TokenizerView | None = None
         self._lock = threading.Lock()
         special, written = _control_tokens(tokenizer)
@@ -92,10 +134,9 @@ class PromptReader:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of tokens, special tokens left out."""
-        text: str = self._open().decode(
+        return self._open().decode(
             ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-        return text
 
     @property
     def _has_template(self) -> bool:
@@ -147,9 +188,11 @@ class PromptReader:
         return ids
 
     def _templated(self, messages: Sequence[Message]) -> str:
+        from jinja2 import TemplateError
+
         is_begun = messages[-1].role == "assistant"  # the answer's beginning is given
         try:
-            text: str = self._open().apply_chat_template(
+            text = self._open().apply_chat_template(
                 [message._asdict() for message in messages],
                 tokenize=False,
                 add_generation_prompt=not is_begun,
@@ -163,7 +206,7 @@ class PromptReader:
             ) from cause
         return text
 
-    def _open(self) -> PreTrainedTokenizerBase:
+    def _open(self) -> _Tokenizer:
         if self._tokenizer is None:
             raise EngineClosedError("the engine was closed", fix="make a new AutoGLM")
         return self._tokenizer
@@ -171,8 +214,7 @@ class PromptReader:
     def _encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
         with self._lock:  # a fast tokenizer may not be borrowed by two threads
             encoded = self._open()(text, add_special_tokens=add_special_tokens, verbose=False)
-        ids: list[int] = encoded["input_ids"]
-        return ids
+        return encoded["input_ids"]
 
 
 @final
@@ -202,7 +244,7 @@ class _Places:
         return self.marks[token]
 
 
-def _control_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[set[str], set[str]]:
+def _control_tokens(tokenizer: _Tokenizer) -> tuple[set[str], set[str]]:
     """Return the special tokens, and others that the chat template writes as marks."""
     template = str(getattr(tokenizer, "chat_template", None) or "")
     added = tokenizer.added_tokens_decoder.values()

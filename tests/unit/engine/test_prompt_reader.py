@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedTokenizerFast
 
-    from openautoglm.engine.backends.transformers.prompt_reader import PromptReader
+    from openautoglm.engine.prompt_reader import PromptReader
 
 NANO = files("openautoglm.engine") / "weights" / "nano"
 CONTROL = {
@@ -54,7 +54,7 @@ def reader(tokenizer: PreTrainedTokenizerFast) -> PromptReader:
 
 
 def make(tokenizer: PreTrainedTokenizerFast) -> PromptReader:
-    from openautoglm.engine.backends.transformers.prompt_reader import PromptReader
+    from openautoglm.engine.prompt_reader import PromptReader
 
     return PromptReader(tokenizer)
 

@@ -72,6 +72,9 @@ class SampleChoice {
   }
 
  private:
+  static constexpr int kBuckets = 4096, kBucketsOfOne = 64;
+  static constexpr size_t kFew = 512;  // that need no buckets
+
   int64_t Blocks() const { return (count_ + kSampleBlock - 1) / kSampleBlock; }
 
   int64_t DrawFromAll() {
@@ -179,15 +182,37 @@ class SampleChoice {
     Filter([&](size_t i) { return room_.values[i] >= least; });
   }
 
+  int Bucket(size_t i) const {
+    const float depth = (most_ - room_.values[i]) * inverse_ * kBucketsOfOne;
+    return depth < kBuckets - 1 ? static_cast<int>(depth) : kBuckets - 1;
+  }
+
+  // Puts those among which the last one kept lies into `order`, by their depth below the largest;
+  // returns the mass of all above them.
+  double OrderLast(double target) {
+    room_.order.clear();
+    if (room_.ids.size() <= kFew) {
+      for (size_t i = 0; i < room_.ids.size(); ++i) room_.order.push_back(static_cast<int32_t>(i));
+      return 0;
+    }
+    room_.sums.assign(kBuckets, 0);
+    for (size_t i = 0; i < room_.ids.size(); ++i) room_.sums[Bucket(i)] += room_.weights[i];
+    double before = 0;
+    int bucket = 0;
+    for (; bucket < kBuckets - 1 && before + room_.sums[bucket] < target; ++bucket) before += room_.sums[bucket];
+    for (size_t i = 0; i < room_.ids.size(); ++i) {
+      if (Bucket(i) == bucket) room_.order.push_back(static_cast<int32_t>(i));
+    }
+    return before;
+  }
+
   // The fewest that hold top_p of the mass, of equals those with the lower tokens.
   void KeepTopP() {
     const double target = row_.top_p * (mass_ > 0 ? mass_ : Sum());
     const auto is_before = [&](int32_t a, int32_t b) {
       return room_.values[a] != room_.values[b] ? room_.values[a] > room_.values[b] : a < b;
     };
-    room_.order.resize(room_.ids.size());
-    for (size_t i = 0; i < room_.order.size(); ++i) room_.order[i] = static_cast<int32_t>(i);
-    double before = 0;
+    double before = OrderLast(target);
     auto begin = room_.order.begin(), end = room_.order.end();  // the last one kept lies between
     while (end - begin > 1) {
       const auto middle = begin + (end - begin) / 2;

@@ -114,6 +114,10 @@ class SampleMask {
     for (int64_t w = 0; w * 32 < vocabulary_; ++w) {
       const uint32_t word = Word(w);
       const int64_t end = std::min<int64_t>(32, vocabulary_ - w * 32);
+      if (word == 0) {
+        std::fill_n(to + w * 32, end, kMinusInfinity);
+        continue;
+      }
       for (int64_t i = 0; i < end; ++i) to[w * 32 + i] = (word >> i & 1U) != 0 ? from[w * 32 + i] : kMinusInfinity;
     }
   }

@@ -1,0 +1,106 @@
+"""One forward: which rows of which sequences go into it, as arrays.
+
+Owns `Plan`. Knows rows and slots; makes no choice but how to share out the rows of a step.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence as Many
+
+    from openautoglm.engine.backends.native.faces import DecodingModel, Logits
+    from openautoglm.engine.backends.native.sequence import Row
+    from openautoglm.engine.backends.native.slots import Slots
+
+
+@final
+class Plan:
+    """Rows that go through the model together.
+
+    Attributes:
+        served: sequences that have a part in it.
+        is_short: whether a sequence was left out that needs but its newest token.
+        choosing: those whose next token can be chosen after it, the first at logits row `first`.
+    """
+
+    __slots__ = (
+        "_last",
+        "_parts",
+        "_positions",
+        "_slots",
+        "_tokens",
+        "choosing",
+        "first",
+        "is_short",
+        "served",
+    )
+
+    def __init__(self) -> None:
+        self.served: list[Row] = []
+        self.is_short = False
+        self.choosing: list[Row] = []
+        self.first: list[int] = []
+        self._parts: list[int] = []
+        self._tokens: list[int] = []
+        self._slots: list[int] = []
+        self._positions: list[int] = []
+        self._last: list[int] = []
+
+    @property
+    def size(self) -> int:
+        """Rows so far."""
+        return len(self._tokens)
+
+    def add(self, row: Row, count: int) -> None:
+        """Add the next `count` tokens of a sequence, and after its last one its drafts."""
+        start = row.known
+        self.served.append(row)
+        self._parts.append(count)
+        self._tokens += row.ids[start : start + count]
+        if start + count == len(row.ids):
+            drafts = row.drafts
+            self._tokens += drafts
+            self.choosing.append(row)
+            self.first.append(len(self._last))
+            self._last += range(len(self._tokens) - len(drafts) - 1, len(self._tokens))
+            count += len(drafts)
+        self._slots += [row.slot] * count
+        self._positions += range(start, start + count)
+
+    def forward(self, model: DecodingModel, slots: Slots) -> Logits:
+        """Run it and note what the cache holds then; a failure leaves all as it was."""
+        tokens = np.array(self._tokens, np.int64)
+        places = np.array(self._slots, np.int64)
+        positions = np.array(self._positions, np.int64)
+        logits = model.forward(tokens, places, positions, np.array(self._last, np.int64))
+        slots.record(tokens, places, positions)
+        for row, count in zip(self.served, self._parts, strict=True):
+            row.known += count
+        return logits
+
+
+def share_out(rows: Many[Row], budget: int) -> Plan:
+    """Plan a step of at most `budget` rows.
+
+    Those that only need their newest token come first, so that none of them stalls; with them go
+    their drafts. What is left goes to those that have more to catch up with, in the order given.
+    """
+    plan = Plan()
+    behind = []
+    for row in rows:
+        if len(row.ids) - row.known > 1:
+            behind.append(row)
+        elif plan.size < budget:
+            plan.add(row, 1)
+        else:
+            plan.is_short = True
+    for row in behind:
+        count = min(len(row.ids) - row.known, budget - plan.size)
+        if count <= 0:
+            break
+        plan.add(row, count)
+    return plan

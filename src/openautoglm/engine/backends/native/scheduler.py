@@ -1,0 +1,382 @@
+"""Many sequences through one model: who gets a slot, what each step computes, what came of it.
+
+Owns `Scheduler`, `Rules` and `Tally`. No threads, no clock, no chance: the same calls give the same
+events. Knows nothing of folders, templates or how a token is chosen.
+
+What a sequence gets does not depend on the others, as long as the model computes each row on its
+own: neither by their number, nor by a beginning they share, nor by guesses. It does not guard
+against a model for which that is not so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, final
+
+import numpy as np
+
+from openautoglm.engine.backends.native.faces import FAILED, Chosen
+from openautoglm.engine.backends.native.plan import share_out
+from openautoglm.engine.backends.native.prefix import MINIMUM, Place, Prefixes
+from openautoglm.engine.backends.native.sequence import Event, Row, refusal
+from openautoglm.engine.backends.native.slots import Slots
+from openautoglm.engine.backends.native.waiting import Waiting
+from openautoglm.errors import (
+    InvalidParameterError,
+    ModelTooLargeError,
+    OpenAutoGLMError,
+    WeightsCorruptError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+    from collections.abc import Sequence as Many
+
+    from openautoglm.engine.backends.native.faces import DecodingModel, Logits, Sampler
+    from openautoglm.engine.backends.native.plan import Plan
+    from openautoglm.engine.backends.native.sequence import Sequence
+    from openautoglm.engine.backends.native.waiting import Order
+
+NOWHERE: Final = Place(-1)
+"""Where a row goes for which the cache has no room."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a scheduler may do. None of it changes a token.
+
+    Attributes:
+        order: "arrival" serves first who came first; "free" does what is quickest for all.
+        most_tokens: tokens of the cache that may be in use at once; None for all it has.
+        kept: slots that keep beginnings which prompts share; they serve no sequence.
+        minimum: tokens below which a shared beginning is not looked for.
+        guesses: whether tokens are guessed where an answer copies.
+        step_rows: what a step costs however few rows it has, in rows: what a right guess saves
+            is one row and, spread over the sequences under way, this.
+    """
+
+    order: Order = "arrival"
+    most_tokens: int | None = None
+    kept: int = 0
+    minimum: int = MINIMUM
+    guesses: bool = True
+    step_rows: float = 8.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was done so far.
+
+    Attributes:
+        steps: forwards.
+        rows: rows of all forwards.
+        tokens: tokens chosen, not counting those forced.
+        guessed: guesses tried.
+        right: guesses that came true.
+        copied: tokens whose keys and values were copied.
+        found: tokens of prompts whose keys and values were there already.
+        shared: sequences that were no computation of their own.
+    """
+
+    steps: int = 0
+    rows: int = 0
+    tokens: int = 0
+    guessed: int = 0
+    right: int = 0
+    copied: int = 0
+    found: int = 0
+    shared: int = 0
+
+
+@final
+class Scheduler:
+    """Decode many sequences step by step. For one thread.
+
+    Args:
+        model: computes.
+        sampler: chooses tokens.
+        most_rows: most rows of one step; default what the model takes. Halved when memory runs out.
+        rules: what it may do.
+
+    Example:
+        >>> from openautoglm.testing.toy_decoder import ToyModel, ToySampler
+        >>> scheduler = Scheduler(ToyModel(slots=2, context=32), ToySampler())
+        >>> scheduler.add(Sequence(id=1, prompt=(3, 4, 5), max_tokens=2))
+        >>> [event.finish_reason for _ in range(2) for event in scheduler.step()]
+        [None, 'length']
+    """
+
+    def __init__(
+        self,
+        model: DecodingModel,
+        sampler: Sampler,
+        most_rows: int | None = None,
+        *,
+        rules: Rules | None = None,
+    ) -> None:
+        self.rules = Rules() if rules is None else rules
+        self.tally = Tally()
+        self._model = model
+        self._sampler = sampler
+        self.most_rows = min(model.rows, most_rows or model.rows)
+        self._slots = Slots(model.slots, model.context, most_tokens=self.rules.most_tokens)
+        self._prefixes = Prefixes(
+            self._slots, model, kept=self.rules.kept, minimum=self.rules.minimum
+        )
+        self._waiting = Waiting(self.rules.order, minimum=self.rules.minimum)
+        self._held: list[tuple[Row, Place]] = []  # wait for a beginning that is being computed
+        self._running: list[Row] = []
+        self._rows: dict[int, Row] = {}  # by sequence
+        self._same: dict[Hashable, Row] = {}
+        self._events: list[Event] = []
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a step would do nothing and tell nothing."""
+        return not (self._rows or self._events)
+
+    @property
+    def waiting(self) -> int:
+        """Computations that have no slot yet."""
+        return len(self._waiting) + len(self._held)
+
+    @property
+    def running(self) -> int:
+        """Computations that have a slot."""
+        return len(self._running)
+
+    def add(self, asked: Sequence) -> None:
+        """Take a sequence. One that cannot be computed has an error at the next step.
+
+        Raises:
+            InvalidParameterError: its id is under way already.
+        """
+        if asked.id in self._rows:
+            raise InvalidParameterError(
+                "a sequence of this id is under way", got=asked.id, fix="use each id once"
+            )
+        key = asked.key
+        if key is not None and key in self._same:
+            self._join(self._same[key], asked.id)
+            return
+        limit = min(self._model.context, self._slots.most_tokens)
+        error = refusal(asked, limit=limit, vocabulary=self._model.vocabulary)
+        if error is not None:
+            self._events.append(Event(sequence=asked.id, finish_reason="error", error=error))
+            return
+        room = min(asked.max_tokens, limit - len(asked.prompt))
+        row = Row(asked, room=room, can_guess=self.rules.guesses)
+        self._rows[asked.id] = row
+        if key is not None:
+            self._same[key] = row
+        self._waiting.add(row)
+
+    def cancel(self, sequence: int) -> None:
+        """End a sequence; it is told at the next step. One that is not under way is ignored."""
+        row = self._rows.pop(sequence, None)
+        if row is None:
+            return
+        self._events.append(row.leave(sequence))
+        if not row.sequences:
+            row.reason = "cancelled"
+            if row.slot >= 0:
+                self._running.remove(row)
+            elif all(row is not held for held, _ in self._held):
+                self._waiting.drop()
+            self._forget(row)
+
+    def step(self) -> list[Event]:
+        """Compute once and return what is new; [] when there is nothing to do."""
+        self._admit()
+        rows = [row for row in self._running if row.reason is None]
+        if rows:
+            if self.rules.guesses:
+                self._guess(rows)
+            self._run(rows)
+        self._tell()
+        events, self._events = self._events, []
+        return events
+
+    def _join(self, row: Row, sequence: int) -> None:
+        self.tally.shared += 1
+        self._rows[sequence] = row
+        missed = row.join(sequence)
+        if missed is not None:
+            self._events.append(missed)
+
+    def _admit(self) -> None:
+        held, self._held = self._held, []
+        for row, place in held:
+            if row.reason is None:
+                self._enter(row, place)
+        while len(self._slots.free) > len(self._held) and not self._is_full:
+            waiting = self._waiting.next()
+            if waiting is None:
+                return
+            waiting.begin()
+            if waiting.reason is None:
+                self._enter(waiting, NOWHERE)
+            else:
+                self._running.append(waiting)  # all of it was forced: it ends in this step
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether a row waits for room, so that none may overtake it."""
+        return any(place.leader < 0 for _, place in self._held)
+
+    def _enter(self, row: Row, before: Place) -> None:
+        """Give a row a slot, or hold it."""
+        place = before
+        if before.leader < 0 or not self._prefixes.is_coming(before):
+            has_room = not self._is_full and self._slots.has_room(row.reserve)
+            place = self._prefixes.place(row.ids) if has_room else NOWHERE
+        if place.slot < 0:
+            self._held.append((row, place))
+            return
+        self._prefixes.enter(place, row.ids, reserve=row.reserve)
+        row.slot, row.known = place.slot, place.known
+        self._running.append(row)
+        self.tally.found += place.known
+        self.tally.copied = self._prefixes.copied
+
+    def _guess(self, rows: Many[Row]) -> None:
+        ready = [row for row in rows if len(row.ids) - row.known == 1]
+        room = self.most_rows - len(ready)
+        if len(ready) < len(rows):
+            room //= 2  # the rest is for those that have more to catch up with
+        worth = 1 + self.rules.step_rows / len(rows)
+        for row in ready:
+            if row.lookup is not None and room > 0:
+                row.drafts = row.lookup.propose(row.ids, min(room, row.left - 1), worth)
+                room -= len(row.drafts)
+
+    def _run(self, rows: Many[Row]) -> None:
+        plan = share_out(rows, self.most_rows)
+        try:
+            logits = plan.forward(self._model, self._slots)
+        except MemoryError as cause:
+            self._shrink(rows, plan, cause)
+        except OpenAutoGLMError as error:
+            self._isolate(plan.served, error)
+        else:
+            self.tally.steps += 1
+            self.tally.rows += plan.size
+            self._choose(plan, logits)
+            if plan.is_short:  # those left out come first the next time
+                served = set(map(id, plan.served))
+                self._running.sort(key=lambda row: id(row) in served)
+
+    def _shrink(self, rows: Many[Row], plan: Plan, cause: MemoryError) -> None:
+        """Try again with half the rows."""
+        for row in rows:
+            row.drafts = []
+        if plan.size > 1:
+            self.most_rows = plan.size // 2
+            self._run(rows)
+            return
+        error = ModelTooLargeError(
+            "memory ran out while generating",
+            got=f"a step of one row, {len(plan.served[0].ids)} tokens into its sequence",
+            fix="use fewer slots, a shorter context or a smaller mode",
+        )
+        error.__cause__ = cause
+        plan.served[0].fail(error)
+
+    def _isolate(self, rows: Many[Row], error: OpenAutoGLMError) -> None:
+        """Find those that fail alone; the others go on."""
+        if len(rows) == 1:
+            rows[0].fail(error)
+            return
+        half = len(rows) // 2
+        self._run(rows[:half])
+        self._run(rows[half:])
+
+    def _choose(self, plan: Plan, logits: Logits) -> None:
+        """Choose tokens, one a sequence at a time, as long as the guesses hold.
+
+        So each is chosen knowing what it would know had nothing been guessed.
+        """
+        rows, first = plan.choosing, plan.first
+        part = logits if len(rows) == len(logits) else logits[first]
+        while rows:
+            self._take(rows, part)
+            again = [i for i, row in enumerate(rows) if row.drafts and row.is_right()]
+            if not again:
+                break
+            rows, first = [rows[i] for i in again], [first[i] for i in again]
+            part = logits[[at + row.right for row, at in zip(rows, first, strict=True)]]
+        for row in plan.choosing:
+            if row.drafts:
+                self._learn(row)
+
+    def _learn(self, row: Row) -> None:
+        self.tally.guessed += len(row.drafts)
+        self.tally.right += row.right
+        if row.lookup is not None:
+            row.lookup.learn(len(row.drafts), row.right)
+        self._slots.known[row.slot] = row.known
+        row.drafts, row.right = [], 0
+
+    def _take(self, rows: Many[Row], logits: Logits) -> None:
+        for row in rows:
+            if row.banned or row.asked.constraint is not None:
+                row.prepare()
+        chosen = self._sample(rows, logits)
+        tokens = chosen.tokens
+        is_number = ~np.isnan(logits[np.arange(len(rows)), tokens])
+        is_number &= tokens != FAILED
+        logprobs = chosen.logprobs
+        self.tally.tokens += len(rows)
+        for index, (row, token, is_right) in enumerate(
+            zip(rows, tokens.tolist(), is_number.tolist(), strict=True)
+        ):
+            if row.reason is not None:
+                continue
+            if not is_right:
+                row.fail(_not_numbers(row))
+            elif logprobs is None:
+                row.take(token)
+            else:
+                row.has_logprobs = row.has_logprobs or logprobs[index] is not None
+                row.take(token, logprobs[index])
+
+    def _sample(self, rows: Many[Row], logits: Logits) -> Chosen:
+        try:
+            return self._sampler.choose(logits, rows)
+        except OpenAutoGLMError as error:
+            if len(rows) == 1:
+                rows[0].fail(error)
+                return Chosen(np.array([FAILED]), [None])
+        alone = [self._sample([row], logits[i : i + 1]) for i, row in enumerate(rows)]
+        logprobs = [None if one.logprobs is None else one.logprobs[0] for one in alone]
+        tokens = np.concatenate([one.tokens for one in alone])
+        return Chosen(tokens, None if all(x is None for x in logprobs) else logprobs)
+
+    def _tell(self) -> None:
+        has_ended = False
+        for row in self._running:
+            self._events += row.tell()
+            has_ended = has_ended or row.reason is not None
+        if has_ended:
+            for row in self._running:
+                if row.reason is not None:
+                    self._forget(row)
+            self._running = [row for row in self._running if row.reason is None]
+
+    def _forget(self, row: Row) -> None:
+        """Let go of what a row that ended had."""
+        if row.slot >= 0:
+            self._slots.let_go(row.slot)
+        for sequence in row.sequences:
+            del self._rows[sequence]
+        key = row.asked.key
+        if key is not None:
+            del self._same[key]
+
+
+def _not_numbers(row: Row) -> WeightsCorruptError:
+    return WeightsCorruptError(
+        "the model computes numbers that are not numbers (NaN)",
+        got=f"token {len(row.ids) - row.prompt_tokens} after a prompt of {row.prompt_tokens}",
+        fix='use mode "fp32"; if it stays so, the weights are damaged',
+    )

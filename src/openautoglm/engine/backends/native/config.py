@@ -60,7 +60,7 @@ class Config:
             raise self._wrong(name, value, "true or false")
         return value
 
-    def object(self, name: str) -> Mapping[str, object]:
+    def section(self, name: str) -> Mapping[str, object]:
         """Return an object, empty where it is missing; errors as `count`."""
         value = self.values.get(name)
         if value is None:
@@ -125,7 +125,7 @@ class Config:
             )
 
     def _rope_values(self) -> Mapping[str, object]:
-        return self.object("rope_parameters") or self.object("rope_scaling")
+        return self.section("rope_parameters") or self.section("rope_scaling")
 
     def _rope(self, context: int) -> Rope:
         values = self._rope_values()

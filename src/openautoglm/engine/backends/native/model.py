@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
-from openautoglm import ops
 from openautoglm.engine.backends.native.cache import Cache
+from openautoglm.engine.backends.native.calls import kernel_of, make
 from openautoglm.engine.backends.native.config import Config
 from openautoglm.engine.backends.native.convert import GROUPS, Packed
 from openautoglm.engine.backends.native.families import FAMILIES
@@ -26,14 +26,12 @@ from openautoglm.errors import (
     UnknownArchitectureError,
 )
 from openautoglm.native.cells import unavailable
-from openautoglm.native.program import Rows
 
 if TYPE_CHECKING:
     import numpy as np
 
     from openautoglm.engine.backends.native.architecture import Architecture
     from openautoglm.engine.backends.native.convert import Mode
-    from openautoglm.engine.backends.native.program import Step
 
     Array = np.ndarray[Any, np.dtype[Any]]
     Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -131,7 +129,6 @@ class Model:
         self.cache_bytes = self._cache.nbytes
         self._plays = 0
         self._in_python = [0] * len(self._decoder.steps)  # nanoseconds, of timed plays
-        self._names: dict[tuple[object, ...], tuple[int, str]] = {}
 
     def forward(self, tokens: Numbers, slots: Numbers, positions: Numbers, last: Numbers) -> Floats:
         """Read tokens and return the logits of some, (len(last), vocabulary).
@@ -191,7 +188,9 @@ class Model:
         for i, step in enumerate(decoder.steps):
             place = (step.layer, step.operator)
             spent[place] = spent.get(place, 0) + times[i][1] + self._in_python[i]
-            served.setdefault(place, self._kernel_of(step))
+            if place not in served:
+                is_call = step.operator != STORE
+                served[place] = kernel_of(step.operator, step.operands) if is_call else "core"
         whole = sum(spent.values()) or 1
         return [
             KernelShare(layer=layer, operator=name, kernel=kernel, share=spent[layer, name] / whole)
@@ -226,23 +225,10 @@ class Model:
         at = play(numbers, threads=self.threads, timed=is_timed)
         while at < count:  # a kernel in Python serves this call
             began = time.perf_counter_ns()
-            decoder.make(at, numbers)
+            make(decoder.steps[at].operator, decoder.steps[at].operands, numbers)
             if is_timed:
                 self._in_python[at] += time.perf_counter_ns() - began
             at = play(numbers, at=at + 1, threads=self.threads, timed=is_timed)
-
-    def _kernel_of(self, step: Step) -> str:
-        if step.operator == STORE:
-            return "core"
-        operator = ops.get(step.operator)
-        arrays = [o.of((1, 1)) if isinstance(o, Rows) else o for o in step.operands]
-        kinds = [(o.array.dtype.name, o.is_bf16) for o in step.operands if isinstance(o, Rows)]
-        key = (step.operator, *kinds)
-        known = self._names.get(key)
-        if known is None or known[0] != operator.table.generation:
-            winner = operator.explain(*arrays[:-1]).winner or "none"
-            self._names[key] = operator.table.generation, winner
-        return self._names[key][1]
 
     def _open(self) -> Decoder:
         if self._decoder is None:

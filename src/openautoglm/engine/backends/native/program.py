@@ -83,12 +83,6 @@ class Decoder:
         self.logits = self._room(packed.arrays["head.weight"].shape[0] * 16)
         self._build()
 
-    def make(self, at: int, numbers: Sequence[int]) -> None:
-        """Make a call in Python: a kernel written in it serves, or a preference holds."""
-        step = self.steps[at]
-        values = [o.of(numbers) if isinstance(o, Rows) else o for o in step.operands]
-        values[-1][...] = ops.get(step.operator)(*values[:-1])
-
     def _build(self) -> None:
         embedding = self._packed.embedding
         table = Rows(embedding.array, is_bf16=embedding.is_bf16)

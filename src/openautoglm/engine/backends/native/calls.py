@@ -1,0 +1,72 @@
+"""Calls of a program that Python makes, and the question which kernel a call goes to.
+
+Owns the way around NumPy's lack of bf16: such values reach a kernel written in Python as `uint16`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from openautoglm import ops
+from openautoglm.native.program import Rows
+from openautoglm.ops import dispatch
+from openautoglm.ops.choose import CallFacts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from openautoglm.native.program import Operand
+    from openautoglm.ops.table import KernelTable
+
+_SHORT = {"float32": "f32", "float16": "f16", "int8": "i8", "int64": "i64", "uint16": "bf16"}
+
+
+def make(operator: str, operands: Sequence[Operand], numbers: Sequence[int]) -> None:
+    """Make a call through its operator, on the rows that a play means.
+
+    The result is copied into the output's buffer, which may be one of the inputs.
+
+    Raises:
+        NoKernelError: no kernel takes the call.
+        KernelFailedError: the kernel raised.
+    """
+    found = ops.get(operator)
+    values = _values(operands, numbers)
+    if not any(isinstance(o, Rows) and o.is_bf16 for o in operands):
+        values[-1][...] = found(*values[:-1])
+        return
+    facts = _facts(found.table, operands, values)
+    choice = found.table.choose(facts)
+    if choice.winner is None:
+        raise dispatch.no_kernel(found.table, facts, choice)
+    inputs = len(found.opdef.inputs)
+    out = np.empty_like(values[-1])
+    dispatch.run(found.table, choice.winner, values[:inputs], values[inputs:-1], (out,))
+    values[-1][...] = out
+
+
+def kernel_of(operator: str, operands: Sequence[Operand]) -> str:
+    """Return the name of the kernel that a call of one row would go to now."""
+    table = ops.get(operator).table
+    values = _values(operands, (1, 1))
+    winner = table.choose(_facts(table, operands, values)).winner
+    return "none" if winner is None else winner.name
+
+
+def _values(operands: Sequence[Operand], numbers: Sequence[int]) -> list[Any]:
+    return [o.of(numbers) if isinstance(o, Rows) else o for o in operands]
+
+
+def _facts(table: KernelTable, operands: Sequence[Operand], values: Sequence[object]) -> CallFacts:
+    names = table.opdef.input_names
+    inputs = operands[: len(names)]
+    dtypes = tuple(_SHORT[o.array.dtype.name] if isinstance(o, Rows) else None for o in inputs)
+    return CallFacts(
+        device="cpu",
+        inputs=names,
+        dtypes=dtypes,
+        arrays="numpy",
+        arguments=tuple(values[:-1]),
+    )

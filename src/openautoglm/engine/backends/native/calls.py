@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from openautoglm import ops
+from openautoglm.engine.backends.native.weights import widened
 from openautoglm.native.program import Rows
 from openautoglm.ops import dispatch
 from openautoglm.ops.choose import CallFacts
+from openautoglm.ops.kernel import REFERENCE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +43,8 @@ def make(operator: str, operands: Sequence[Operand], numbers: Sequence[int]) -> 
     choice = found.table.choose(facts)
     if choice.winner is None:
         raise dispatch.no_kernel(found.table, facts, choice)
+    if choice.winner.name == REFERENCE_NAME:  # it computes with values, not with bits
+        values = [_wide(v, o) for v, o in zip(values, operands, strict=True)]
     inputs = len(found.opdef.inputs)
     out = np.empty_like(values[-1])
     dispatch.run(found.table, choice.winner, values[:inputs], values[inputs:-1], (out,))
@@ -57,6 +61,11 @@ def kernel_of(operator: str, operands: Sequence[Operand]) -> str:
 
 def _values(operands: Sequence[Operand], numbers: Sequence[int]) -> list[Any]:
     return [o.of(numbers) if isinstance(o, Rows) else o for o in operands]
+
+
+def _wide(value: Any, operand: Operand) -> Any:  # noqa: ANN401 - an array or a constant
+    is_bf16 = isinstance(operand, Rows) and operand.is_bf16
+    return widened(value, is_bf16=True) if is_bf16 else value
 
 
 def _facts(table: KernelTable, operands: Sequence[Operand], values: Sequence[object]) -> CallFacts:

@@ -156,7 +156,8 @@ class Config:
         if kinds is None:
             whole = int(self.number("max_window_layers", 28))
             return tuple(window if i >= whole else 0 for i in range(layers))
-        if not isinstance(kinds, list) or len(kinds) != layers or not set(kinds) <= set(WINDOWED):
+        are_known = isinstance(kinds, list) and all(kind in list(WINDOWED) for kind in kinds)
+        if not isinstance(kinds, list) or not are_known or len(kinds) != layers:
             raise self._wrong("layer_types", kinds, f"{layers} of {', '.join(WINDOWED)}")
         return tuple(window if WINDOWED[kind] else 0 for kind in kinds)
 

@@ -1,4 +1,4 @@
-"""One suite over all four backends."""
+"""One suite over all backends."""
 
 from __future__ import annotations
 
@@ -30,6 +30,17 @@ def test_transformers(
 ) -> None:
     spec = LoadSpec(model=os.fspath(tiny_model("glm")), options={"batch_size": 4})
     check(lambda: BACKENDS.get("transformers").load(spec))
+
+
+@BY_NAME
+@pytest.mark.parametrize("mode", ["fp32", "int8"])
+@pytest.mark.parametrize("family", ["qwen2", "llama", "glm"])
+def test_native(
+    check: Callable[[MakeBackend], None], tiny_model: Callable[..., Path], family: str, mode: str
+) -> None:
+    options = {"mode": mode, "slots": 3}
+    spec = LoadSpec(model=os.fspath(tiny_model(family)), options=options)
+    check(lambda: BACKENDS.get("native").load(spec))
 
 
 @BY_NAME

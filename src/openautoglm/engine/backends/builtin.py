@@ -22,6 +22,21 @@ def _later(module: str) -> Callable[[LoadSpec], Backend]:
 
 
 BUILTIN: Final = {
+    "native": BackendEntry(
+        load=_later("native.loading"),
+        summary="a model folder or hub name, decoded here by our own operators, without torch",
+        options=(
+            "mode",
+            "slots",
+            "context",
+            "threads",
+            "speculate",
+            "deterministic",
+            "truncate",
+            "offline",
+        ),
+        extra="local",
+    ),
     "transformers": BackendEntry(
         load=_later("transformers"),
         summary="a model folder or hub name, run here with torch",

@@ -103,12 +103,25 @@ class TokenConstraint:
         """
         import numpy as np
 
+        width = self._view.vocabulary_size
+        unpacked = np.unpackbits(self.words().view(np.uint8), count=width, bitorder="little")
+        return unpacked.view(np.bool_)
+
+    def words(self) -> NDArray[np.int32]:
+        """Return the mask with 32 tokens a word, lowest first; the next call overwrites it.
+
+        Raises:
+            SchemaError: as `mask`.
+        """
         self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
         if self._matcher.is_error():
             raise _too_hard(self._matcher)
-        width = self._view.vocabulary_size
-        unpacked = np.unpackbits(self._bits.view(np.uint8), count=width, bitorder="little")
-        return unpacked.view(np.bool_)
+        return self._bits
+
+    def forced(self) -> list[int]:
+        """Return the tokens that must come next whatever is chosen; none of them is taken yet."""
+        tokens: list[int] = self._matcher.compute_ff_tokens()
+        return tokens
 
     def accept(self, token_id: int) -> None:
         """Take the token that was chosen.

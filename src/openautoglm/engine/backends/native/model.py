@@ -130,6 +130,11 @@ class Model:
         self._plays = 0
         self._in_python = [0] * len(self._decoder.steps)  # nanoseconds, of timed plays
 
+    @property
+    def vocabulary(self) -> int:
+        """Width of the logits."""
+        return self.architecture.vocabulary
+
     def forward(self, tokens: Numbers, slots: Numbers, positions: Numbers, last: Numbers) -> Floats:
         """Read tokens and return the logits of some, (len(last), vocabulary).
 

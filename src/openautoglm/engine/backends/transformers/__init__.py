@@ -22,7 +22,7 @@ def load(spec: LoadSpec, *, name: str = "transformers") -> Backend:
     The model called "nano" is small and computes with one thread, unless the caller says otherwise
     or the process had torch, and so a number of threads of its own, before.
     """
-    from openautoglm.engine.backends.transformers.source import find_folder
+    from openautoglm.engine.source import find_folder
 
     folder = find_folder(spec)
     is_free = "torch" not in sys.modules and "OMP_NUM_THREADS" not in os.environ

@@ -1,0 +1,171 @@
+"""The `native` backend: requests in, generations out, one model that is decoding.
+
+Owns `NativeBackend`. Knows nothing of how the model got here, nor how tokens are computed.
+"""
+
+from __future__ import annotations
+
+import gc
+import secrets
+import weakref
+from itertools import count
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Final, Protocol, final
+
+from openautoglm.engine.backend import room_for
+from openautoglm.engine.backends.native.answer import Answer
+from openautoglm.engine.backends.native.batch import Window
+from openautoglm.engine.backends.native.constraint import GrammarConstraint
+from openautoglm.engine.backends.native.faces import DecodingModel
+from openautoglm.engine.backends.native.scheduler import Scheduler
+from openautoglm.engine.backends.native.sequence import Sequence
+from openautoglm.engine.backends.native.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from openautoglm.engine.backend import ModelInfo, Request
+    from openautoglm.engine.backends.native.faces import Sampler
+    from openautoglm.engine.backends.native.scheduler import Rules
+    from openautoglm.engine.backends.native.tokens import Tokens
+    from openautoglm.engine.generation import Generation
+    from openautoglm.engine.sampling import SamplingParams
+
+WINDOWS: Final = 4
+"""Rows of a batch under way at once, for each sequence the cache has room for."""
+SEED_BITS: Final = 63
+
+
+class OwnedModel(DecodingModel, Protocol):
+    """A model that gives its memory back."""
+
+    def close(self) -> None:
+        """Give it back; harmless when done already."""
+
+
+@final
+class NativeBackend:
+    """Generate with one model, many requests at once.
+
+    Every `stream` and every row of a `batch` is a sequence of one scheduler, which a thread of
+    this backend steps; prompts are read on the caller's thread. A model that has been used does
+    not go along when its process forks.
+
+    Args:
+        model: computes; closed with the backend.
+        sampler: chooses tokens.
+        tokens: reads prompts; closed with the backend.
+        info: what was loaded.
+        rules: what the scheduler may do.
+        truncates: a prompt that is too long loses its beginning instead of being refused.
+    """
+
+    def __init__(
+        self,
+        model: OwnedModel,
+        sampler: Sampler,
+        tokens: Tokens,
+        info: ModelInfo,
+        *,
+        rules: Rules | None = None,
+        truncates: bool = False,
+    ) -> None:
+        self._model = model
+        self._tokens = tokens
+        self._info = info
+        self._truncates = truncates
+        self._numbers = count()
+        self._worker = Worker(lambda: Scheduler(model, sampler, rules=rules))
+        self._end = weakref.finalize(self, _end, self._worker, model, tokens)
+
+    def describe(self) -> ModelInfo:
+        """Say what was loaded."""
+        return self._info
+
+    def count_tokens(self, text: str) -> int:
+        """Count the tokens of a text as a message holds it."""
+        return self._tokens.count(text)
+
+    def stream(self, request: Request) -> Iterator[str | Generation]:
+        """Yield the pieces of one answer, then the answer."""
+        news: SimpleQueue[str | Generation] = SimpleQueue()
+        answer = self._begin(request, news.put, has_pieces=True)
+        try:
+            while isinstance(new := news.get(), str):
+                yield new
+            if new.error is not None:
+                raise new.error
+            yield new
+        finally:
+            answer.abandon()
+
+    def batch(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
+        """Yield position and generation as they complete; reads a window of requests at a time."""
+        self._worker.check()
+        return Window(
+            requests,
+            size=WINDOWS * self._info.concurrency,
+            begin=lambda request, tell: self._begin(request, tell, has_pieces=False),
+            model=self._info.model,
+        ).answers()
+
+    def close(self) -> None:
+        """End what is under way and give the memory back."""
+        self._end()
+        gc.collect()  # what failed refers to itself through its traceback
+
+    def _begin(
+        self, request: Request, tell: Callable[[str | Generation], None], *, has_pieces: bool
+    ) -> Answer:
+        self._worker.check()
+        answer = Answer(
+            self._sequence(request),
+            cancel=request.cancel,
+            model=self._info.model,
+            tell=tell,
+            has_pieces=has_pieces,
+        )
+        self._worker.submit(answer)
+        return answer
+
+    def _sequence(self, request: Request) -> Sequence:
+        params, grammar = request.params, request.grammar
+        prompt = self._cut(self._tokens.encode_prompt(request.prompt), params.max_length)
+        room = room_for(
+            len(prompt), max_length=params.max_length, context_length=self._model.context
+        )
+        constraint = None
+        if grammar is not None:
+            view = self._tokens.view(self._model.vocabulary)
+            constraint = GrammarConstraint(grammar.constraint(view))
+        return Sequence(
+            id=next(self._numbers),
+            prompt=tuple(prompt),
+            max_tokens=room,
+            params=params,
+            seed=_seed(params),
+            eos=self._tokens.eos,
+            stop=tuple(params.stop),
+            text=self._tokens.stream(),
+            constraint=constraint,
+            grammar=None if grammar is None else grammar.text,
+        )
+
+    def _cut(self, prompt: list[int], max_length: int) -> list[int]:
+        """Return the end of a prompt that is too long, where that was asked for."""
+        context = self._model.context
+        if not self._truncates or len(prompt) < context:
+            return prompt
+        return prompt[-max(context - max_length, context // 2) :]
+
+
+def _seed(params: SamplingParams) -> int | None:
+    if params.temperature == 0:
+        return None
+    return secrets.randbits(SEED_BITS) if params.seed is None else params.seed
+
+
+def _end(worker: Worker, model: OwnedModel, tokens: Tokens) -> None:
+    worker.stop()
+    model.close()
+    tokens.close()

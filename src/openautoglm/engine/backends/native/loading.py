@@ -1,0 +1,159 @@
+"""From what a caller wrote to a native backend with its model loaded.
+
+Owns `load`: options, mode, memory. Knows nothing of how a model decodes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, cast, get_args
+
+from openautoglm.engine.backend import ModelInfo
+from openautoglm.engine.backends.native.backend import NativeBackend
+from openautoglm.engine.backends.native.model import Model
+from openautoglm.engine.backends.native.plain_sampler import PlainSampler
+from openautoglm.engine.backends.native.scheduler import Rules
+from openautoglm.engine.backends.native.tokens import Tokens
+from openautoglm.engine.memory import free_bytes
+from openautoglm.engine.source import find_folder
+from openautoglm.errors import BackendUnavailableError, InvalidParameterError, ModelFolderError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from openautoglm.engine.backend import LoadSpec
+    from openautoglm.engine.model_folder import ModelFolder
+
+Mode = Literal["fp32", "bf16", "int8"]
+BY_DTYPE: Final[Mapping[str, Mode]] = {"float32": "fp32", "bfloat16": "bf16"}
+BYTES: Final[Mapping[Mode, int]] = {"fp32": 4, "bf16": 2, "int8": 1}  # bytes a weight
+DTYPES: Final[Mapping[Mode, str]] = {"fp32": "float32", "bf16": "bfloat16", "int8": "int8"}
+SLOTS: Final = 32
+KEPT: Final = 2  # more slots, which keep beginnings that prompts share
+FLOAT: Final = 4  # bytes
+PART_FOR_CACHE: Final = 0.5  # of the memory that is free once the weights are there
+
+
+def load(spec: LoadSpec, *, name: str = "native") -> NativeBackend:
+    """Load a model folder or a name on the hub; errors as `AutoGLM`.
+
+    Options: `mode` ("auto", "fp32", "bf16", "int8"), `slots` (sequences at once), `context` (tokens
+    of each), `threads`, `speculate` (guess where an answer copies), `deterministic` (refuse a mode
+    in which an answer may depend on the others), `truncate` (cut prompts that are too long instead
+    of refusing them), `offline`.
+    """
+    folder = find_folder(spec)
+    options = spec.options
+    if spec.device not in {"auto", "cpu"}:
+        raise BackendUnavailableError(
+            "the native backend computes on the CPU",
+            got=f"device={spec.device!r}",
+            fix='leave device out, or use backend="transformers"',
+        )
+    mode = _mode(spec, folder)
+    tokens = Tokens(folder)
+    slots = _count(options, "slots", SLOTS)
+    model = Model(
+        folder.path,
+        mode,
+        slots=slots + KEPT,
+        context=_count(options, "context", 0),
+        threads=_count(options, "threads", 1),
+    )
+    try:
+        _check_vocabulary(tokens, model)
+        rules = Rules(
+            kept=KEPT,
+            guesses=_flag(options, "speculate", default=True),
+            most_tokens=_most_tokens(model, slots),
+        )
+        info = _info(folder, model, name=name, label=_label(spec, name), slots=slots)
+        truncates = _flag(options, "truncate", default=False)
+        return NativeBackend(model, PlainSampler(), tokens, info, rules=rules, truncates=truncates)
+    except BaseException:
+        model.close()
+        raise
+
+
+def _label(spec: LoadSpec, name: str) -> str:
+    return name if spec.model is None or name != "native" else spec.model
+
+
+def _info(folder: ModelFolder, model: Model, *, name: str, label: str, slots: int) -> ModelInfo:
+    return ModelInfo(
+        backend=name,
+        model=label,
+        architecture=folder.architecture,
+        context_length=model.context,
+        vocabulary=model.architecture.vocabulary,
+        parameters=folder.parameters,
+        weights_bytes=model.weights_bytes,
+        device="cpu",
+        dtype=DTYPES[model.mode],
+        concurrency=slots,
+    )
+
+
+def _mode(spec: LoadSpec, folder: ModelFolder) -> Mode:
+    """Return how weights are kept: "auto" is exact, as long as memory has room for it."""
+    given = spec.options.get("mode", "auto")
+    if given not in {"auto", *get_args(Mode)}:
+        raise InvalidParameterError(
+            f"no mode is called `{given}`",
+            got=repr(given),
+            fix=f"use auto, {', '.join(get_args(Mode))}",
+        )
+    if spec.dtype != "auto":
+        if given != "auto" or spec.dtype not in BY_DTYPE:
+            raise InvalidParameterError(
+                "the native backend is told by `mode` how to keep weights",
+                got=f"dtype={spec.dtype!r}, mode={given!r}",
+                fix='leave dtype out and use mode="fp32", "bf16" or "int8"',
+            )
+        given = BY_DTYPE[spec.dtype]
+    is_exact = _flag(spec.options, "deterministic", default=False)
+    if is_exact and given == "bf16":
+        raise InvalidParameterError(
+            "in bf16 an answer may depend on what else is computed beside it",
+            got='deterministic=True, mode="bf16"',
+            fix='use mode="fp32" or "int8"',
+        )
+    if given != "auto":
+        return cast("Mode", given)
+    free = free_bytes()
+    modes: tuple[Mode, ...] = ("fp32", "int8") if is_exact else ("fp32", "bf16", "int8")
+    fitting = (m for m in modes if folder.bytes_as(BYTES[m]) <= free)
+    return next(fitting, "int8")  # what does not fit at all, the model refuses with the numbers
+
+
+def _most_tokens(model: Model, slots: int) -> int:
+    """Return how many tokens may be in the cache, which takes memory as it fills."""
+    a = model.architecture
+    each = 2 * a.layers * a.key_heads * a.head_width * FLOAT
+    room = int(free_bytes() * PART_FOR_CACHE) // each
+    return max(min(room, slots * model.context), model.context)
+
+
+def _check_vocabulary(tokens: Tokens, model: Model) -> None:
+    width = model.architecture.vocabulary
+    if tokens.highest >= width:
+        raise ModelFolderError(
+            "the tokenizer has tokens the model has no embedding for",
+            got=f"token {tokens.highest}, {width} embeddings",
+            fix="use the tokenizer that belongs to the model",
+        )
+
+
+def _count(options: Mapping[str, object], name: str, default: int) -> int:
+    value = options.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < min(default, 1):
+        raise InvalidParameterError(
+            f"`{name}` must be a whole number, at least 1", got=repr(value), fix=f"{name}=1, say"
+        )
+    return value
+
+
+def _flag(options: Mapping[str, object], name: str, *, default: bool) -> bool:
+    value = options.get(name, default)
+    if not isinstance(value, bool):
+        raise InvalidParameterError(f"`{name}` must be True or False", got=repr(value))
+    return value

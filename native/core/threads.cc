@@ -7,7 +7,9 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <system_error>
 #include <thread>
+#include <utility>
 
 namespace openautoglm {
 
@@ -36,6 +38,8 @@ struct Ticket {
   int taken() const { return static_cast<int>(word & 0xffff); }
 };
 
+thread_local int allowed = 1;
+
 class Pool {
  public:
   // False where another thread's job runs, which then is not waited for.
@@ -43,6 +47,7 @@ class Pool {
     std::unique_lock<std::mutex> alone(running_, std::try_to_lock);
     if (!alone.owns_lock()) return false;
     Start(threads - 1);
+    wanted_.store(threads - 1, std::memory_order_relaxed);
     body_.store(body, std::memory_order_relaxed);
     context_.store(context, std::memory_order_relaxed);
     count_.store(count, std::memory_order_relaxed);
@@ -52,7 +57,9 @@ class Pool {
       std::lock_guard<std::mutex> guard(sleep_);
       wake_.notify_all();
     }
+    const int before = std::exchange(allowed, 1);  // a kernel within a piece works alone
     Work();
+    allowed = before;
     for (int spins = 0; done_.load(std::memory_order_acquire) < pieces; ++spins) {
       if (spins < kSpins) {
         Pause();
@@ -65,7 +72,10 @@ class Pool {
 
  private:
   void Start(int helpers) {
-    for (; helpers_ < helpers; ++helpers_) std::thread([this] { Help(); }).detach();
+    try {
+      for (; helpers_ < helpers; ++helpers_) std::thread([this, number = helpers_] { Help(number); }).detach();
+    } catch (const std::system_error&) {  // the system gives no more threads: those there are do it
+    }
   }
 
   void Work() {
@@ -82,12 +92,12 @@ class Pool {
     }
   }
 
-  void Help() {
+  void Help(int number) {
     uint64_t seen = 0;
     for (;;) {
       AwaitJobAfter(seen);
       seen = Ticket{ticket_.load(std::memory_order_acquire)}.job();
-      Work();
+      if (number < wanted_.load(std::memory_order_relaxed)) Work();
     }
   }
 
@@ -111,6 +121,7 @@ class Pool {
   std::atomic<void*> context_{nullptr};
   std::atomic<int64_t> count_{0};
   std::atomic<int> done_{0};
+  std::atomic<int> wanted_{0};  // helpers that the job may have; an earlier one may have had more
   std::atomic<uint64_t> ticket_{0};
   std::mutex sleep_;
   std::condition_variable wake_;
@@ -125,8 +136,6 @@ Pool*& CurrentPool() {
   }();
   return pool;
 }
-
-thread_local int allowed = 1;
 
 int64_t ThreadsAllow(int64_t count) { return AllowThreads(static_cast<int>(count)); }
 

@@ -103,14 +103,22 @@ OAG_INLINE void Mix(const AttentionTile& tile, int query, int64_t row, int64_t c
   }
 }
 
+// Scores of blocks from one on, as many at once as the registers hold sums for; the last ones fewer at once, but never
+// one chain of sums that waits for itself.
+template <int kQueries, int kBlocks>
+OAG_INLINE void AllScores(const AttentionTile& tile, int query, int64_t block, int64_t row) {
+  for (; block + kBlocks <= tile.end; block += kBlocks) Scores<kQueries, kBlocks>(tile, query, block, row);
+  if constexpr (kBlocks > 1) {
+    if (block < tile.end) AllScores<kQueries, kBlocks / 2>(tile, query, block, row);
+  }
+}
+
 template <int kQueries>
 void RunQueries(const AttentionTile& tile, int query) {
   constexpr int kBlocks = BlocksOf(kQueries);
   constexpr int kVectors = OAG_VECTOR_BYTES == 64 ? 4 : kBlocks;
   const int64_t row = (tile.end - tile.begin) * kBlock;
-  int64_t block = tile.begin;
-  for (; block + kBlocks <= tile.end; block += kBlocks) Scores<kQueries, kBlocks>(tile, query, block, row);
-  for (; block < tile.end; ++block) Scores<kQueries, 1>(tile, query, block, row);
+  AllScores<kQueries, kBlocks>(tile, query, tile.begin, row);
   int64_t from = row, to = 0;
   for (int i = query; i < query + kQueries; ++i) {
     Softmax(tile, i, row);

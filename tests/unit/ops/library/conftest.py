@@ -32,6 +32,10 @@ class Kernels:
             pytest.skip(f"this processor has no {isa}")
         return self.library.function(self._symbols[op, isa])
 
+    def find(self, op: str, isa: str) -> Callable[..., object] | None:
+        """Return a kernel, None where this processor cannot run it."""
+        return None if isa and isa not in machine().isa else self.get(op, isa)
+
     @property
     def rows(self) -> list[tuple[str, str, int]]:
         return [(row.op, row.isa, row.priority) for row in self.library.kernels]

@@ -19,9 +19,14 @@ namespace {
 
 constexpr int kMostThreads = 256;
 constexpr int kPiecesPerThread = 4;
-constexpr int kSpins = 4000;  // tens of microseconds: the next kernel of a decoder comes sooner
+constexpr int kSpins = 4000;        // tens of microseconds: the next kernel of a decoder comes sooner
+constexpr int kSpinsPerYield = 64;  // the thread that is waited for may be waiting for this one's core
 
-void Pause() {
+void Pause(int spins) {
+  if (spins % kSpinsPerYield == kSpinsPerYield - 1) {
+    std::this_thread::yield();
+    return;
+  }
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #endif
@@ -60,13 +65,7 @@ class Pool {
     const int before = std::exchange(allowed, 1);  // a kernel within a piece works alone
     Work();
     allowed = before;
-    for (int spins = 0; done_.load(std::memory_order_acquire) < pieces; ++spins) {
-      if (spins < kSpins) {
-        Pause();
-      } else {
-        std::this_thread::yield();
-      }
-    }
+    for (int spins = 0; done_.load(std::memory_order_acquire) < pieces; ++spins) Pause(spins);
     return true;
   }
 
@@ -106,7 +105,7 @@ class Pool {
   void AwaitJobAfter(uint64_t seen) {
     for (int spins = 0; spins < kSpins; ++spins) {
       if (!IsOver(seen)) return;
-      Pause();
+      Pause(spins);
     }
     std::unique_lock<std::mutex> guard(sleep_);
     sleeping_.fetch_add(1, std::memory_order_seq_cst);

@@ -56,7 +56,8 @@ def make(tiny_model: TinyModel, mode: Mode = "fp32", family: str = "qwen2", **si
 
 def step(model: Model, token: int, position: int) -> Floats:
     one = np.ones(1, np.int64)
-    return model.forward(one * token, 0 * one, one * position, 0 * one)[0].copy()
+    logits = model.forward(one * token, 0 * one, one * position, 0 * one).copy()
+    return logits.reshape(-1)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def weights(**changes: object) -> Arrays:
     return {name: array for name, array in made.items() if array is not None}
 
 
-def folder(root: Path, arrays: Arrays | None = None, **config: object) -> Path:
+def folder(root: Path, arrays: Arrays | None = None, /, **config: Any) -> Path:  # noqa: ANN401 - any value of a config.json
     arrays = weights() if arrays is None else arrays
     values = {**CONFIG, **config}
     (root / "config.json").write_text(json.dumps(values))
@@ -80,7 +80,7 @@ def folder(root: Path, arrays: Arrays | None = None, **config: object) -> Path:
 
 
 def model(root: Path, **sizes: int) -> Model:
-    return Model(root, **{"slots": 2, "rows": 8, **sizes})
+    return Model(root, "fp32", **{"slots": 2, "rows": 8, **sizes})
 
 
 def logits(made: Model) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -105,7 +105,7 @@ def logits(made: Model) -> np.ndarray[Any, np.dtype[np.float32]]:
     ],
 )
 def test_what_no_operator_is_for_is_refused_with_its_number_and_another_backend(
-    tmp_path: Path, changes: dict[str, object], said: str
+    tmp_path: Path, changes: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(UnknownArchitectureError) as caught:
         model(folder(tmp_path, **changes))
@@ -146,7 +146,7 @@ def test_what_no_operator_is_for_is_refused_with_its_number_and_another_backend(
     ],
     ids=str,
 )
-def test_a_wrong_value_of_the_config_is_named(tmp_path: Path, changes: dict[str, object]) -> None:
+def test_a_wrong_value_of_the_config_is_named(tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(ModelFolderError) as caught:
         read_architecture(folder(tmp_path, **changes))
     last = list(changes)[-1]

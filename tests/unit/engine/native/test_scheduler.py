@@ -156,6 +156,7 @@ def workloads(draw: st.DrawFn) -> list[tuple[int, Sequence, int | None]]:
         Rules,
         order=st.sampled_from(["arrival", "free"]),
         most_tokens=st.sampled_from([None, 64, 100]),
+        catch_up=st.sampled_from([None, 1, 4]),
         kept=st.integers(0, 2),
         minimum=st.sampled_from([1, 3, 4, 16]),
         guesses=st.booleans(),
@@ -254,6 +255,16 @@ def test_rows_that_decode_never_stall_behind_a_long_prompt() -> None:
     scheduler.add(ask(2, [3, 4] * 40, 4))
     for _ in range(8):
         assert next(event.sequence for event in scheduler.step() if event.tokens) == 1
+
+
+def test_a_long_prompt_takes_no_more_of_a_step_than_it_may() -> None:
+    model, scheduler = make(rules=Rules(catch_up=10, guesses=False))
+    scheduler.add(ask(1, [1, 2], 40))
+    scheduler.step()
+    scheduler.add(ask(2, [3, 4] * 20, 4))
+    for _ in range(4):
+        scheduler.step()
+    assert model.calls == [2, 11, 11, 11, 11]
 
 
 def test_a_beginning_of_many_prompts_is_computed_once() -> None:

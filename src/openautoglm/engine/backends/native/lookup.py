@@ -28,21 +28,16 @@ class Lookup:
     """
 
     __slots__ = (
-        "_from",
-        "_known",
-        "_long",
-        "_pause",
-        "_right",
-        "_short",
-        "_then",
-        "_wait",
-        "_wrong",
+        *("_from", "_known", "_long", "_long_key", "_pause", "_right"),
+        *("_short", "_short_key", "_then", "_wait", "_wrong"),
     )
 
     def __init__(self) -> None:
         self._long: dict[tuple[int, ...], int] = {}
         self._short: dict[tuple[int, ...], int] = {}
-        self._known = 0  # ids of which the places are noted
+        self._known = 0  # so many ids are noted, but for
+        self._long_key: tuple[int, ...] = ()  # the last of them, which nothing followed yet
+        self._short_key: tuple[int, ...] = ()
         self._from = -1  # the last guess was read here,
         self._then = 0  # when there were so many ids
         self._right, self._wrong = PRIOR
@@ -57,15 +52,14 @@ class Lookup:
             most: how many there is room for.
             worth: what a right guess saves, in rows of a step; a guess costs one.
         """
-        if self._wait > len(ids):
-            return []
-        count = min(most, self._paying(worth), MOST)
-        if count <= 0:
-            if most > 0:
-                self._rest(len(ids))
+        if self._wait > len(ids) or most <= 0:
             return []
         at = self._place(ids)
         if at < 0:
+            return []
+        count = min(most, self._paying(worth), MOST)
+        if count <= 0:
+            self._rest(len(ids))
             return []
         self._from, self._then = at, len(ids)
         guess = ids[at : at + count]
@@ -96,13 +90,20 @@ class Lookup:
 
     def _place(self, ids: list[int]) -> int:
         """Return where the tokens stand that followed before, or -1."""
-        self._note(ids)
+        now = len(ids)
+        if self._known == now - 1:
+            self._long[self._long_key] = self._short[self._short_key] = self._known
+        else:
+            self._note(ids)
+        self._known = now
+        self._long_key, self._short_key = tuple(ids[-LONG:]), tuple(ids[-SHORT:])
         if self._from >= 0:  # go on where the last guess was read, if all of it came true
             came = len(ids) - self._then
             if ids[self._from : self._from + came] == ids[self._then :]:
                 return self._from + came
-        at = self._long.get(tuple(ids[-LONG:]), -1)
-        return at if at >= 0 else self._short.get(tuple(ids[-SHORT:]), -1)
+            self._from = -1
+        at = self._long.get(self._long_key, -1)
+        return at if at >= 0 else self._short.get(self._short_key, -1)
 
     def _note(self, ids: list[int]) -> None:
         """Note all places but the last, which nothing follows yet."""
@@ -113,4 +114,3 @@ class Lookup:
             part = ids[first - size : len(ids) - 1]
             shifted = (part[i : len(part) - size + 1 + i] for i in range(size))
             places.update(zip(zip(*shifted, strict=True), range(first, len(ids)), strict=True))
-        self._known = max(self._known, len(ids))

@@ -83,11 +83,12 @@ class Plan:
         return logits
 
 
-def share_out(rows: Many[Row], budget: int) -> Plan:
+def share_out(rows: Many[Row], budget: int, *, catch_up: int | None = None) -> Plan:
     """Plan a step of at most `budget` rows.
 
     Those that only need their newest token come first, so that none of them stalls; with them go
-    their drafts. What is left goes to those that have more to catch up with, in the order given.
+    their drafts. What is left goes to those that have more to catch up with, in the order given;
+    at most `catch_up` rows of it when there are any of the others.
     """
     plan = Plan()
     behind = []
@@ -98,6 +99,8 @@ def share_out(rows: Many[Row], budget: int) -> Plan:
             plan.add(row, 1)
         else:
             plan.is_short = True
+    if plan.served and catch_up is not None:
+        budget = min(budget, plan.size + catch_up)
     for row in behind:
         count = min(len(row.ids) - row.known, budget - plan.size)
         if count <= 0:

@@ -48,6 +48,8 @@ class Rules:
     Attributes:
         order: "arrival" serves first who came first; "free" does what is quickest for all.
         most_tokens: tokens of the cache that may be in use at once; None for all it has.
+        catch_up: rows of a step for prompts, where others decode meanwhile: so many the longest
+            they wait for their next token. None for all there are.
         kept: slots that keep beginnings which prompts share; they serve no sequence.
         minimum: tokens below which a shared beginning is not looked for.
         guesses: whether tokens are guessed where an answer copies.
@@ -57,6 +59,7 @@ class Rules:
 
     order: Order = "arrival"
     most_tokens: int | None = None
+    catch_up: int | None = None
     kept: int = 0
     minimum: int = MINIMUM
     guesses: bool = True
@@ -251,7 +254,7 @@ class Scheduler:
                 room -= len(row.drafts)
 
     def _run(self, rows: Many[Row]) -> None:
-        plan = share_out(rows, self.most_rows)
+        plan = share_out(rows, self.most_rows, catch_up=self.rules.catch_up)
         try:
             logits = plan.forward(self._model, self._slots)
         except MemoryError as cause:
@@ -314,7 +317,6 @@ class Scheduler:
         self.tally.right += row.right
         if row.lookup is not None:
             row.lookup.learn(len(row.drafts), row.right)
-        self._slots.known[row.slot] = row.known
         row.drafts, row.right = [], 0
 
     def _take(self, rows: Many[Row], logits: Logits) -> None:

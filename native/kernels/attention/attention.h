@@ -34,6 +34,8 @@ extern const AttentionRun kAttentionV3, kAttentionV4;
 
 namespace OAG_SIMD {
 
+// Keys and values are read once and seldom lie in a cache. A page of them is one block, and where one page ends the
+// CPU's own prefetching stops, so the next blocks are asked for here.
 template <int kQueries, int kBlocks>
 OAG_INLINE void Scores(const AttentionTile& tile, int query, int64_t block, int64_t row) {
   const float* q = tile.q + query * tile.width;
@@ -42,6 +44,7 @@ OAG_INLINE void Scores(const AttentionTile& tile, int query, int64_t block, int6
   for (int64_t d = 0; d < tile.width; ++d) {
     Vector<float> key[kBlocks * kParts];
     for (int b = 0; b < kBlocks; ++b) {
+      __builtin_prefetch(k + ((b + kBlocks) * tile.width + d) * kBlock);
       for (int p = 0; p < kParts; ++p) {
         key[b * kParts + p] = Load<float>(k + (b * tile.width + d) * kBlock + p * kLanes<float>);
       }
@@ -90,6 +93,7 @@ OAG_INLINE void Mix(const AttentionTile& tile, int query, int64_t row, int64_t c
   Vector<float> sum[kQueries][kVectors] = {};
   for (int64_t t = from; t < to; ++t) {
     Vector<float> value[kVectors];
+    for (int n = 0; n < kVectors; ++n) __builtin_prefetch(v + (t + kBlock) * tile.width + n * kLanes<float>);
     for (int n = 0; n < kVectors; ++n) value[n] = Load<float>(v + t * tile.width + n * kLanes<float>);
     for (int i = 0; i < kQueries; ++i) {
       const Vector<float> weight = Splat<float>(score[i * row + t]);

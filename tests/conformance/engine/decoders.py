@@ -43,6 +43,7 @@ _LLAMA3 = _rope(
 )
 _WINDOW = {"use_sliding_window": True, "sliding_window": 12, "max_window_layers": 1}
 _LAYERS = {**_WINDOW, "layer_types": ["sliding_attention", "full_attention"]}
+_MANY = {"num_attention_heads": 16, "num_key_value_heads": 1, "head_dim": 32}
 _TIED = {"tie_word_embeddings": True}
 _HALF = {"partial_rotary_factor": 0.5}
 _YARN = _rope("yarn", factor=4.0, original_max_position_embeddings=64)
@@ -62,6 +63,7 @@ CASES: Final = (
     Case(name="llama-tied", family="llama", config=_TIED),
     Case(name="llama-no-gqa", family="llama", config={"num_key_value_heads": 4}),
     Case(name="llama-one-key-head", family="llama", config={"num_key_value_heads": 1}),
+    Case(name="llama-many-heads", family="llama", config=_MANY),
     Case(name="llama-wide-heads", family="llama", config={"head_dim": 48}),
     Case(name="llama-narrow-heads", family="llama", config={"head_dim": 8}),
     Case(name="llama-biases", family="llama", config={"attention_bias": True, "mlp_bias": True}),

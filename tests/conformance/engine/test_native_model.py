@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 ALL = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
-FAMILIES = [case for case in CASES if "-" not in case.name]
+CUT = ("qwen2-window", "llama-many-heads")  # attention cuts their rows into other tiles
+FAMILIES = [case for case in CASES if "-" not in case.name or case.name in CUT]
 EACH = pytest.mark.parametrize("case", FAMILIES, ids=[case.name for case in FAMILIES])
 STEPS = 48
 TOLERANCE = 2e-4

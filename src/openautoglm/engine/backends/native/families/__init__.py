@@ -1,6 +1,9 @@
 """The families of decoders that the native backend reads, by `model_type`.
 
-Owns `FAMILIES`. A family is a function from a config to an `Architecture`, in a file of its own.
+Owns `FAMILIES`. A family is a function from a config to an `Architecture`, in a file of its own: it
+says which parts a layer has and what the config leaves unsaid. To add one, write that file, name it
+in `_add_builtins`, and add its tiny decoders to `tests/conformance/engine/decoders.py`, where they
+must equal transformers.
 """
 
 from __future__ import annotations

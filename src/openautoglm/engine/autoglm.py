@@ -11,14 +11,15 @@ import weakref
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, Self, TypedDict, TypeVar, Unpack, cast, final
+from typing import TYPE_CHECKING, Literal, Self, TypeVar, Unpack, cast, final
 
-from openautoglm.engine.backend import LoadSpec, Request
+from openautoglm.engine.answers import check_one_answer, gathered, of_answer, repeated
+from openautoglm.engine.backend import LoadSpec, Request, check_honoured
 from openautoglm.engine.generation import Generation
 from openautoglm.engine.loading import load
 from openautoglm.engine.prompt import PromptInput, read_prompt
 from openautoglm.engine.rows import Rows, check_prompts, of_row
-from openautoglm.engine.sampling import SamplingParams, check_names, sampling_names
+from openautoglm.engine.sampling import Overrides, SamplingParams, check_names, sampling_names
 from openautoglm.engine.stream import GenerationStream
 from openautoglm.errors import EngineClosedError, InvalidParameterError
 
@@ -32,17 +33,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Schema = Mapping[str, object]
-
-
-class Overrides(TypedDict, total=False):
-    """What may differ from call to call; see `SamplingParams`. None keeps the engine's value."""
-
-    max_length: int | None
-    temperature: float | None
-    top_p: float | None
-    top_k: int | None
-    seed: int | None
-    stop: str | Sequence[str] | None
 
 
 @final
@@ -61,7 +51,7 @@ class AutoGLM:
         max_length: most tokens to generate; the prompt does not count.
         temperature: 0 is greedy.
         seed: makes sampling repeatable.
-        **options: `top_p`, `top_k`, `stop`, and what the backend takes, such as `base_url`.
+        **options: other fields of `SamplingParams`, and what the backend takes, such as `base_url`.
 
     Raises:
         OpenAutoGLMError: one of the 3xx errors, each with its fix.
@@ -85,7 +75,7 @@ class AutoGLM:
         seed: int | None = None,
         **options: object,
     ) -> None:
-        more = ("top_p", "top_k", "stop")
+        more = sampling_names()
         sampling: dict[str, object] = {n: options.pop(n) for n in more if n in options}
         base = SamplingParams(max_length=max_length, temperature=temperature, seed=seed)
         self._params = base.override(sampling)
@@ -135,8 +125,10 @@ class AutoGLM:
             OutputParseError: a server answered what does not match the schema.
             BackendRequestError: a server failed.
         """
-        backend = self._open()
-        request = self._request(prompt, self._with(overrides), schema=schema, source=source)
+        backend, params = self._open(), self._with(overrides)
+        if params.n > 1:
+            return next(self._batch([prompt], params, schema=schema, source=source))
+        request = self._request(prompt, params, schema=schema, source=source)
         for piece in backend.stream(request):
             if isinstance(piece, Generation):
                 return _complete(request, piece)
@@ -154,8 +146,9 @@ class AutoGLM:
 
         Errors of the prompt and the parameters are raised here, the others while iterating.
         """
-        backend = self._open()
-        request = self._request(prompt, self._with(overrides), schema=schema, source=source)
+        backend, params = self._open(), self._with(overrides)
+        check_one_answer(params)
+        request = self._request(prompt, params, schema=schema, source=source)
         return GenerationStream(
             backend.stream(request),
             cancel=request.cancel,
@@ -318,6 +311,7 @@ class AutoGLM:
     ) -> Request:
         if source is not None:
             _check_kind("source", source, str, fix="pass the text to copy from")
+        check_honoured(params, self._info)
         cancel = cancel or threading.Event()
         self._running.add(cancel)
         request = Request(
@@ -343,17 +337,18 @@ class AutoGLM:
         check_prompts(prompts)
         cancel = cancel or threading.Event()
 
-        def build(row: int, prompt: object) -> Request:
+        def build(answer: int, prompt: object) -> Request:
+            row, number = divmod(answer, params.n)
             return self._request(
                 prompt,
-                params,
+                of_answer(params, number),
                 schema=cast("Schema | None", of_row("schema", schema, Mapping, row)),
                 source=cast("str | None", of_row("source", source, str, row)),
                 cancel=cancel,
             )
 
         rows = Rows(build=build, complete=_complete, keep_errors=keep_errors)
-        return rows.run(backend, prompts)
+        return gathered(rows.run(backend, repeated(prompts, params.n)), params.n)
 
     async def _on_worker(self, work: Callable[[], T], cancel: Callable[[], None]) -> T:
         import asyncio

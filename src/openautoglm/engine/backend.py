@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from openautoglm.engine.generation import Generation
 from openautoglm.engine.prompt import Prompt, last_user_text
-from openautoglm.engine.sampling import SamplingParams
-from openautoglm.errors import InvalidPromptError, OpenAutoGLMError
+from openautoglm.engine.sampling import BASIC, SamplingParams
+from openautoglm.errors import InvalidParameterError, InvalidPromptError, OpenAutoGLMError
 from openautoglm.registry import Registry
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ class ModelInfo:
         device: e.g. "cpu", "cuda:0", "remote".
         dtype: e.g. "float32".
         concurrency: how many calls of `stream` are worth running at once.
+        sampling: names of the `SamplingParams` it honours; a request with others is refused
+            before it comes here. `n` needs no naming: the backend sees each answer alone.
     """
 
     backend: str
@@ -79,6 +81,7 @@ class ModelInfo:
     device: str | None = None
     dtype: str | None = None
     concurrency: int = 1
+    sampling: tuple[str, ...] = BASIC
 
 
 class Backend(Protocol):
@@ -149,12 +152,35 @@ class BackendEntry:
         summary: what it is for, one line.
         options: keywords of `AutoGLM` that are its own.
         extra: the extra of this package it needs, or None.
+        sampling: names of the `SamplingParams` that its models honour.
+        why_not: says, without loading, why it cannot load a spec; None where it can. Asked before
+            the backend is chosen for a model; one without it is never chosen unasked.
     """
 
     load: Callable[[LoadSpec], Backend]
     summary: str
     options: tuple[str, ...] = ()
     extra: str | None = None
+    sampling: tuple[str, ...] = BASIC
+    why_not: Callable[[LoadSpec], str | None] | None = None
+
+
+def check_honoured(params: SamplingParams, info: ModelInfo) -> None:
+    """Refuse what a request asks for and its backend does not honour.
+
+    Raises:
+        InvalidParameterError: names the parameter, and the backends that honour it.
+    """
+    for name in params.beyond_basic:
+        if name == "n" or name in info.sampling:
+            continue
+        known = [key for key in BACKENDS.names() if name in BACKENDS.get(key).sampling]
+        others = ", ".join(f'"{key}"' for key in known if key != info.backend)
+        raise InvalidParameterError(
+            f"the backend `{info.backend}` does not honour `{name}`",
+            got=f"{name}={getattr(params, name)!r}",
+            fix=f"leave it out, or use a backend that does: {others}" if others else "leave it out",
+        )
 
 
 def one_by_one(backend: Backend, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:

@@ -1,6 +1,6 @@
 """What a model answered: text, why it ended, what it cost.
 
-Owns `Generation` and `Timings`. Knows nothing of who generates.
+Owns `Generation`, `TokenLogprob` and `Timings`. Knows nothing of who generates.
 """
 
 from __future__ import annotations
@@ -34,6 +34,21 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLogprob:
+    """How likely one token of an answer was, before temperature, penalties and filters.
+
+    Attributes:
+        token: its text.
+        logprob: the natural logarithm of its probability.
+        top: text and logprob of the likeliest tokens in its place, the likeliest first.
+    """
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """One answer. `str(generation)` is its text.
 
@@ -50,6 +65,8 @@ class Generation:
             the source text.
         model: name of the model.
         error: what went wrong when `finish_reason` is "error".
+        logprobs: one for each token, where `SamplingParams.logprobs` asks for them.
+        others: the other answers to the prompt, where `SamplingParams.n` is above 1.
 
     Example:
         >>> print(Generation(text="hello", finish_reason="stop", model="echo"))
@@ -65,6 +82,8 @@ class Generation:
     offsets: Mapping[str, tuple[int, int]] = field(default_factory=lambda: MappingProxyType({}))
     model: str = ""
     error: OpenAutoGLMError | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
+    others: tuple[Generation, ...] = ()
 
     def __str__(self) -> str:
         return self.text

@@ -1,29 +1,41 @@
 """How tokens are chosen and when to stop: checked once, then trusted everywhere.
 
-Owns `SamplingParams`. Knows nothing of models or tokenizers.
+Owns `SamplingParams` and `Overrides`. Knows nothing of models, tokenizers or backends.
 """
 
 from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import Final, TypeAlias, TypedDict
 
 from openautoglm.errors import InvalidParameterError
 from openautoglm.registry import suggest
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+Bias: TypeAlias = Mapping[int, float] | Sequence[tuple[int, float]]
 
 MAX_SEED = 2**63 - 1
 MAX_FLOAT = sys.float_info.max
+MAX_PENALTY: Final = 2.0
+MAX_BIAS: Final = 100.0
+MAX_TOKEN: Final = 2**31
+MAX_ANSWERS: Final = 128
+MAX_LOGPROBS: Final = 20
+BASIC: Final = ("max_length", "temperature", "top_p", "top_k", "seed", "stop")
+"""What every backend honours."""
 OTHER_NAMES = {  # what other libraries call ours
     "max_tokens": "max_length",
     "max_new_tokens": "max_length",
     "max_completion_tokens": "max_length",
     "max_output_tokens": "max_length",
     "n_predict": "max_length",
+    "min_new_tokens": "min_tokens",
+    "repeat_penalty": "repetition_penalty",
+    "best_of": "n",
+    "num_return_sequences": "n",
+    "top_logprobs": "logprobs",
     "temp": "temperature",
     "stop_sequences": "stop",
     "stop_strings": "stop",
@@ -42,9 +54,22 @@ class SamplingParams:
         temperature: 0 takes the likeliest token each time; higher is more varied.
         top_p: sample only from the likeliest tokens that hold this much probability; 1 is all.
         top_k: sample only from this many likeliest tokens; 0 is all.
+        min_p: sample only from tokens at least this share as likely as the likeliest; 0 is all.
+        repetition_penalty: above 1 makes tokens of the prompt and the answer less likely (a logit
+            above 0 is divided by it, another multiplied); 1 is off.
+        presence_penalty: taken off the logit of every token that is in the answer already.
+        frequency_penalty: taken off it as often as the token is in the answer already.
+        logit_bias: token ids and what is added to their logits. Kept as pairs, lowest id first.
         seed: makes sampling repeatable; None draws a fresh one. Every row of a batch starts from
             the same seed, so a row's answer does not depend on what else is in the batch.
         stop: generation ends before the first of these strings. One string is a list of one.
+        min_tokens: the model may not end its answer before so many tokens.
+        n: how many answers to a prompt.
+        logprobs: say how likely each token was, and this many of the likeliest tokens in its
+            place; None says nothing.
+
+    `BASIC` are honoured by every backend, the others where `ModelInfo.sampling` names them; where
+    it does not, they are refused.
 
     Raises:
         InvalidParameterError: a value is of a wrong type or outside its range.
@@ -58,8 +83,16 @@ class SamplingParams:
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: Bias = ()
     seed: int | None = None
     stop: Sequence[str] = ()
+    min_tokens: int = 0
+    n: int = 1
+    logprobs: int | None = None
 
     def __post_init__(self) -> None:
         _check_int("max_length", self.max_length, low=1, high=None)
@@ -70,9 +103,45 @@ class SamplingParams:
                 "`top_p` must be above 0", got=self.top_p, fix="use temperature=0 to be greedy"
             )
         _check_int("top_k", self.top_k, low=0, high=None)
+        self._check_penalties()
+        self._check_counts()
         if self.seed is not None:
             _check_int("seed", self.seed, low=0, high=MAX_SEED)
         object.__setattr__(self, "stop", _stop_strings(self.stop))
+        object.__setattr__(self, "logit_bias", _bias_pairs(self.logit_bias))
+
+    @property
+    def beyond_basic(self) -> tuple[str, ...]:
+        """Names of what is asked for that not every backend honours.
+
+        Example:
+            >>> SamplingParams(temperature=0.5, min_p=0.1).beyond_basic
+            ('min_p',)
+        """
+        more = (f for f in fields(self) if f.name not in BASIC)
+        return tuple(f.name for f in more if getattr(self, f.name) != f.default)
+
+    def _check_penalties(self) -> None:
+        _check_number("min_p", self.min_p, low=0.0, high=1.0)
+        _check_number("repetition_penalty", self.repetition_penalty, low=0.0, high=None)
+        if self.repetition_penalty == 0:
+            raise InvalidParameterError(
+                "`repetition_penalty` must be above 0", got=0, fix="use 1.0 for no penalty"
+            )
+        for name in ("presence_penalty", "frequency_penalty"):
+            _check_number(name, getattr(self, name), low=-MAX_PENALTY, high=MAX_PENALTY)
+
+    def _check_counts(self) -> None:
+        _check_int("min_tokens", self.min_tokens, low=0, high=None)
+        if self.min_tokens > self.max_length:
+            raise InvalidParameterError(
+                "`min_tokens` must be at most `max_length`",
+                got=f"min_tokens={self.min_tokens}, max_length={self.max_length}",
+                fix=f"raise max_length, or pass min_tokens={self.max_length} or less",
+            )
+        _check_int("n", self.n, low=1, high=MAX_ANSWERS)
+        if self.logprobs is not None:
+            _check_int("logprobs", self.logprobs, low=0, high=MAX_LOGPROBS)
 
     def override(self, changes: Mapping[str, object]) -> SamplingParams:
         """Return a copy with some values changed; one that is None keeps what it was.
@@ -83,6 +152,25 @@ class SamplingParams:
         check_names(changes, sampling_names())
         given: dict[str, object] = {k: v for k, v in changes.items() if v is not None}
         return replace(self, **given)  # type: ignore[arg-type] # __post_init__ checks every value
+
+
+class Overrides(TypedDict, total=False):
+    """What may differ from call to call; see `SamplingParams`. None keeps the engine's value."""
+
+    max_length: int | None
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    seed: int | None
+    stop: str | Sequence[str] | None
+    min_p: float | None
+    repetition_penalty: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    logit_bias: Mapping[int, float] | None
+    min_tokens: int | None
+    n: int | None
+    logprobs: int | None
 
 
 def sampling_names() -> tuple[str, ...]:
@@ -144,3 +232,33 @@ def _stop_strings(value: object) -> tuple[str, ...]:
             "`stop` holds an empty string", got=repr(value), fix="remove it: it would stop at once"
         )
     return tuple(strings)
+
+
+def _bias_pairs(value: object) -> tuple[tuple[int, float], ...]:
+    pairs = list(value.items()) if isinstance(value, Mapping) else value
+    is_pairs = isinstance(pairs, (list, tuple)) and all(
+        isinstance(pair, (list, tuple)) and len(pair) == 2  # noqa: PLR2004 - a pair
+        for pair in pairs
+    )
+    if not is_pairs:
+        raise InvalidParameterError(
+            "`logit_bias` must map token ids to numbers", got=repr(value), fix="logit_bias={42: -5}"
+        )
+    return tuple(sorted({_token(token): _bias(bias) for token, bias in pairs}.items()))
+
+
+def _token(token: object) -> int:
+    if isinstance(token, str) and token.isascii() and token.isdigit():
+        token = int(token)  # JSON has no other keys
+    if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < MAX_TOKEN:
+        raise InvalidParameterError(
+            "`logit_bias` must have token ids as keys, whole numbers of at least 0",
+            got=repr(token),
+            fix="logit_bias={42: -5}",
+        )
+    return token
+
+
+def _bias(bias: object) -> float:
+    _check_number("logit_bias", bias, low=-MAX_BIAS, high=MAX_BIAS)
+    return float(bias)  # type: ignore[arg-type]  # a number, as just checked

@@ -10,9 +10,9 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from openautoglm.engine.backend import LoadSpec, ModelInfo, Request
-from openautoglm.engine.generation import Generation, Timings
+from openautoglm.engine.generation import Generation, Timings, TokenLogprob
 from openautoglm.engine.prompt import Message
-from openautoglm.engine.sampling import SamplingParams
+from openautoglm.engine.sampling import BASIC, SamplingParams
 from openautoglm.plugins.wire import error_from, plain_error
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def plain_generation(generation: Generation) -> Plain:
         "offsets": {name: list(span) for name, span in generation.offsets.items()},
         "model": generation.model,
         "error": None if error is None else plain_error(error),
+        "logprobs": [[one.token, one.logprob, one.top] for one in generation.logprobs],
+        "others": [plain_generation(other) for other in generation.others],
     }
 
 
@@ -54,6 +56,10 @@ def generation_from(plain: Mapping[str, object]) -> Generation:
         offsets={name: (span[0], span[1]) for name, span in offsets.items()},
         model=cast("str", plain["model"]),
         error=None if error is None else error_from(error),
+        logprobs=tuple(
+            map(_logprob, cast("Sequence[Sequence[object]]", plain.get("logprobs", ())))
+        ),
+        others=tuple(map(generation_from, cast("Sequence[Plain]", plain.get("others", ())))),
     )
 
 
@@ -117,4 +123,12 @@ def plain_info(info: ModelInfo) -> Plain:
 
 def info_from(plain: Mapping[str, object]) -> ModelInfo:
     """Return what `plain_info` wrote down."""
-    return ModelInfo(**cast("dict[str, str]", plain))  # type: ignore[arg-type]  # as asdict wrote it
+    sampling = tuple(cast("Sequence[str]", plain.get("sampling", BASIC)))
+    given = cast("dict[str, str]", {**plain, "sampling": sampling})
+    return ModelInfo(**given)  # type: ignore[arg-type]  # as asdict wrote it
+
+
+def _logprob(plain: Sequence[object]) -> TokenLogprob:
+    token, logprob, top = cast("tuple[str, float, Sequence[Sequence[object]]]", tuple(plain))
+    pairs = tuple((str(text), float(cast("float", number))) for text, number in top)
+    return TokenLogprob(token=token, logprob=float(logprob), top=pairs)

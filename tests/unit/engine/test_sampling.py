@@ -33,6 +33,34 @@ WRONG = [
     {"stop": ["a", ""]},
     {"stop": [1]},
     {"stop": 7},
+    {"min_p": -0.1},
+    {"min_p": 1.1},
+    {"min_p": "low"},
+    {"repetition_penalty": 0},
+    {"repetition_penalty": -1.0},
+    {"repetition_penalty": math.inf},
+    {"presence_penalty": 2.1},
+    {"presence_penalty": math.nan},
+    {"frequency_penalty": -2.1},
+    {"frequency_penalty": True},
+    {"logit_bias": 7},
+    {"logit_bias": "5"},
+    {"logit_bias": {"a": 1}},
+    {"logit_bias": {-1: 1}},
+    {"logit_bias": {2**31: 1}},
+    {"logit_bias": {True: 1}},
+    {"logit_bias": {1: 101}},
+    {"logit_bias": {1: math.nan}},
+    {"logit_bias": {1: "much"}},
+    {"min_tokens": -1},
+    {"min_tokens": 1.0},
+    {"min_tokens": 513},
+    {"n": 0},
+    {"n": 129},
+    {"n": True},
+    {"logprobs": -1},
+    {"logprobs": 21},
+    {"logprobs": 1.5},
 ]
 
 
@@ -92,3 +120,16 @@ def test_whatever_is_passed_is_taken_or_refused_and_nothing_else(
     assert 0 < params.top_p <= 1
     assert params.top_k >= 0
     assert all(params.stop)
+
+
+def test_a_bias_is_kept_as_pairs_so_that_parameters_can_be_compared_and_hashed() -> None:
+    params = SamplingParams(logit_bias={9: 1, 2: -3})
+    assert params.logit_bias == ((2, -3.0), (9, 1.0))
+    assert hash(params) == hash(SamplingParams(logit_bias=((9, 1.0), (2, -3))))
+    assert SamplingParams().override({"logit_bias": {"4": 2}}).logit_bias == ((4, 2.0),)
+
+
+def test_what_is_asked_for_beyond_the_basics_is_named() -> None:
+    assert SamplingParams(temperature=1, top_k=3, seed=4, stop="x").beyond_basic == ()
+    params = SamplingParams(min_p=0.1, n=2, logprobs=0, logit_bias={1: 1})
+    assert params.beyond_basic == ("min_p", "logit_bias", "n", "logprobs")

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Final, cast, final
 from openautoglm.engine.backend import ModelInfo, finish
 from openautoglm.engine.backends.openai_schema import response_format
 from openautoglm.engine.choosing import URL
-from openautoglm.engine.generation import FinishReason, Generation, Timings
+from openautoglm.engine.generation import FinishReason, Generation, Timings, TokenLogprob
 from openautoglm.engine.prompt import as_messages
+from openautoglm.engine.sampling import BASIC
 from openautoglm.errors import (
     BackendRequestError,
     BackendUnavailableError,
@@ -35,11 +36,19 @@ if TYPE_CHECKING:
     import openai
 
     from openautoglm.engine.backend import LoadSpec, Request
+    from openautoglm.engine.sampling import SamplingParams
 
 TIMEOUT_S: Final = 60.0
 MAX_RETRIES: Final = 4
 CONCURRENCY: Final = 8
 MAX_NUMBER: Final = 1_000_000
+OPENAI_SAMPLING: Final = (
+    *BASIC,
+    *("presence_penalty", "frequency_penalty", "logit_bias", "logprobs"),
+)
+BEYOND_OPENAI: Final = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0, "min_tokens": 0}
+"""What servers other than OpenAI's take beside the protocol, and the value that changes nothing."""
+SAMPLING: Final = (*OPENAI_SAMPLING, *(name for name in BEYOND_OPENAI if name not in BASIC))
 NO_KEY: Final = "none"  # servers on one's own machine ask for none, the package insists on one
 DENSE: Final = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
 LETTERS_PER_TOKEN: Final = 3
@@ -96,6 +105,7 @@ class OpenAIBackend:
             model=options.model or self._first_model(),
             device="remote",
             concurrency=options.concurrency,
+            sampling=SAMPLING if options.base_url else OPENAI_SAMPLING,
         )
 
     def describe(self) -> ModelInfo:
@@ -171,8 +181,13 @@ class OpenAIBackend:
             "top_p": params.top_p if params.top_p < 1 else None,
             "seed": params.seed,
             "stop": list(params.stop) or None,
+            "presence_penalty": params.presence_penalty or None,
+            "frequency_penalty": params.frequency_penalty or None,
+            "logit_bias": {str(token): bias for token, bias in params.logit_bias} or None,
+            "logprobs": None if params.logprobs is None else True,
+            "top_logprobs": params.logprobs,
             "response_format": None if request.schema is None else response_format(request.schema),
-            "extra_body": {"top_k": params.top_k} if params.top_k else None,
+            "extra_body": _beyond_openai(params) or None,
         }
         given = {name: value for name, value in arguments.items() if value is not None}
         stream = self._open().chat.completions.create(
@@ -237,6 +252,7 @@ class _Answer:
         self._started_s = started_s
         self._first_s: float | None = None
         self._pieces: list[str] = []
+        self._logprobs: list[TokenLogprob] = []
         self._prompt_tokens = self._completion_tokens = 0
 
     def read(self, event: openai.types.chat.ChatCompletionChunk) -> str:
@@ -247,6 +263,8 @@ class _Answer:
         if not event.choices:
             return ""
         choice = event.choices[0]
+        if choice.logprobs is not None:
+            self._logprobs += map(_logprob, choice.logprobs.content or ())
         if choice.finish_reason is not None:
             self.reason = "length" if choice.finish_reason == "length" else "stop"
         if choice.finish_reason == "content_filter":
@@ -283,7 +301,18 @@ class _Answer:
                 first_token_s=self._first_s, total_s=time.monotonic() - self._started_s
             ),
             model=model,
+            logprobs=tuple(self._logprobs),
         )
+
+
+def _beyond_openai(params: SamplingParams) -> dict[str, object]:
+    values = ((name, getattr(params, name)) for name in BEYOND_OPENAI)
+    return {name: value for name, value in values if value != BEYOND_OPENAI[name]}
+
+
+def _logprob(token: openai.types.chat.ChatCompletionTokenLogprob) -> TokenLogprob:
+    top = tuple((other.token, other.logprob) for other in token.top_logprobs or ())
+    return TokenLogprob(token=token.token, logprob=token.logprob, top=top)
 
 
 def _read_options(spec: LoadSpec) -> _Options:

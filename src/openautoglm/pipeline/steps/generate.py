@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast, final
 
-from openautoglm.engine.sampling import SamplingParams
+from openautoglm.engine.sampling import SamplingParams, sampling_names
 from openautoglm.errors import InvalidPromptError
 from openautoglm.pipeline.step import Step, StepContext
 from openautoglm.pipeline.steps.schema import check_schema
@@ -33,6 +33,14 @@ class Generate(Step, frozen=True):
         top_k: likeliest tokens to sample from.
         seed: makes sampling repeatable.
         stop: generation ends before the first of these.
+        min_p: least chance of a token as a share of the likeliest one's.
+        repetition_penalty: above 1 against tokens of the prompt and the answer.
+        presence_penalty: against tokens of the answer.
+        frequency_penalty: the same, as often as they are there.
+        logit_bias: token ids and what is added to their logits.
+        min_tokens: tokens before which the model may not end.
+        n: answers to each prompt; all but the first are the generation's `others`.
+        logprobs: likeliest tokens to name in each place.
     """
 
     outputs: ClassVar[Mapping[str, str]] = {
@@ -47,6 +55,14 @@ class Generate(Step, frozen=True):
     top_k: int | None = None
     seed: int | None = None
     stop: tuple[str, ...] | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: dict[int, float] | None = None
+    min_tokens: int | None = None
+    n: int | None = None
+    logprobs: int | None = None
 
     def __post_init__(self) -> None:
         SamplingParams().override(self._overrides())
@@ -88,8 +104,8 @@ class Generate(Step, frozen=True):
         ]
 
     def _overrides(self) -> dict[str, object]:
-        names = ("max_length", "temperature", "top_p", "top_k", "seed", "stop")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        values = ((name, getattr(self, name)) for name in sampling_names())
+        return {name: value for name, value in values if value is not None}
 
 
 def _is_many(prompt: object) -> bool:

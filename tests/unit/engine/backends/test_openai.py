@@ -200,3 +200,22 @@ def test_tokens_are_estimated_where_the_tokenizer_is_far_away() -> None:
     with OpenAIServer() as server, AutoGLM(server.url) as engine:
         assert engine.count_tokens("你好吗") == 3
         assert engine.count_tokens("abcdefg") == 3
+
+
+def test_penalties_and_bias_are_sent_as_the_protocol_and_common_servers_have_them() -> None:
+    asked = {"presence_penalty": 0.5, "frequency_penalty": -1.0, "min_p": 0.1}
+    more = {"repetition_penalty": 1.2, "min_tokens": 2}
+    with OpenAIServer() as server, AutoGLM(server.url, model="m") as engine:
+        engine.run("hi", logit_bias={7: 5, 3: -100}, logprobs=2, **asked, **more)  # type: ignore[arg-type]  # by name
+        (sent,) = server.requests
+    expected = {**asked, **more, "logit_bias": {"3": -100.0, "7": 5.0}}
+    assert {key: sent[key] for key in expected} == expected
+    assert (sent["logprobs"], sent["top_logprobs"]) == (True, 2)
+
+
+def test_openais_own_server_is_not_asked_for_what_it_does_not_have() -> None:
+    with (
+        AutoGLM(backend="openai", model="m", api_key=KEY) as engine,
+        pytest.raises(InvalidParameterError, match="min_p"),
+    ):
+        engine.run("hi", min_p=0.1)

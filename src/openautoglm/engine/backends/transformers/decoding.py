@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, final
 import torch
 from transformers import DynamicCache
 
+from openautoglm.engine.backends.transformers.penalties import adjust
 from openautoglm.engine.generation import FinishReason, Generation, Timings
 from openautoglm.errors import (
     EngineClosedError,
@@ -60,6 +61,7 @@ class Row:
         self.constraint = constraint
         self.reason: FinishReason | None = None
         self.error: OpenAutoGLMError | None = None
+        self.tokens: list[int] = []
         self._room = room
         self._text = text
         self._pieces: list[str] = []
@@ -89,6 +91,7 @@ class Row:
         if token in eos:
             return self._end("stop")
         self._count += 1
+        self.tokens.append(token)
         if self.constraint is not None:
             self.constraint.accept(token)
         piece = self._text.push(token)
@@ -108,6 +111,16 @@ class Row:
         except OpenAutoGLMError as error:
             self.fail(error)
             return None
+
+    def adjusted(self, logits: torch.Tensor, eos: frozenset[int]) -> torch.Tensor:
+        """Return the row's logits [vocabulary] with its bias and penalties."""
+        params = self.request.params
+        may_end = frozenset() if self.constraint is not None else eos  # a constraint goes first
+        try:
+            return adjust(logits, params, prompt=self.prompt, answer=self.tokens, eos=may_end)
+        except OpenAutoGLMError as error:
+            self.fail(error)
+            return logits
 
     def fail(self, error: OpenAutoGLMError) -> None:
         """End here because of an error."""
@@ -246,7 +259,7 @@ def decode(network: Network, rows: Sequence[Row]) -> Iterator[tuple[Row, str]]:
         return
     logits, places = network.first(active)
     while True:
-        tokens = choose(logits, active)
+        tokens = choose(logits, active, network.eos)
         for row, token in zip(active, tokens, strict=True):
             yield row, row.take(token, network.eos) if row.reason is None else ""
             if row.reason is None and row.request.cancel.is_set():
@@ -259,10 +272,14 @@ def decode(network: Network, rows: Sequence[Row]) -> Iterator[tuple[Row, str]]:
         logits = network.next([tokens[index] for index in stay], places)
 
 
-def choose(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
-    """Choose the next token of each row from its logits [rows, vocabulary]; masks them in place."""
+def choose(
+    logits: torch.Tensor, rows: Sequence[Row], eos: frozenset[int] = frozenset()
+) -> list[int]:
+    """Choose the next token of each row from its logits [rows, vocabulary]; changes them."""
     with torch.inference_mode():
         for index, row in enumerate(rows):
+            if row.request.params.beyond_basic:
+                logits[index] = row.adjusted(logits[index], eos)
             allowed = row.allowed()
             if allowed is not None:
                 mask = torch.from_numpy(allowed).to(logits.device)
@@ -275,7 +292,7 @@ def choose(logits: torch.Tensor, rows: Sequence[Row]) -> list[int]:
 
 
 def sample(logits: torch.Tensor, row: Row) -> int:
-    """Draw a token from one row's logits [vocabulary] by temperature, top-k, then top-p."""
+    """Draw a token from one row's logits [vocabulary] by temperature, top-k, top-p, then min-p."""
     params = row.request.params
     values, tokens = logits.sort(descending=True, stable=True)
     values = (values - values[0]) / params.temperature
@@ -285,6 +302,7 @@ def sample(logits: torch.Tensor, row: Row) -> int:
     if params.top_p < 1:
         before = chances.cumsum(dim=-1) - chances
         chances = chances.masked_fill(before >= params.top_p, 0.0)
+    chances = chances.masked_fill(chances < params.min_p * chances[0], 0.0)
     drawn = torch.multinomial(chances, 1, generator=row.generator(logits.device))
     return int(tokens[drawn])
 

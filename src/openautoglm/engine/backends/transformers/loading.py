@@ -15,6 +15,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from transformers.utils import logging
 
 from openautoglm.engine.backend import ModelInfo
+from openautoglm.engine.backends.builtin import TRANSFORMERS
 from openautoglm.engine.backends.transformers.backend import TransformersBackend
 from openautoglm.engine.backends.transformers.decoding import Network
 from openautoglm.engine.memory import check_fits, free_bytes
@@ -90,6 +91,7 @@ def _info(
         weights_bytes=sum(p.numel() * p.element_size() for p in module.parameters()),
         device=str(module.device),
         dtype=str(module.dtype).removeprefix("torch."),
+        sampling=TRANSFORMERS,
     )
 
 

@@ -207,3 +207,14 @@ def test_the_reference_serves_bf16_weights_where_all_else_is_gone(tiny_model: Ti
     finally:
         ops.get("linear_bf16").stand()
     assert np.allclose(slow, [step(again, 5 + i, i) for i in range(4)], atol=2e-4)
+
+
+@pytest.mark.parametrize(("operator", "mode"), [("linear_bf16", "bf16"), ("linear", "fp32")])
+def test_a_preference_of_somebody_else_changes_nothing(
+    tiny_model: TinyModel, operator: str, mode: Mode
+) -> None:
+    model, again = make(tiny_model, mode), make(tiny_model, mode)
+    native = [step(again, 5 + i, i) for i in range(4)]
+    with ops.get(operator).prefer("native"):
+        plain = [step(model, 5 + i, i) for i in range(4)]
+    assert np.allclose(plain, native, atol=2e-4)

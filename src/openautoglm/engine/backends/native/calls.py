@@ -1,18 +1,21 @@
 """Calls of a program that Python makes, and the question which kernel a call goes to.
 
-Owns the way around NumPy's lack of bf16: such values reach a kernel written in Python as `uint16`.
+Owns the way around NumPy's lack of bf16: such values reach a kernel written in Python as
+`uint16`, and a native one, where a preference sends every call through Python, as what they are.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import ctypes
+from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
 from openautoglm import ops
 from openautoglm.engine.backends.native.weights import widened
-from openautoglm.native.program import Rows
+from openautoglm.native.program import BFLOAT_CODE, Rows
 from openautoglm.ops import dispatch
+from openautoglm.ops.arrays import as_writable
 from openautoglm.ops.choose import CallFacts
 from openautoglm.ops.kernel import REFERENCE_NAME
 
@@ -22,7 +25,9 @@ if TYPE_CHECKING:
     from openautoglm.native.program import Operand
     from openautoglm.ops.table import KernelTable
 
-_SHORT = {"float32": "f32", "float16": "f16", "int8": "i8", "int64": "i64", "uint16": "bf16"}
+_DTYPE_CODE: Final = 20
+"""Offset of the dtype's code in DLPack's DLTensor: data, device and ndim stand before it."""
+_SHORT: Final = {"float32": "f32", "float16": "f16", "int8": "i8", "int64": "i64", "uint16": "bf16"}
 
 
 def make(operator: str, operands: Sequence[Operand], numbers: Sequence[int]) -> None:
@@ -43,6 +48,10 @@ def make(operator: str, operands: Sequence[Operand], numbers: Sequence[int]) -> 
     choice = found.table.choose(facts)
     if choice.winner is None:
         raise dispatch.no_kernel(found.table, facts, choice)
+    if choice.winner.is_native:
+        found.table.count(choice.winner)
+        choice.winner.function(*map(_handed, values, operands))
+        return
     if choice.winner.name == REFERENCE_NAME:  # it computes with values, not with bits
         values = [_wide(v, o) for v, o in zip(values, operands, strict=True)]
     inputs = len(found.opdef.inputs)
@@ -61,6 +70,35 @@ def kernel_of(operator: str, operands: Sequence[Operand]) -> str:
 
 def _values(operands: Sequence[Operand], numbers: Sequence[int]) -> list[Any]:
     return [o.of(numbers) if isinstance(o, Rows) else o for o in operands]
+
+
+def _handed(value: Any, operand: Operand) -> Any:  # noqa: ANN401 - an array or a constant
+    """Return an operand as a native kernel takes it."""
+    if not isinstance(operand, Rows):
+        return value
+    writable = as_writable(value)
+    return _Bfloat(writable) if operand.is_bf16 else writable
+
+
+@final
+class _Bfloat:
+    """An array of bf16's bits that says through DLPack what they are."""
+
+    def __init__(self, array: Any) -> None:  # noqa: ANN401 - an array of 16-bit whole numbers
+        self._array = array
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        device: tuple[int, int] = self._array.__dlpack_device__()
+        return device
+
+    def __dlpack__(self, *, stream: object = None, **_: object) -> object:
+        del stream
+        capsule = self._array.__dlpack__()
+        pointer = ctypes.pythonapi.PyCapsule_GetPointer
+        pointer.restype, pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
+        tensor = pointer(capsule, b"dltensor")
+        ctypes.c_uint8.from_address(tensor + _DTYPE_CODE).value = BFLOAT_CODE
+        return capsule
 
 
 def _wide(value: Any, operand: Operand) -> Any:  # noqa: ANN401 - an array or a constant

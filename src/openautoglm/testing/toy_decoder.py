@@ -1,12 +1,12 @@
 """A decoder without weights, for tests of what runs one: it says what its cache makes it say.
 
-Owns `ToyModel`, `ToySampler` and `ToyParams`. Whoever mixes up slots, positions or prefixes gets
-other tokens.
+Owns `ToyModel`, `ToySampler`, `ToyParams`, `ToyConstraint`, and `decode` with its `ToyAnswer`.
+Whoever mixes up slots, positions or prefixes gets other tokens.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 import numpy as np
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from openautoglm.engine.backends.native.faces import Draw
+    from openautoglm.engine.backends.native.scheduler import Scheduler
+    from openautoglm.engine.backends.native.sequence import Event
+    from openautoglm.engine.backends.native.sequence import Sequence as Asked
+    from openautoglm.errors import OpenAutoGLMError
 
     Integers: TypeAlias = NDArray[np.int64]
     Logits: TypeAlias = NDArray[np.float32]
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 EMPTY: Final = -1
 ODD: Final = 0x9E3779B97F4A7C15
 BITS: Final = 64
+FORCING: Final = 5
+ENDING: Final = 7
 
 
 @final
@@ -114,6 +120,82 @@ class ToySampler:
         pairs = [_choose(row, draw) for row, draw in zip(logits, draws, strict=True)]
         tokens = np.array([token for token, _ in pairs], np.int64)
         return Chosen(tokens, [value for _, value in pairs])
+
+
+@final
+class ToyConstraint:
+    """Allows odd and even tokens below 16 by turns, forces a few after each 5, ends after a 7.
+
+    Args:
+        jumps: whether what is forced is told in advance.
+    """
+
+    def __init__(self, *, jumps: bool = True) -> None:
+        self._count = 0
+        self._due: list[int] = []
+        self._jumps = jumps
+
+    def mask(self) -> NDArray[np.int32]:
+        """Return one bit per token that may come."""
+        tokens = self._due[:1] or range(self._count % 2, 16, 2)
+        return np.array([sum(1 << token for token in tokens)], np.int32)
+
+    def accept(self, token: int) -> bool:
+        """Take a token; whether it is the last."""
+        if not self.mask()[0] >> token & 1:
+            raise AssertionError(f"token {token} is not allowed here")
+        self._count += 1
+        self._due = self._due[1:] or ([2, 4, 9] if token == FORCING else [])
+        return token == ENDING
+
+    def forced(self) -> list[int]:
+        """Return the tokens that must come next."""
+        return list(self._due) if self._jumps else []
+
+
+@dataclass(slots=True)
+class ToyAnswer:
+    """All events of one sequence, put together."""
+
+    tokens: list[int] = field(default_factory=list)
+    text: str = ""
+    logprobs: list[object] = field(default_factory=list)
+    reason: str | None = None
+    error: OpenAutoGLMError | None = None
+
+    def take(self, event: Event) -> None:
+        """Add the next event."""
+        if self.reason is not None:
+            raise AssertionError("an event came after the last")
+        self.tokens += event.tokens
+        self.text += event.text
+        self.logprobs += event.logprobs
+        self.reason, self.error = event.finish_reason, event.error
+
+    @property
+    def facts(self) -> tuple[object, ...]:
+        """What must not depend on other sequences."""
+        return self.tokens, self.text, self.logprobs, self.reason, type(self.error)
+
+
+def follow(scheduler: Scheduler, answers: dict[int, ToyAnswer], steps: int = 10_000) -> None:
+    """Step until nothing is left, and put what comes to the answers."""
+    for _ in range(steps):
+        if scheduler.is_idle:
+            return
+        for event in scheduler.step():
+            answers.setdefault(event.sequence, ToyAnswer()).take(event)
+
+
+def decode(scheduler: Scheduler, *asked: Asked) -> dict[int, ToyAnswer]:
+    """Return the answers of sequences, by id, in the order of their first events."""
+    for sequence in asked:
+        scheduler.add(sequence)
+    answers: dict[int, ToyAnswer] = {}
+    follow(scheduler, answers)
+    if not scheduler.is_idle:
+        raise AssertionError("sequences were left over")
+    return answers
 
 
 def hashed(seed: int, count: int) -> NDArray[np.float64]:

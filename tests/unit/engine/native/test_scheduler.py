@@ -174,6 +174,23 @@ def test_the_tokens_in_use_stay_within_what_is_allowed() -> None:
     follow(scheduler, {})
 
 
+def test_a_sequence_that_waits_for_room_is_not_overtaken() -> None:
+    _, scheduler = make(rules=Rules(most_tokens=40))
+    asked = [ask(0, [1, 2], 20), ask(1, [2, 2], 30), ask(2, [3, 2], 2)]
+    assert list(decode(scheduler, *asked)) == [0, 1, 2]
+
+
+def test_when_steps_are_too_small_for_all_they_take_turns() -> None:
+    _, scheduler = make(slots=4, rules=Rules(guesses=False))
+    for number in range(4):
+        scheduler.add(ask(number, [number, 2], 40))
+    answers: dict[int, ToyAnswer] = {}
+    follow(scheduler, answers, steps=1)
+    scheduler.most_rows = 3
+    follow(scheduler, answers, steps=8)
+    assert [len(answer.tokens) for answer in answers.values()] == [7, 7, 7, 7]
+
+
 def test_where_order_is_free_the_longest_and_those_alike_come_first() -> None:
     rules = Rules(order="free", minimum=2, guesses=False)
     _, scheduler = make(slots=1, rules=rules)

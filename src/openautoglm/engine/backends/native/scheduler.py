@@ -102,6 +102,7 @@ class Scheduler:
         rules: what it may do.
 
     Example:
+        >>> from openautoglm.engine.backends.native.sequence import Sequence
         >>> from openautoglm.testing.toy_decoder import ToyModel, ToySampler
         >>> scheduler = Scheduler(ToyModel(slots=2, context=32), ToySampler())
         >>> scheduler.add(Sequence(id=1, prompt=(3, 4, 5), max_tokens=2))

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
-from openautoglm import ops
 from openautoglm.engine.backends.native.weights import widened
 from openautoglm.native.program import BFLOAT_CODE, Rows
 from openautoglm.ops import dispatch
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from openautoglm.native.program import Operand
+    from openautoglm.ops.registered import RegisteredOperator
     from openautoglm.ops.table import KernelTable
 
 _DTYPE_CODE: Final = 20
@@ -30,7 +30,7 @@ _DTYPE_CODE: Final = 20
 _SHORT: Final = {"float32": "f32", "float16": "f16", "int8": "i8", "int64": "i64", "uint16": "bf16"}
 
 
-def make(operator: str, operands: Sequence[Operand], numbers: Sequence[int]) -> None:
+def make(found: RegisteredOperator, operands: Sequence[Operand], numbers: Sequence[int]) -> None:
     """Make a call through its operator, on the rows that a play means.
 
     The result is copied into the output's buffer, which may be one of the inputs.
@@ -39,7 +39,6 @@ def make(operator: str, operands: Sequence[Operand], numbers: Sequence[int]) -> 
         NoKernelError: no kernel takes the call.
         KernelFailedError: the kernel raised.
     """
-    found = ops.get(operator)
     values = _values(operands, numbers)
     if not any(isinstance(o, Rows) and o.is_bf16 for o in operands):
         values[-1][...] = found(*values[:-1])
@@ -60,9 +59,9 @@ def make(operator: str, operands: Sequence[Operand], numbers: Sequence[int]) -> 
     values[-1][...] = out
 
 
-def kernel_of(operator: str, operands: Sequence[Operand]) -> str:
+def kernel_of(found: RegisteredOperator, operands: Sequence[Operand]) -> str:
     """Return the name of the kernel that a call of one row would go to now."""
-    table = ops.get(operator).table
+    table = found.table
     values = _values(operands, (1, 1))
     winner = table.choose(_facts(table, operands, values)).winner
     return "none" if winner is None else winner.name

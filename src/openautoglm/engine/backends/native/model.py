@@ -16,7 +16,7 @@ from openautoglm.engine.backends.native.calls import kernel_of, make
 from openautoglm.engine.backends.native.config import Config
 from openautoglm.engine.backends.native.convert import GROUPS, Packed
 from openautoglm.engine.backends.native.families import FAMILIES
-from openautoglm.engine.backends.native.program import STORE, Decoder
+from openautoglm.engine.backends.native.program import Decoder
 from openautoglm.engine.backends.native.weights import read_weights
 from openautoglm.engine.model_folder import read_config
 from openautoglm.errors import (
@@ -194,8 +194,8 @@ class Model:
             place = (step.layer, step.operator)
             spent[place] = spent.get(place, 0) + times[i][1] + self._in_python[i]
             if place not in served:
-                is_call = step.operator != STORE
-                served[place] = kernel_of(step.operator, step.operands) if is_call else "core"
+                called = step.called
+                served[place] = "core" if called is None else kernel_of(called, step.operands)
         whole = sum(spent.values()) or 1
         return [
             KernelShare(layer=layer, operator=name, kernel=kernel, share=spent[layer, name] / whole)
@@ -230,7 +230,9 @@ class Model:
         at = play(numbers, threads=self.threads, timed=is_timed)
         while at < count:  # a kernel in Python serves this call
             began = time.perf_counter_ns()
-            make(decoder.steps[at].operator, decoder.steps[at].operands, numbers)
+            step = decoder.steps[at]
+            assert step.called is not None  # noqa: S101 - the core copies rows itself
+            make(step.called, step.operands, numbers)
             if is_timed:
                 self._in_python[at] += time.perf_counter_ns() - began
             at = play(numbers, at=at + 1, threads=self.threads, timed=is_timed)

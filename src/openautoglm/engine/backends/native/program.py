@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from openautoglm.engine.backends.native.cache import Cache
     from openautoglm.engine.backends.native.convert import Packed
     from openautoglm.native.program import Operand
+    from openautoglm.ops.registered import RegisteredOperator
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -42,11 +43,14 @@ class Step:
         layer: which layer it belongs to; -1 for none.
         operator: its name, or `STORE`.
         operands: inputs, attributes and the output, as the program takes them.
+        called: the operator, which the program keeps also where `ops.replace` puts another in its
+            place; None for the copy.
     """
 
     layer: int
     operator: str
     operands: Sequence[Operand] = ()
+    called: RegisteredOperator | None = None
 
 
 @final
@@ -179,10 +183,11 @@ class Decoder:
         self.steps.append(Step(layer, STORE))
 
     def _call(self, layer: int, operator: str, *operands: Operand) -> None:
-        cell = ops.get(operator).table.cell
+        called = ops.get(operator)
+        cell = called.table.cell
         assert cell is not None  # noqa: S101 - a model is not made without the core
         self.program.call(cell.number, operands)
-        self.steps.append(Step(layer, operator, operands))
+        self.steps.append(Step(layer, operator, operands, called))
 
     def _weight(self, name: str) -> Rows:
         return Rows(self._packed.arrays[name])

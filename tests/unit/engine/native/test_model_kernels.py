@@ -218,3 +218,13 @@ def test_a_preference_of_somebody_else_changes_nothing(
     with ops.get(operator).prefer("native"):
         plain = [step(model, 5 + i, i) for i in range(4)]
     assert np.allclose(plain, native, atol=2e-4)
+
+
+def test_closing_gives_weights_and_cache_back(tiny_model: TinyModel) -> None:
+    model = make(tiny_model, slots=64, rows=128, context=128)
+    rows = np.arange(128)
+    for slot in range(64):
+        model.forward(rows, 0 * rows + slot, rows, rows[-1:])
+    before, used = resident(), model.cache_bytes
+    model.close()
+    assert before - resident() > used * 3 // 4

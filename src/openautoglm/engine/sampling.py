@@ -9,12 +9,13 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Final, TypeAlias, TypedDict
+from typing import Final, TypeAlias, TypedDict, cast
 
 from openautoglm.errors import InvalidParameterError
 from openautoglm.registry import suggest
 
 Bias: TypeAlias = Mapping[int, float] | Sequence[tuple[int, float]]
+Pairs: TypeAlias = Sequence[tuple[object, object]]
 
 MAX_SEED = 2**63 - 1
 MAX_FLOAT = sys.float_info.max
@@ -120,6 +121,11 @@ class SamplingParams:
         """
         more = (f for f in fields(self) if f.name not in BASIC)
         return tuple(f.name for f in more if getattr(self, f.name) != f.default)
+
+    @property
+    def bias_pairs(self) -> tuple[tuple[int, float], ...]:
+        """`logit_bias` as it is kept: token ids, the lowest first, and what is added."""
+        return cast("tuple[tuple[int, float], ...]", self.logit_bias)
 
     def _check_penalties(self) -> None:
         _check_number("min_p", self.min_p, low=0.0, high=1.0)
@@ -235,7 +241,7 @@ def _stop_strings(value: object) -> tuple[str, ...]:
 
 
 def _bias_pairs(value: object) -> tuple[tuple[int, float], ...]:
-    pairs = list(value.items()) if isinstance(value, Mapping) else value
+    pairs: object = list(value.items()) if isinstance(value, Mapping) else value
     is_pairs = isinstance(pairs, (list, tuple)) and all(
         isinstance(pair, (list, tuple)) and len(pair) == 2  # noqa: PLR2004 - a pair
         for pair in pairs
@@ -244,7 +250,8 @@ def _bias_pairs(value: object) -> tuple[tuple[int, float], ...]:
         raise InvalidParameterError(
             "`logit_bias` must map token ids to numbers", got=repr(value), fix="logit_bias={42: -5}"
         )
-    return tuple(sorted({_token(token): _bias(bias) for token, bias in pairs}.items()))
+    checked = {_token(token): _bias(bias) for token, bias in cast("Pairs", pairs)}
+    return tuple(sorted(checked.items()))
 
 
 def _token(token: object) -> int:

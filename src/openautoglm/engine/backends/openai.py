@@ -183,7 +183,7 @@ class OpenAIBackend:
             "stop": list(params.stop) or None,
             "presence_penalty": params.presence_penalty or None,
             "frequency_penalty": params.frequency_penalty or None,
-            "logit_bias": {str(token): bias for token, bias in params.logit_bias} or None,
+            "logit_bias": {str(token): bias for token, bias in params.bias_pairs} or None,
             "logprobs": None if params.logprobs is None else True,
             "top_logprobs": params.logprobs,
             "response_format": None if request.schema is None else response_format(request.schema),

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import torch
 
+from openautoglm.engine.autoglm import AutoGLM
 from openautoglm.engine.backends.transformers.penalties import adjust
 from openautoglm.engine.sampling import SamplingParams
 from openautoglm.errors import InvalidParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from openautoglm.engine.backends.transformers.backend import TransformersBackend
 
 LOGITS = torch.tensor([2.0, -1.0, 0.5, 0.0])
 
@@ -39,3 +47,34 @@ def test_the_end_is_forbidden_before_so_many_tokens() -> None:
 def test_a_bias_for_a_token_that_is_none_is_refused() -> None:
     with pytest.raises(InvalidParameterError, match="`logit_bias`"):
         adjusted(SamplingParams(logit_bias={4: 1}))
+
+
+@pytest.mark.parametrize("penalty", [{"repetition_penalty": 1.4}, {"min_tokens": 12}], ids=str)
+def test_a_greedy_answer_is_the_one_the_library_gives(
+    tiny_model: Callable[..., Path], penalty: dict[str, float]
+) -> None:
+    theirs = {"min_new_tokens": 12} if "min_tokens" in penalty else penalty
+    with AutoGLM(tiny_model("qwen2"), backend="transformers", max_length=16) as engine:
+        backend = cast("TransformersBackend", engine._backend)
+        model: Any = backend._network._model
+        tokenizer: Any = backend._reader._tokenizer
+        answer = engine.run("hello", **penalty)  # type: ignore[arg-type]  # by name
+        chat = tokenizer.apply_chat_template(
+            [{"role": "user", "content": "hello"}], tokenize=False, add_generation_prompt=True
+        )
+        ids = torch.tensor([tokenizer(chat)["input_ids"]])
+        found = model.generate(ids, max_new_tokens=16, do_sample=False, **theirs)[0]
+        assert answer.text == tokenizer.decode(found[ids.shape[1] :], skip_special_tokens=True)
+
+
+def test_every_parameter_the_backend_names_is_taken(tiny_model: Callable[..., Path]) -> None:
+    with AutoGLM(tiny_model("qwen2"), backend="transformers", max_length=8) as engine:
+        texts = {
+            engine.run("hello", temperature=1.5, seed=2, min_p=0.2, presence_penalty=1, n=2).text
+            for _ in range(2)
+        }
+        assert len(texts) == 1
+        with pytest.raises(InvalidParameterError, match="logprobs"):
+            engine.run("hello", logprobs=1)
+        with pytest.raises(InvalidParameterError, match="logit_bias"):
+            engine.run("hello", logit_bias={2**30: 1})

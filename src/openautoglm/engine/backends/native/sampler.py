@@ -138,7 +138,7 @@ def _notes(draw: Draw) -> _Notes:
 
 def _edits(params: SamplingParams, draw: Draw, vocabulary: int) -> list[tuple[int, int, float]]:
     """Return (token, count, bias) of what changes in a row's logits."""
-    edits = [(token, UNSEEN, bias) for token, bias in cast("Any", params.logit_bias)]
+    edits = [(token, UNSEEN, bias) for token, bias in params.bias_pairs]
     if edits and edits[-1][0] >= vocabulary:
         raise InvalidParameterError(
             "`logit_bias` names a token that the model does not have",

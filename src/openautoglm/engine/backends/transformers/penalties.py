@@ -56,13 +56,13 @@ def adjust(
 
 
 def _biased(scores: torch.Tensor, ids: torch.Tensor, params: SamplingParams) -> torch.Tensor:
-    last = params.logit_bias[-1][0]  # type: ignore[index]  # kept as pairs, lowest id first
+    last = params.bias_pairs[-1][0]
     if last >= scores.shape[-1]:
         raise InvalidParameterError(
             "`logit_bias` names a token that the model does not have",
             got=f"{last}; the model has {scores.shape[-1]}",
             fix=f"use ids below {scores.shape[-1]}",
         )
-    bias = [[[token], value] for token, value in params.logit_bias]
+    bias = [[[token], value] for token, value in params.bias_pairs]
     biased: torch.Tensor = SequenceBiasLogitsProcessor(bias)(ids, scores)
     return biased

@@ -38,13 +38,14 @@ def info(
     import os
 
     from openautoglm.cli.backends import NANO
-    from openautoglm.engine.choosing import choose
+    from openautoglm.engine.backend import LoadSpec
+    from openautoglm.engine.loading import decide
     from openautoglm.settings import Settings
 
     default = Settings.from_env(os.environ).model
     wanted = path if path is not None else default
     folder = Path(wanted) if wanted is not None else NANO
-    choice = choose(path, default_model=default, is_folder=folder.is_dir())
+    choice = decide(path, "auto", LoadSpec())
     if choice.backend == "nano":
         folder = NANO
     for label, text in (*_model_lines(choice, folder), *_choice_lines(choice)):

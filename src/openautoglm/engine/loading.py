@@ -35,18 +35,36 @@ def load(
         check_names(spec.options, sampling_names())
         name = backend.describe().backend
         return Choice(backend=name, model=model, reason="a Backend object was passed"), backend
-    settings = Settings.from_env(os.environ)
-    wanted = model if model is not None else settings.model
-    choice = choose(
-        model,
-        backend=backend,
-        default_model=settings.model,
-        is_folder=wanted is not None and _is_folder(wanted),
-    )
+    choice = decide(model, backend, spec)
     entry = BACKENDS.get(choice.backend)
     known = ("device", "dtype", *sampling_names(), *entry.options)
     check_names(spec.options, known)
     return choice, entry.load(replace(spec, model=choice.model))
+
+
+def decide(model: str | None, backend: str, spec: LoadSpec) -> Choice:
+    """Choose the backend for a model with what this machine has; nothing is loaded."""
+    settings = Settings.from_env(os.environ)
+    wanted = model if model is not None else settings.model
+    is_folder = wanted is not None and _is_folder(wanted)
+    not_native = None
+    if is_folder and backend == "auto":
+        not_native = _not_native(replace(spec, model=wanted))
+    return choose(
+        model,
+        backend=backend,
+        default_model=settings.model,
+        is_folder=is_folder,
+        not_native=not_native,
+    )
+
+
+def _not_native(spec: LoadSpec) -> str | None:
+    entry = BACKENDS.get("native")
+    unknown = [name for name in spec.options if name not in (*sampling_names(), *entry.options)]
+    if unknown:
+        return f"it has no option `{unknown[0]}`"
+    return entry.why_not(spec) if entry.why_not is not None else "it does not say what it can run"
 
 
 def _is_folder(model: str) -> bool:

@@ -24,8 +24,38 @@ def test_auto_picks_by_what_the_model_is(
     is_folder: bool,  # noqa: FBT001 - a column of the table
     expected: tuple[str, str | None],
 ) -> None:
-    choice = choose(model, default_model=default, is_folder=is_folder)
+    choice = choose(model, default_model=default, is_folder=is_folder, not_native="it is too odd")
     assert (choice.backend, choice.model) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "is_folder", "expected"),
+    [
+        (None, False, "nano"),
+        ("nano", False, "nano"),
+        ("nano", True, "native"),
+        ("./models/x", True, "native"),
+        ("org/name", False, "transformers"),
+        ("http://a/v1", False, "openai"),
+    ],
+)
+def test_a_folder_that_native_can_run_is_run_by_it(
+    model: str | None,
+    is_folder: bool,  # noqa: FBT001 - a column of the table
+    expected: str,
+) -> None:
+    assert choose(model, is_folder=is_folder, not_native=None).backend == expected
+
+
+def test_a_folder_is_run_by_native_or_it_is_said_why_not() -> None:
+    choice = choose("./x", is_folder=True, not_native=None)
+    assert choice.reason.startswith("it is a folder on this machine")
+    assert (
+        dict(choice.refused)["transformers"] == "native decodes this folder faster, without torch"
+    )
+    choice = choose("./x", is_folder=True, not_native="it computes on the CPU")
+    assert choice.reason == "it is a folder on this machine"
+    assert dict(choice.refused)["native"] == "it computes on the CPU"
 
 
 def test_a_choice_says_why_and_why_not() -> None:
@@ -33,6 +63,7 @@ def test_a_choice_says_why_and_why_not() -> None:
     assert choice.reason == "it is the URL of a server (from OPENAUTOGLM_MODEL)"
     assert dict(choice.refused) == {
         "nano": "a model was named",
+        "native": "a URL is not a folder",
         "transformers": "a URL is neither a folder nor a model name",
     }
 

@@ -1,4 +1,4 @@
-"""The small model that comes with the package, run by the `transformers` backend."""
+"""The small model that comes with the package, run by `native`, or by `transformers` without it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from importlib.resources import as_file, files
 from typing import TYPE_CHECKING
 
 from openautoglm.engine.backends import transformers
+from openautoglm.engine.backends.native.suitability import why_not
 from openautoglm.errors import InvalidParameterError, ModelNotFoundError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from openautoglm.engine.backend import Backend, LoadSpec
 
 
 def load(spec: LoadSpec) -> Backend:
-    """Load the weights that lie in the package; errors as the `transformers` backend.
+    """Load the weights that lie in the package; errors as the backend that runs them.
 
     Raises:
         ModelNotFoundError: the package was built without its weights.
@@ -33,4 +36,16 @@ def load(spec: LoadSpec) -> Backend:
             fix="install the wheel again, or name a model of your own",
         )
     with as_file(weights) as folder:
-        return transformers.load(replace(spec, model=str(folder)), name="nano")
+        found = replace(spec, model=str(folder))
+        if why_not(found) is None:
+            from openautoglm.engine.backends.native import loading
+
+            return loading.load(replace(found, options=_native(spec.options)), name="nano")
+        options = {name: value for name, value in spec.options.items() if name != "mode"}
+        return transformers.load(replace(found, options=options), name="nano")
+
+
+def _native(options: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the options by the names of the native backend."""
+    names = {"batch_size": "slots"}
+    return {names.get(name, name): value for name, value in options.items()}

@@ -82,5 +82,5 @@ def test_a_number_of_threads_that_cannot_be_is_refused(
     tiny_model: Callable[..., Path], value: object
 ) -> None:
     with pytest.raises(InvalidParameterError, match="`threads` must be a whole number") as caught:
-        AutoGLM(tiny_model(), threads=value)
+        AutoGLM(tiny_model(), backend="transformers", threads=value)
     assert caught.value.fix

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
+    from transformers import PreTrainedTokenizerFast
 
     from openautoglm.engine.backends.transformers.backend import TransformersBackend
     from openautoglm.engine.structured import Grammar
@@ -47,7 +48,7 @@ def folder(tiny_model: Callable[..., Path], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def engine(tiny_model: Callable[..., Path]) -> Iterator[AutoGLM]:
-    with AutoGLM(tiny_model(), max_length=16) as engine:
+    with AutoGLM(tiny_model(), backend="transformers", max_length=16) as engine:
         yield engine
 
 
@@ -64,10 +65,14 @@ def module_of(engine: AutoGLM) -> torch.nn.Module:
     return model
 
 
-def tokens_of(engine: AutoGLM, rendered: str) -> int:
+def tokenizer_of(engine: AutoGLM) -> PreTrainedTokenizerFast:
     tokenizer = cast("TransformersBackend", engine._backend)._reader._tokenizer
     assert tokenizer is not None
-    return len(tokenizer(rendered)["input_ids"])
+    return cast("PreTrainedTokenizerFast", tokenizer)
+
+
+def tokens_of(engine: AutoGLM, rendered: str) -> int:
+    return len(tokenizer_of(engine)(rendered)["input_ids"])
 
 
 def change_weight(folder: Path, index: int | slice, value: float) -> None:
@@ -86,13 +91,14 @@ def test_every_layout_gives_the_tokens_the_library_gives(
 ) -> None:
     import torch
 
-    with AutoGLM(tiny_model(family, weights), max_length=16, batch_size=3) as engine:
+    with AutoGLM(
+        tiny_model(family, weights), backend="transformers", max_length=16, batch_size=3
+    ) as engine:
         model = module_of(engine)
-        tokenizer = cast("TransformersBackend", engine._backend)._reader._tokenizer
+        tokenizer = tokenizer_of(engine)
         answers = list(engine.batch(PROMPTS))
         assert [g.text for g in answers] == [engine.run(p).text for p in PROMPTS]
         for prompt, answer in zip(PROMPTS, answers, strict=True):
-            assert tokenizer is not None
             chat = tokenizer.apply_chat_template(
                 [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
             )
@@ -105,8 +111,8 @@ def test_every_layout_gives_the_tokens_the_library_gives(
 def test_two_engines_live_side_by_side_and_closing_gives_the_weights_back(
     tiny_model: Callable[..., Path],
 ) -> None:
-    first = AutoGLM(tiny_model("qwen2"), max_length=8)
-    second = AutoGLM(tiny_model("llama"), max_length=8)
+    first = AutoGLM(tiny_model("qwen2"), backend="transformers", max_length=8)
+    second = AutoGLM(tiny_model("llama"), backend="transformers", max_length=8)
     before = second.run("dog").text
     module = weakref.ref(module_of(first))
     half_read = first.stream("dog")
@@ -146,13 +152,13 @@ def test_sampling_from_one_token_is_greedy(engine: AutoGLM, narrow: dict[str, fl
 def test_every_end_of_text_token_of_generation_config_ends_the_text(folder: Path) -> None:
     import torch
 
-    with AutoGLM(folder, max_length=16) as engine:
+    with AutoGLM(folder, backend="transformers", max_length=16) as engine:
         whole = engine.run("dog")
         ids = torch.tensor([cast("TransformersBackend", engine._backend)._reader.read("dog")])
         tokens = module_of(engine).generate(ids, max_new_tokens=16, do_sample=False)
         new = tokens[0][ids.shape[1] :].tolist()
     change(folder / "generation_config.json", eos_token_id=[2, new[5]])
-    with AutoGLM(folder, max_length=16) as engine:
+    with AutoGLM(folder, backend="transformers", max_length=16) as engine:
         ended = engine.run("dog")
     assert ended.finish_reason == "stop"
     assert ended.completion_tokens == new.index(new[5])
@@ -163,7 +169,7 @@ def test_every_end_of_text_token_of_generation_config_ends_the_text(folder: Path
 def test_a_damaged_generation_config_is_refused(folder: Path, text: str) -> None:
     (folder / "generation_config.json").write_text(text, encoding="utf-8")
     with pytest.raises(ModelFolderError):
-        AutoGLM(folder)
+        AutoGLM(folder, backend="transformers")
 
 
 def test_a_prompt_that_leaves_no_room_is_refused_with_the_numbers(engine: AutoGLM) -> None:
@@ -192,7 +198,7 @@ def test_a_chat_that_ends_with_the_assistant_is_continued(engine: AutoGLM) -> No
 
 def test_without_a_template_only_one_side_may_speak(tiny_model: Callable[..., Path]) -> None:
     system, user = {"role": "system", "content": "be"}, {"role": "user", "content": "dog"}
-    with AutoGLM(tiny_model(chat=False), max_length=4) as engine:
+    with AutoGLM(tiny_model(chat=False), backend="transformers", max_length=4) as engine:
         assert engine.run("dog").prompt_tokens == engine.count_tokens("dog")
         assert engine.run([system, user]).text == engine.run("be\n\ndog").text
         with pytest.raises(InvalidPromptError, match="no chat template"):
@@ -203,7 +209,7 @@ def test_a_template_that_refuses_is_the_prompts_error(folder: Path) -> None:
     template = "{{ raise_exception('roles must alternate') }}"
     (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
     with (
-        AutoGLM(folder) as engine,
+        AutoGLM(folder, backend="transformers") as engine,
         pytest.raises(InvalidPromptError, match="roles must alternate"),
     ):
         engine.run("dog")
@@ -212,38 +218,41 @@ def test_a_template_that_refuses_is_the_prompts_error(folder: Path) -> None:
 def test_numbers_that_are_not_finite_are_found_when_loading(folder: Path) -> None:
     change_weight(folder, 3, float("nan"))
     with pytest.raises(WeightsCorruptError, match=r"model.norm.weight: 1 of 64"):
-        AutoGLM(folder)
+        AutoGLM(folder, backend="transformers")
 
 
 def test_a_model_that_computes_nan_is_found_when_running(folder: Path) -> None:
     change_weight(folder, slice(None), 3e38)
-    with AutoGLM(folder) as engine, pytest.raises(WeightsCorruptError, match="NaN"):
+    with (
+        AutoGLM(folder, backend="transformers") as engine,
+        pytest.raises(WeightsCorruptError, match="NaN"),
+    ):
         engine.run("dog")
 
 
 def test_weights_of_another_model_are_refused(folder: Path) -> None:
     change(folder / "config.json", num_hidden_layers=3, layer_types=None)
     with pytest.raises(ModelFolderError, match=r"missing: model\.layers\.2"):
-        AutoGLM(folder)
+        AutoGLM(folder, backend="transformers")
     change(folder / "config.json", num_hidden_layers=2, hidden_size=32)
     with pytest.raises(ModelFolderError, match="weights"):
-        AutoGLM(folder)
+        AutoGLM(folder, backend="transformers")
 
 
 def test_an_architecture_that_generates_no_text_is_refused(folder: Path) -> None:
     change(folder / "config.json", model_type="clip")
     with pytest.raises(UnknownArchitectureError, match="`clip`"):
-        AutoGLM(folder)
+        AutoGLM(folder, backend="transformers")
 
 
 def test_a_folder_without_a_tokenizer_or_with_a_damaged_one_is_refused(folder: Path) -> None:
     (folder / "tokenizer.json").write_text("{", encoding="utf-8")
     with pytest.raises(ModelFolderError, match="tokenizer in the model folder cannot be read"):
-        AutoGLM(folder)
+        AutoGLM(folder, backend="transformers")
     for file in folder.glob("tokenizer*"):
         file.unlink()
     with pytest.raises(ModelFolderError, match="no tokenizer in the model folder"):
-        AutoGLM(folder)
+        AutoGLM(folder, backend="transformers")
 
 
 def test_a_tokenizer_json_that_says_it_stands_alone_is_read_as_written(folder: Path) -> None:
@@ -253,7 +262,7 @@ def test_a_tokenizer_json_that_says_it_stands_alone_is_read_as_written(folder: P
     steps = [{**letters, "invert": False}, state["pre_tokenizer"]]
     state["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": steps}
     path.write_text(json.dumps(state), encoding="utf-8")
-    with AutoGLM(folder) as engine:
+    with AutoGLM(folder, backend="transformers") as engine:
         assert engine.count_tokens("quick") == len("quick")
 
 
@@ -264,7 +273,7 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(folder: Path) ->
     value["model"]["vocab"]["<|far|>"] = 400
     (folder / "tokenizer.json").write_text(json.dumps(value), encoding="utf-8")
     with pytest.raises(ModelFolderError, match="token 400, 328 embeddings"):
-        AutoGLM(folder)
+        AutoGLM(folder, backend="transformers")
 
 
 def test_a_bin_with_code_never_reaches_torch(
@@ -273,7 +282,7 @@ def test_a_bin_with_code_never_reaches_torch(
     folder = Path(shutil.copytree(tiny_model(weights="bin"), tmp_path / "model"))
     (folder / "pytorch_model.bin").write_bytes(b"\x80\x02cposix\nsystem\nX\x02\x00\x00\x00id\x85R.")
     with pytest.raises(UnsafeWeightsError, match=r"posix\.system"):
-        AutoGLM(folder)
+        AutoGLM(folder, backend="transformers")
 
 
 @pytest.mark.parametrize(
@@ -292,11 +301,11 @@ def test_an_option_that_cannot_be_is_refused(
     tiny_model: Callable[..., Path], options: dict[str, str], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        AutoGLM(tiny_model(), **options)  # type: ignore[arg-type] # a table of names
+        AutoGLM(tiny_model(), backend="transformers", **options)  # type: ignore[arg-type] # a table of names
 
 
 def test_half_precision_runs_and_says_so(tiny_model: Callable[..., Path]) -> None:
-    with AutoGLM(tiny_model(), dtype="bfloat16", max_length=4) as engine:
+    with AutoGLM(tiny_model(), backend="transformers", dtype="bfloat16", max_length=4) as engine:
         assert engine.model_info.dtype == "bfloat16"
         assert engine.model_info.weights_bytes == 2 * 104_000
         assert engine.run("dog").completion_tokens <= 4
@@ -316,7 +325,7 @@ def test_a_model_larger_than_the_memory_is_refused_before_it_is_read(folder: Pat
         file.write(len(header).to_bytes(8, "little") + header)
         file.truncate(8 + len(header) + 4 * count)
     with pytest.raises(ModelTooLargeError, match=r"1024\.00 GiB needed") as caught:
-        AutoGLM(folder)
+        AutoGLM(folder, backend="transformers")
     assert caught.value.fix
 
 

@@ -298,6 +298,27 @@ def test_each_row_follows_its_own_schema(backend: Backend) -> None:
     assert answers[1].text == run(backend, PROMPTS[1], max_length=60).text
 
 
+def test_each_token_says_how_likely_it_was_where_that_is_asked_for(backend: Backend) -> None:
+    answer = run(backend, logprobs=2)
+    assert len(answer.logprobs) == answer.completion_tokens
+    assert answer.text == run(backend).text
+    for one in answer.logprobs:
+        assert (one.token, one.logprob) == one.top[0]  # greedy
+        assert one.top[1][1] <= one.logprob <= 0
+    grammar = compile_schema({"const": True})
+    asked = Request(prompt="dog", params=SamplingParams(logprobs=0), grammar=grammar)
+    *_, forced = backend.stream(asked)
+    assert isinstance(forced, Generation)
+    assert "".join(one.token for one in forced.logprobs) == "true"
+
+
+def test_chance_follows_the_seed_of_each_row_alone(backend: Backend) -> None:
+    alone = run(backend, temperature=1.5, seed=3).text
+    rows = [request(p, temperature=1.5, seed=n) for n, p in enumerate([*PROMPTS[:3], "dog"])]
+    assert dict(backend.batch(rows))[3].text == alone
+    assert len({run(backend, temperature=1.5).text for _ in range(5)}) > 1
+
+
 def test_two_backends_live_side_by_side(tiny_model: Callable[..., Path]) -> None:
     first, second = load(tiny_model("qwen2")), load(tiny_model("llama"), mode="int8")
     before = run(second).text

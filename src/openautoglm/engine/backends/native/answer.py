@@ -6,9 +6,11 @@ Owns `Answer`. Knows requests and generations; knows nothing of how tokens come 
 from __future__ import annotations
 
 import time
+from itertools import zip_longest
 from typing import TYPE_CHECKING, final
 
-from openautoglm.engine.generation import Generation, Timings
+from openautoglm.engine.backends.native.sampler import ScoredToken
+from openautoglm.engine.generation import Generation, Timings, TokenLogprob
 
 if TYPE_CHECKING:
     import threading
@@ -28,6 +30,7 @@ class Answer:
         tell: called on the worker's thread, with each piece of text and with the answer when it
             is whole, or with the answer alone.
         has_pieces: whether pieces are told.
+        text_of: gives the text of a token, where it shall be said how likely each was.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Answer:
         model: str,
         tell: Callable[[str | Generation], None],
         has_pieces: bool,
+        text_of: Callable[[int], str] | None = None,
     ) -> None:
         self.asked = asked
         self._is_abandoned = False
@@ -45,6 +49,8 @@ class Answer:
         self._model = model
         self._tell = tell
         self._has_pieces = has_pieces
+        self._text_of = text_of
+        self._logprobs: list[TokenLogprob] = []
         self._pieces: list[str] = []
         self._count = 0
         self._queued_s = time.monotonic()
@@ -70,6 +76,8 @@ class Answer:
         if self._first_s is None and (event.tokens or event.finish_reason == "stop"):
             self._first_s = now_s - self._started_s
         self._count += len(event.tokens)
+        if self._text_of is not None:
+            self._score(event, self._text_of)
         if event.text:
             self._pieces.append(event.text)
             if self._has_pieces:
@@ -90,4 +98,14 @@ class Answer:
             ),
             model=self._model,
             error=event.error,
+            logprobs=tuple(self._logprobs),
         )
+
+    def _score(self, event: Event, text_of: Callable[[int], str]) -> None:
+        for token, scored in zip_longest(event.tokens, event.logprobs):
+            if isinstance(scored, ScoredToken):
+                top = tuple((text_of(other), logprob) for other, logprob in scored.top)
+                one = TokenLogprob(token=text_of(token), logprob=scored.logprob, top=top)
+            else:  # it was forced: nothing else could come
+                one = TokenLogprob(token=text_of(token), logprob=0.0)
+            self._logprobs.append(one)

@@ -124,6 +124,7 @@ class NativeBackend:
             model=self._info.model,
             tell=tell,
             has_pieces=has_pieces,
+            text_of=None if request.params.logprobs is None else self._tokens.text_of,
         )
         self._worker.submit(answer)
         return answer
@@ -142,6 +143,7 @@ class NativeBackend:
             id=next(self._numbers),
             prompt=tuple(prompt),
             max_tokens=room,
+            min_tokens=min(params.min_tokens, room),
             params=params,
             seed=_seed(params),
             eos=self._tokens.eos,

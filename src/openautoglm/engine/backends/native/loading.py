@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 from openautoglm.engine.backend import ModelInfo
 from openautoglm.engine.backends.native.backend import NativeBackend
 from openautoglm.engine.backends.native.model import Model
-from openautoglm.engine.backends.native.plain_sampler import PlainSampler
+from openautoglm.engine.backends.native.sampler import OperatorSampler
 from openautoglm.engine.backends.native.scheduler import Rules
 from openautoglm.engine.backends.native.tokens import Tokens
 from openautoglm.engine.memory import free_bytes
+from openautoglm.engine.sampling import sampling_names
 from openautoglm.engine.source import find_folder
 from openautoglm.errors import BackendUnavailableError, InvalidParameterError, ModelFolderError
 
@@ -68,7 +69,9 @@ def load(spec: LoadSpec, *, name: str = "native") -> NativeBackend:
         )
         info = _info(folder, model, name=name, label=_label(spec, name), slots=slots)
         truncates = _flag(options, "truncate", default=False)
-        return NativeBackend(model, PlainSampler(), tokens, info, rules=rules, truncates=truncates)
+        return NativeBackend(
+            model, OperatorSampler(), tokens, info, rules=rules, truncates=truncates
+        )
     except BaseException:
         model.close()
         raise
@@ -90,6 +93,7 @@ def _info(folder: ModelFolder, model: Model, *, name: str, label: str, slots: in
         device="cpu",
         dtype=DTYPES[model.mode],
         concurrency=slots,
+        sampling=sampling_names(),
     )
 
 

@@ -77,6 +77,10 @@ class Tokens:
         """Return the text of tokens, special tokens left out."""
         return self._reader.decode(ids)
 
+    def text_of(self, token: int) -> str:
+        """Return the text of one token; what is part of a character only is the sign for that."""
+        return self._reader.decode([token])
+
     def stream(self) -> TextStream:
         """Return what turns one answer's tokens into text, whole characters at a time."""
         return TextStream(self._reader.decode)

@@ -39,7 +39,7 @@ def test_no_more_is_guessed_than_there_is_room_for(ids: list[int], most: int) ->
 
 
 def test_what_is_said_over_and_over_is_guessed_to_go_on() -> None:
-    assert Lookup().propose([7, 1, 2, 1, 2, 1, 2], 5, WORTH) == [1, 2, 1, 2, 1]
+    assert Lookup().propose([7, 1, 2, 1, 2, 1, 2], 4, WORTH) == [1, 2, 1, 2]
 
 
 def test_a_guess_that_came_true_is_read_on_from_where_it_stood() -> None:
@@ -65,3 +65,15 @@ def test_after_wrong_guesses_it_pauses_longer_each_time() -> None:
     gaps = [after - before for before, after in pairwise(tries)]
     assert len(tries) < 40
     assert max(gaps[-8:]) > 4 * max(gaps[:8])
+
+
+def test_more_is_guessed_at_once_after_right_guesses_and_less_after_wrong_ones() -> None:
+    lookup = Lookup()
+    ids = [1, 2, 3] * 4
+    sizes = []
+    for right in (4, 8, 16, 0):
+        sizes.append(len(lookup.propose(ids, 100, WORTH)))
+        lookup.learn(sizes[-1], right)
+        ids += [1, 2, 3]
+    sizes.append(len(lookup.propose(ids, 100, WORTH)))
+    assert sizes == [4, 8, 16, 16, 4]

@@ -11,7 +11,8 @@ from typing import Final, final
 
 LONG: Final = 3  # tokens that must agree for a place to be trusted
 SHORT: Final = 2  # where no place agrees in LONG
-MOST: Final = 16  # guesses a step
+FEWEST: Final = 4  # guesses a step, at first and after wrong ones
+MOST: Final = 16  # guesses a step, after as many right ones
 PRIOR: Final = (3.6, 0.4)  # right and wrong guesses that a sequence starts with
 MEMORY: Final = 0.9  # what a step leaves of the evidence of those before
 FIRST_PAUSE: Final = 8  # tokens
@@ -28,7 +29,7 @@ class Lookup:
     """
 
     __slots__ = (
-        *("_from", "_known", "_long", "_long_key", "_pause", "_right"),
+        *("_from", "_known", "_long", "_long_key", "_most", "_pause", "_right"),
         *("_short", "_short_key", "_then", "_wait", "_wrong"),
     )
 
@@ -41,6 +42,7 @@ class Lookup:
         self._from = -1  # the last guess was read here,
         self._then = 0  # when there were so many ids
         self._right, self._wrong = PRIOR
+        self._most = FEWEST
         self._pause = FIRST_PAUSE
         self._wait = 0
 
@@ -57,7 +59,7 @@ class Lookup:
         at = self._place(ids)
         if at < 0:
             return []
-        count = min(most, self._paying(worth), MOST)
+        count = min(most, self._paying(worth), self._most)
         if count <= 0:
             self._rest(len(ids))
             return []
@@ -73,7 +75,10 @@ class Lookup:
         is_wrong = right < proposed
         self._right = self._right * MEMORY + right
         self._wrong = self._wrong * MEMORY + is_wrong
-        if not is_wrong:
+        if is_wrong:
+            self._most = max(FEWEST, right)
+        else:
+            self._most = min(2 * self._most, MOST)
             self._pause = FIRST_PAUSE
 
     def _paying(self, worth: float) -> int:

@@ -175,10 +175,11 @@ class SampleChoice {
   // As many as top_k, and those as large as the last of them.
   void KeepTopK() {
     if (static_cast<int64_t>(room_.values.size()) <= top_k_) return;
-    room_.other = room_.values;
-    const auto at = room_.other.begin() + (top_k_ - 1);
-    std::nth_element(room_.other.begin(), at, room_.other.end(), std::greater<float>());
-    const float least = *at;
+    const double before = OrderLast(static_cast<double>(top_k_), [](size_t) { return 1.0; });
+    const auto at = room_.order.begin() + (top_k_ - 1 - static_cast<int64_t>(before));
+    std::nth_element(room_.order.begin(), at, room_.order.end(),
+                     [&](int32_t a, int32_t b) { return room_.values[a] > room_.values[b]; });
+    const float least = room_.values[*at];
     Filter([&](size_t i) { return room_.values[i] >= least; });
   }
 
@@ -188,15 +189,16 @@ class SampleChoice {
   }
 
   // Puts those among which the last one kept lies into `order`, by their depth below the largest;
-  // returns the mass of all above them.
-  double OrderLast(double target) {
+  // returns the mass of all above them, where the kept ones have the mass `target`.
+  template <class Mass>
+  double OrderLast(double target, const Mass& mass_of) {
     room_.order.clear();
     if (room_.ids.size() <= kFew) {
       for (size_t i = 0; i < room_.ids.size(); ++i) room_.order.push_back(static_cast<int32_t>(i));
       return 0;
     }
     room_.sums.assign(kBuckets, 0);
-    for (size_t i = 0; i < room_.ids.size(); ++i) room_.sums[Bucket(i)] += room_.weights[i];
+    for (size_t i = 0; i < room_.ids.size(); ++i) room_.sums[Bucket(i)] += mass_of(i);
     double before = 0;
     int bucket = 0;
     for (; bucket < kBuckets - 1 && before + room_.sums[bucket] < target; ++bucket) before += room_.sums[bucket];
@@ -212,7 +214,7 @@ class SampleChoice {
     const auto is_before = [&](int32_t a, int32_t b) {
       return room_.values[a] != room_.values[b] ? room_.values[a] > room_.values[b] : a < b;
     };
-    double before = OrderLast(target);
+    double before = OrderLast(target, [&](size_t i) { return room_.weights[i]; });
     auto begin = room_.order.begin(), end = room_.order.end();  // the last one kept lies between
     while (end - begin > 1) {
       const auto middle = begin + (end - begin) / 2;

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openautoglm.engine.backend import LoadSpec, ModelInfo, Request
-from openautoglm.engine.generation import Generation, Timings
+from openautoglm.engine.generation import Generation, Timings, TokenLogprob
 from openautoglm.engine.prompt import Message
 from openautoglm.engine.sampling import SamplingParams
 from openautoglm.engine.wire import (
@@ -67,6 +67,14 @@ def test_a_generation_comes_back_equal(generation: Generation) -> None:
     assert generation_from(again) == generation
 
 
+def test_other_answers_and_logprobs_come_back_equal() -> None:
+    scored = (TokenLogprob(token="a", logprob=-0.5, top=(("a", -0.5), ("b", -1.0))),)
+    other = Generation(text="b", finish_reason="length")
+    generation = Generation(text="a", finish_reason="stop", logprobs=scored, others=(other,))
+    plain: Any = carried(plain_generation(generation))
+    assert generation_from(plain) == generation
+
+
 def test_the_error_of_a_generation_keeps_its_class_and_its_words() -> None:
     error = InvalidPromptError("the prompt is empty", got="''", fix="ask something")
     plain: Any = carried(plain_generation(Generation(text="", finish_reason="error", error=error)))
@@ -78,7 +86,7 @@ def test_the_error_of_a_generation_keeps_its_class_and_its_words() -> None:
 def test_a_request_comes_back_with_its_schema_compiled() -> None:
     request = Request(
         prompt=(Message("system", "s"), Message("user", "u")),
-        params=SamplingParams(max_length=3, stop=("a", "b"), seed=1),
+        params=SamplingParams(max_length=3, stop=("a", "b"), seed=1, logit_bias={4: 1.5}),
         schema={"type": "integer"},
         source="text",
     )
@@ -98,6 +106,6 @@ def test_what_to_load_and_what_was_loaded_come_back_equal() -> None:
     spec = LoadSpec(model="m", device="cpu", options={"batch_size": 4})
     plain: Any = carried(plain_spec(spec))
     assert spec_from(plain) == spec
-    info = ModelInfo(backend="b", model="m", context_length=5, concurrency=3)
+    info = ModelInfo(backend="b", model="m", context_length=5, sampling=("seed", "n"))
     said: Any = carried(plain_info(info))
     assert info_from(said) == info

@@ -35,9 +35,10 @@ def test_a_folder_is_described(
         "tokenizer     yes",
         "chat template yes",
         "file          model.safetensors, ",
-        "backend       transformers: it is a folder on this machine",
+        "backend       native: it is a folder on this machine",
         "not           nano: ",
         "not           openai: ",
+            "not           transformers: ",
         "(fits)",
     ):
         assert line in out

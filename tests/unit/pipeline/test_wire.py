@@ -68,7 +68,8 @@ def test_a_generation_comes_back_equal(generation: Generation) -> None:
 
 
 def test_other_answers_and_logprobs_come_back_equal() -> None:
-    scored = (TokenLogprob(token="a", logprob=-0.5, top=(("a", -0.5), ("b", -1.0))),)
+    top = (("a", -0.5), ("b", -1.0))
+    scored = (TokenLogprob(token="a", logprob=-0.5, top=top),)  # noqa: S106 - a token of text
     other = Generation(text="b", finish_reason="length")
     generation = Generation(text="a", finish_reason="stop", logprobs=scored, others=(other,))
     plain: Any = carried(plain_generation(generation))

@@ -48,7 +48,8 @@ CHATS = tuple(
             "    {% endif %}\n{% endfor %}",
         ],
         [
-            "{% set ns = namespace(n=0) %}{% for m in messages %}{% if loop.index > 9 %}{% break %}",
+            "{% set ns = namespace(n=0) %}{% for m in messages %}",
+            "{% if loop.index > 9 %}{% break %}",
             "{% endif %}{% set ns.n = ns.n + 1 %}{% generation %}{{ ns.n }}{{ m.content }}",
             "{% endgeneration %}{% endfor %}{{ dict(a=1) | tojson(indent=2) }}",
             "{{ strftime_now('%Y') }}{{ tools is none }}",

@@ -16,7 +16,8 @@ from openautoglm.ops.machine import machine
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NAMES = tuple(opdef.name for opdef in DEFINITIONS)
+NAMES = tuple(opdef.name for opdef in DEFINITIONS if "f64" in opdef.inputs[0].dtypes)
+"""Those with kernels for GPUs."""
 LONG = 200_000_000  # cycles that a stream is kept busy, about 0.1 s
 
 

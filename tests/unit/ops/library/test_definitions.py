@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from openautoglm.ops.opdef import OpDef
 
+OF_ANY_FLOAT = [opdef for opdef in DEFINITIONS if "f64" in opdef.inputs[0].dtypes]
 TARGET = [1, -100, 9, 0, 2, 4]
 ROUNDING = {"float16": 2e-3, "float32": 2e-6, "float64": 1e-14}
 
@@ -47,7 +48,7 @@ def as_torch(values: list[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("dtype", list(ROUNDING))
-@pytest.mark.parametrize("opdef", DEFINITIONS, ids=lambda opdef: opdef.name)
+@pytest.mark.parametrize("opdef", OF_ANY_FLOAT, ids=lambda opdef: opdef.name)
 def test_a_reference_is_the_same_for_numpy_and_torch(opdef: OpDef, dtype: str) -> None:
     assert opdef.reference is not None
     for rows, size in ((6, 5), (1, 1), (0, 5), (3, 0)):
@@ -61,7 +62,7 @@ def test_a_reference_is_the_same_for_numpy_and_torch(opdef: OpDef, dtype: str) -
             np.testing.assert_allclose(array, tensor.numpy(), rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("opdef", DEFINITIONS, ids=lambda opdef: opdef.name)
+@pytest.mark.parametrize("opdef", OF_ANY_FLOAT, ids=lambda opdef: opdef.name)
 def test_a_call_agrees_with_the_reference_in_every_library(opdef: OpDef) -> None:
     assert opdef.reference is not None
     operator = ops.get(opdef.name)

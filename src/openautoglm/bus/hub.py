@@ -29,20 +29,48 @@ if TYPE_CHECKING:
     from openautoglm.bus.permissions import PermissionTable, Verb
     from openautoglm.bus.requests import Responder
 
-    Route = tuple[tuple[Callable[[Message], object], Subscription], ...]
+    Takers = tuple[tuple[Callable[[Message], object], Subscription], ...]
+    Route = tuple[str, str, Takers]
+    """The type and the source that a message is stamped with, and who takes it."""
 
 MAX_ROUTES: Final = 4096  # a channel remembers; a stranger may emit any number of types
 
 _log: Final = logging.getLogger("openautoglm.bus")
 
 
+@final
 class Routes:
-    """The routes one channel has found out, by type; changed under the lock of the hub."""
+    """The routes one channel has found out, by source and type; changed under the lock of the hub.
 
-    __slots__ = ("__weakref__", "found")
+    Whoever reads them stamps a message with what stands in the route, never with what it was
+    looked up by: a stranger's object may say that it equals any text.
+    """
+
+    __slots__ = ("__weakref__", "_count", "found", "is_closed")
 
     def __init__(self) -> None:
-        self.found: Final[dict[str, Route]] = {}
+        self.found: Final[dict[str, dict[str, Route]]] = {}
+        self.is_closed = False
+        self._count = 0
+
+    def remember(self, route: Route) -> None:
+        """Let the next message of the source and type find its route; not once it is closed."""
+        if self._count >= MAX_ROUTES:
+            self.forget()
+        if not self.is_closed:
+            type_, source, _ = route
+            self.found.setdefault(source, {})[type_] = route
+            self._count += 1
+
+    def forget(self) -> None:
+        """Let all routes be found out again."""
+        self.found.clear()
+        self._count = 0
+
+    def close(self) -> None:
+        """Forget all routes, and remember no more, so that no message goes past who refuses."""
+        self.is_closed = True
+        self.forget()
 
 
 @final
@@ -102,22 +130,26 @@ class Hub:
         """Return whether all messages of a type are stored."""
         return any(takes(type_) for takes in self._durable)
 
-    def route(self, routes: Routes, source: str, type_: str) -> Route:
+    def takers(self, routes: Routes, speaker: str, source: str, type_: str) -> Takers:
         """Return who takes a message, and remember it unless its type is stored first.
 
+        Args:
+            routes: of the channel it came through.
+            speaker: whose channel that is, and whose permissions hold.
+            source: what the message is stamped with.
+            type_: of the message.
+
         Raises:
-            BusDeniedError: `source` may not emit it.
+            BusDeniedError: `speaker` may not emit it.
         """
         check_type(type_)
-        self.check(source, "emit", type_)  # before the lock: a refusal waits for the disk
+        self.check(speaker, "emit", type_)  # before the lock: a refusal waits for the disk
         with self.lock:
-            if not self._permissions.allows(source, "emit", type_):  # taken back just now
-                return self.route(routes, source, type_)
+            if not self._permissions.allows(speaker, "emit", type_):  # taken back just now
+                return self.takers(routes, speaker, source, type_)
             found = tuple((s.accept, s) for s in self._subscriptions if s.takes(type_))
             if not self.is_durable(type_):
-                if len(routes.found) >= MAX_ROUTES:
-                    routes.found.clear()
-                routes.found[type_] = found
+                routes.remember((type_, source, found))
             return found
 
     def check(self, source: str, verb: Verb, type_: str) -> None:
@@ -205,4 +237,4 @@ class Hub:
 
     def _forget_routes(self) -> None:
         for routes in self._routes:
-            routes.found.clear()
+            routes.forget()

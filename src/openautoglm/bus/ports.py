@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from openautoglm.bus.requests import Answer
 
 _LONGEST_DEADLINE_S: Final = 86_400.0
-_ENVELOPE: Final = {"source", "payload"}
 
 
 class Port(ABC):
@@ -48,7 +47,7 @@ class Port(ABC):
         source: what every message sent here is stamped with.
     """
 
-    __slots__ = ("__weakref__", "_found", "_hub", "_is_closed", "_opened", "_routes", "source")
+    __slots__ = ("__weakref__", "_found", "_hub", "_opened", "_routes", "source")
 
     def __init__(self, hub: Hub, source: str) -> None:
         self.source: Final = source
@@ -56,7 +55,6 @@ class Port(ABC):
         self._routes: Final = hub.routes()
         self._found: Final = self._routes.found  # one step less for `emit`
         self._opened: list[Subscription | Consumer | Responder] = []
-        self._is_closed = False
 
     @property
     @abstractmethod
@@ -87,14 +85,21 @@ class Port(ABC):
             BusClosedError: the port is closed.
             OutboxError: a durable message could not be stored; nobody was handed it.
         """
-        if options or (event.__class__ is dict and "payload" in event):
+        if options:
             return self._emit_with(type_, event, options)
+        source = self.source
         try:
-            route = self._found[type_]
+            if event.__class__ is dict and "payload" in event:
+                if len(event) != 2:  # noqa: PLR2004 - `source` and `payload`
+                    return self._emit_with(type_, event, options)
+                source, payload = event["source"], event["payload"]
+            else:
+                payload = event
+            type_, source, takers = self._found[source][type_]
         except (KeyError, TypeError):
             return self._emit_with(type_, event, options)
-        message = Message(type_, self.source, event)
-        for accept, subscription in route:
+        message = Message(type_, source, payload)
+        for accept, subscription in takers:
             try:
                 accept(message)
             except Exception as error:  # noqa: BLE001 - whatever a subscriber raises, the rest goes on
@@ -250,8 +255,7 @@ class Port(ABC):
             OutboxError: the handler of a consumer does not return; all else is closed.
         """
         with self._hub.lock:
-            self._is_closed = True
-            self._found.clear()
+            self._routes.close()
             opened = list(self._opened)
         self._end_own()
         close_all(reversed(opened))
@@ -268,16 +272,10 @@ class Port(ABC):
         self.close()
 
     def _emit_with(self, type_: str, event: object, options: Options) -> Message:
-        if not options and isinstance(event, dict) and event.keys() == _ENVELOPE:
-            source = self._claim(event["source"], type_)
-            return self._send(Message(type_, source, event["payload"]), durable=False)
         attributes, durable = attributes_of(type_, event, options)
-        if not attributes:
-            message = Message(type_, self.source)
-        else:
-            attributes["source"] = self._claim(attributes.get("source", self.source), type_)
-            message = Message(type_, **attributes)  # type: ignore[arg-type]  # `check` looks at them
-            check(message)
+        attributes["source"] = self._claim(attributes.get("source", self.source), type_)
+        message = Message(type_, **attributes)  # type: ignore[arg-type]  # `check` looks at them
+        check(message)
         return self._send(message, durable=durable)
 
     def _claim(self, claimed: object, type_: str) -> str:
@@ -289,15 +287,17 @@ class Port(ABC):
         return check_source(claimed)
 
     def _send(self, message: Message, *, durable: bool) -> Message:
-        route = self._found.get(message.type)
-        if route is None or durable:
-            if self._is_closed:
-                raise self._closed()
-            route = self._hub.route(self._routes, self.source, message.type)
-            is_stored = durable or self._hub.is_durable(message.type)
+        type_, source = message.type, message.source
+        route = self._found.get(source, {}).get(type_)
+        if route is not None and not durable:
+            _, _, takers = route
+        else:
+            self._refuse_closed()
+            takers = self._hub.takers(self._routes, self.source, source, type_)
+            is_stored = durable or self._hub.is_durable(type_)
             if is_stored and not self._hub.outbox.put(message):
                 return message  # known already: whoever is to have it has it, or will
-        for accept, subscription in route:
+        for accept, subscription in takers:
             try:
                 accept(message)
             except Exception as error:  # noqa: BLE001 - whatever a subscriber raises, the rest goes on
@@ -305,12 +305,12 @@ class Port(ABC):
         return message
 
     def _check(self, type_: str, verb: Verb) -> None:
-        if self._is_closed:
-            raise self._closed()
+        self._refuse_closed()
         self._hub.check(self.source, verb, type_)
 
-    def _closed(self) -> BusClosedError:
-        return BusClosedError(f"the channel of `{self.source}` is closed", fix="open another")
+    def _refuse_closed(self) -> None:
+        if self._routes.is_closed:
+            raise BusClosedError(f"the channel of `{self.source}` is closed", fix="open another")
 
     def _forget(self, one: Subscription | Consumer | Responder) -> None:
         with self._hub.lock:

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
-from openautoglm.cli.plugin_output import plain, plain_conflict, print_json, rows, short, tell, told
+from openautoglm.cli.plugin_output import (
+    plain,
+    plain_conflict,
+    print_json,
+    rows,
+    short,
+    tell,
+    told,
+    what_next,
+)
 from openautoglm.cli.plugin_signing import refused_now, ring, signing_commands
 
 if TYPE_CHECKING:
@@ -45,18 +54,20 @@ def new(
     into: Annotated[
         Path, typer.Option("--in", metavar="DIR", help="Make the project's folder in this one.")
     ] = Path(),
+    licence: Annotated[
+        str,
+        typer.Option("--license", metavar="SPDX", help="As in MIT or LicenseRef-Proprietary."),
+    ] = "Apache-2.0",
 ) -> None:
-    """Write the project of a new plugin, which builds and passes its tests as it is.
+    """Write the project of a new plugin, which passes its tests and `check` as it is.
 
     In a workspace (a pyproject.toml above with [tool.uv.workspace]) it becomes a member.
     """
     from openautoglm.plugins.project import new_project
 
-    folder = new_project(name, kind=kind, into=into)
-    where = short(folder)
-    typer.echo(f"made      {where}")
-    typer.echo(f"next      oag plugin dev {where}")
-    typer.echo(f"          oag plugin pack {where}")
+    folder = new_project(name, kind=kind, into=into, licence=licence)
+    for line in what_next(short(folder), kind):
+        typer.echo(line)
 
 
 @plugin.command()

@@ -23,6 +23,20 @@ def tell(verb: str, found: Installed, *, as_json: bool = False) -> None:
     typer.echo(f"{verb:<9} {found.id} {found.version}{off}")
 
 
+def what_next(project: str, kind: str) -> Iterator[str]:
+    """Yield that a project was made, and the commands that come next."""
+    from openautoglm.plugins.project import KINDS
+
+    wheel = f"{project}/dist/*.whl"
+    yield f"made      {project}"
+    yield f"next      oag plugin dev {project}"
+    yield f"          oag plugin check {project}"
+    yield f"          oag plugin pack {project}"
+    if any(each.has_kernels for each in KINDS.values() if each.name == kind):
+        yield f"          oag plugin sign {wheel} --key NAME"
+    yield f"          oag plugin install {wheel}"
+
+
 def rows(found: Installed) -> Iterator[tuple[str, str]]:
     """Yield label and value of all that is known of a plugin."""
     manifest = found.manifest

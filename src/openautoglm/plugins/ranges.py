@@ -1,4 +1,4 @@
-"""Versions, ranges, requirements and tags, as Python's packages write them.
+"""Versions, ranges, requirements, licences and tags, as Python's packages write them.
 
 The one module about the package `packaging`. Knows nothing of plugins.
 """
@@ -42,6 +42,22 @@ def parse_range(text: str) -> SpecifierSet | None:
     try:
         return SpecifierSet("" if text.strip() == "*" else text)
     except InvalidSpecifier:
+        return None
+
+
+def parse_licence(text: str) -> str | None:
+    """Return a licence as SPDX writes it, or None for what is none.
+
+    Example:
+        >>> parse_licence("apache-2.0 or mit"), parse_licence("mine")
+        ('Apache-2.0 OR MIT', None)
+    """
+    need("packaging", extra="plugins", why=_WHY)
+    from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
+    try:
+        return canonicalize_license_expression(text)
+    except InvalidLicenseExpression:
         return None
 
 

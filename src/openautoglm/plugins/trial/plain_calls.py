@@ -10,6 +10,7 @@ import inspect
 from copy import deepcopy
 from functools import lru_cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 TEXTS: Final = ("Some words. And more.", "请总结:人工智能 👋🏽", "<p>a &amp; b</p>")
 LONGEST_ANSWER: Final = 16
+_LIBRARIES: Final[list[Any]] = []
 
 
 def call(point: str, value: Any, adopted: Any, request: Request) -> object:  # noqa: ANN401 - a plugin's objects
@@ -53,7 +55,23 @@ def _call_step(_value: Any, adopted: Any, request: Request) -> object:  # noqa: 
 def _call_operator(_value: Any, adopted: Any, request: Request) -> object:  # noqa: ANN401 - an operator
     numpy = import_module("numpy")
     arrays = [numpy.asarray(a, numpy.float32) if isinstance(a, list) else a for a in request.args]
-    return adopted(*arrays, **request.kwargs)
+    operator = _loaded(adopted, request.contribution) if isinstance(adopted, Path) else adopted
+    return operator(*arrays, **request.kwargs)
+
+
+@lru_cache(maxsize=4)
+def _loaded(library: Path, name: str) -> Any:  # noqa: ANN401 - an operator
+    """Load a library of kernels once, whatever the number of calls."""
+    loaded = _host("openautoglm.ops:load_library")(library)
+    _LIBRARIES.append(loaded)
+    return _host("openautoglm.ops:get")(name)
+
+
+def let_go() -> None:
+    """Unload the libraries that calls needed: whoever loads them next finds their names free."""
+    _loaded.cache_clear()
+    while _LIBRARIES:
+        _LIBRARIES.pop().unload()
 
 
 def _call_backend(_value: Any, adopted: Any, request: Request) -> object:  # noqa: ANN401 - a BackendEntry

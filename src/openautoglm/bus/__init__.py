@@ -56,6 +56,7 @@ __all__ = [
     "consume",
     "current",
     "emit",
+    "made",
     "request",
     "respond",
     "speaking_as",
@@ -65,13 +66,21 @@ __all__ = [
 ]
 
 _speaking: Final[ContextVar[Speaks | None]] = ContextVar("openautoglm_bus_port", default=None)
-_made: Final = threading.Lock()
+_making: Final = threading.Lock()
 _default: Speaks | None = None
 
 
 def current() -> Speaks:
     """Return what this module's functions speak through: here and now, or for the process."""
     return _speaking.get() or _default or _make()
+
+
+def made() -> Bus | None:
+    """Return the bus of this process if there is one by now and its host speaks on it; make none.
+
+    For news that nobody asked for: where there is none, nobody can have subscribed.
+    """
+    return _default if isinstance(_default, Bus) else None
 
 
 def use(port: Speaks) -> Speaks | None:
@@ -81,7 +90,7 @@ def use(port: Speaks) -> Speaks | None:
     before is returned, not closed.
     """
     global _default
-    with _made:
+    with _making:
         before, _default = _default, port
     return before
 
@@ -147,8 +156,8 @@ def respond(type_: str, handler: Answer, *, threads: int = 1) -> Opened:
 
 def _make() -> Speaks:
     global _default  # noqa: PLW0603 - a process has one bus, and this is the place that owns it
-    with _made:
+    with _making:
         if _default is None:
-            _default = made = Bus()
-            atexit.register(made.close)
+            _default = new = Bus()
+            atexit.register(new.close)
         return _default

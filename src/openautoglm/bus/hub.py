@@ -40,21 +40,28 @@ _log: Final = logging.getLogger("openautoglm.bus")
 
 @final
 class Routes:
-    """The routes one channel has found out, by source and type; changed under the lock of the hub.
+    """The routes one channel has found out; changed under the lock of the hub.
 
     Whoever reads them stamps a message with what stands in the route, never with what it was
     looked up by: a stranger's object may say that it equals any text.
+
+    Attributes:
+        own: those of the channel's own source, by type.
+        found: those of every source it has used, by source and type.
+        is_closed: nothing is remembered any more.
     """
 
-    __slots__ = ("__weakref__", "_count", "found", "is_closed")
+    __slots__ = ("__weakref__", "_count", "_source", "found", "is_closed", "own")
 
-    def __init__(self) -> None:
-        self.found: Final[dict[str, dict[str, Route]]] = {}
+    def __init__(self, source: str) -> None:
+        self.own: Final[dict[str, Route]] = {}
+        self.found: Final = {source: self.own}
         self.is_closed = False
+        self._source = source
         self._count = 0
 
     def remember(self, route: Route) -> None:
-        """Let the next message of the source and type find its route; not once it is closed."""
+        """Let the next message of the source and type find its route."""
         if self._count >= MAX_ROUTES:
             self.forget()
         if not self.is_closed:
@@ -64,11 +71,13 @@ class Routes:
 
     def forget(self) -> None:
         """Let all routes be found out again."""
+        self.own.clear()
         self.found.clear()
+        self.found[self._source] = self.own
         self._count = 0
 
     def close(self) -> None:
-        """Forget all routes, and remember no more, so that no message goes past who refuses."""
+        """Forget all routes, and remember no more."""
         self.is_closed = True
         self.forget()
 
@@ -119,9 +128,9 @@ class Hub:
             )
         return self._outbox
 
-    def routes(self) -> Routes:
+    def routes(self, source: str) -> Routes:
         """Return an empty set of routes that is emptied again at every change."""
-        routes = Routes()
+        routes = Routes(source)
         with self.lock:
             self._routes.add(routes)
         return routes

@@ -47,13 +47,14 @@ class Port(ABC):
         source: what every message sent here is stamped with.
     """
 
-    __slots__ = ("__weakref__", "_found", "_hub", "_opened", "_routes", "source")
+    __slots__ = ("__weakref__", "_found", "_hub", "_opened", "_own", "_routes", "source")
 
     def __init__(self, hub: Hub, source: str) -> None:
         self.source: Final = source
         self._hub: Final = hub
-        self._routes: Final = hub.routes()
-        self._found: Final = self._routes.found  # one step less for `emit`
+        self._routes: Final = hub.routes(source)
+        self._own: Final = self._routes.own  # one step less for `emit`
+        self._found: Final = self._routes.found
         self._opened: list[Subscription | Consumer | Responder] = []
 
     @property
@@ -87,15 +88,15 @@ class Port(ABC):
         """
         if options:
             return self._emit_with(type_, event, options)
-        source = self.source
+        payload = event
         try:
-            if event.__class__ is dict and "payload" in event:
+            if isinstance(event, dict) and "payload" in event:
                 if len(event) != 2:  # noqa: PLR2004 - `source` and `payload`
                     return self._emit_with(type_, event, options)
-                source, payload = event["source"], event["payload"]
+                type_, source, takers = self._found[event["source"]][type_]
+                payload = event["payload"]
             else:
-                payload = event
-            type_, source, takers = self._found[source][type_]
+                type_, source, takers = self._own[type_]
         except (KeyError, TypeError):
             return self._emit_with(type_, event, options)
         message = Message(type_, source, payload)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypedDict, TypeVar, Unpack, cas
 from openautoglm.engine.backend import LoadSpec, Request
 from openautoglm.engine.generation import Generation
 from openautoglm.engine.loading import load
+from openautoglm.engine.news import ModelNews
 from openautoglm.engine.prompt import PromptInput, read_prompt
 from openautoglm.engine.rows import Rows, check_prompts, of_row
 from openautoglm.engine.sampling import SamplingParams, check_names, sampling_names
@@ -94,8 +95,14 @@ class AutoGLM:
         self._running: weakref.WeakSet[threading.Event] = weakref.WeakSet()
         self._backend: Backend | None = None
         spec = LoadSpec(device=device, dtype=dtype, options=options)
-        self._choice, self._backend = load(model_path, backend, spec)
-        self._info = self._backend.describe()
+        self._news = ModelNews(model_path, backend)
+        try:
+            self._choice, self._backend = load(model_path, backend, spec)
+            self._info = self._backend.describe()
+        except BaseException as error:
+            self._news.failed(error)
+            raise
+        self._news.ready(self._info)
 
     @property
     def model_info(self) -> ModelInfo:
@@ -278,6 +285,7 @@ class AutoGLM:
             executor.shutdown(wait=True, cancel_futures=True)
         if backend is not None:
             backend.close()
+            self._news.closed()
 
     def __enter__(self) -> Self:
         return self

@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[3]
 NEWS = [
     events.PluginState(plugin="acme.upper", version="1.0", old="canary", new="active"),
     events.KernelRun(op="add", kernel="native", device="cpu", seconds=1e-6),
-    events.ModelState(model="nano", backend="native", state="ready"),
-    events.JobState(job="night", state="running", done=3, total=None),
+    events.ModelState(engine="1", model="nano", backend="nano", state="ready", seconds=0.5),
+    events.JobState(job="1", task="extract", state="running", done=3, total=None),
 ]
 
 

@@ -19,7 +19,7 @@ import msgspec
 
 from openautoglm.errors import OpenAutoGLMError, PluginCallError
 from openautoglm.plugins.host.frames import Answer, Ask, Failure, failure_of
-from openautoglm.plugins.manifest import Provides
+from openautoglm.plugins.manifest import Limits, Provides
 from openautoglm.plugins.points import STATE_METHODS
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ GATHER_S: Final = 0.005
 _HERE: Final = str(Path(__file__).parent)
 _current: Final = threading.local()
 _cancelled: Final[set[int]] = set()
+_limits: Final[list[Limits]] = []
 _abandoned: Final[deque[int]] = deque()
 
 
@@ -49,6 +50,11 @@ def is_cancelled() -> bool:
     its time is killed.
     """
     return getattr(_current, "number", None) in _cancelled
+
+
+def call_timeout_s() -> float:
+    """Return how long a call has here, in seconds, unless its caller says otherwise."""
+    return (_limits[0] if _limits else Limits()).call_timeout_s
 
 
 def cancel(number: int) -> None:
@@ -63,6 +69,7 @@ def shut(number: int) -> None:
 
 def load(assignment: Assignment) -> Servants:
     """Import the plugin and make its servants; what its code raises comes out."""
+    _limits[:] = [assignment.limits]
     return Servants({one.target: _servant(one) for one in assignment.served})
 
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 import typer
 
 from openautoglm.cli.plugin_output import (
+    cannot_run,
+    listed,
     plain,
     plain_conflict,
     print_json,
@@ -181,6 +183,8 @@ def install(
     if verdict is not None and verdict.trusted:
         _remember(found.id, found.version)
     tell("installed", found, as_json=as_json)
+    for line in () if as_json else cannot_run(found):
+        typer.echo(line)
 
 
 @plugin.command("list")
@@ -188,16 +192,16 @@ def list_plugins(
     as_json: AsJson = False,
     enabled: Annotated[bool, typer.Option("--enabled", help="Only those in use.")] = False,
 ) -> None:
-    """List the plugins of the store and of the environment; nothing of them is imported."""
+    """List the plugins of the store and of the environment, and the level each runs at.
+
+    Nothing of them is imported.
+    """
     found = [each for each in _inventory().list() if each.enabled or not enabled]
     if as_json:
         print_json([plain(each) for each in found])
         return
     for each in found:
-        marks = "" if each.enabled else "  disabled"
-        points = ", ".join(dict.fromkeys(provides.point for provides in each.manifest.provides))
-        line = f"{each.id:<28} {each.version:<10} {points:<16}{marks}"
-        typer.echo(line.rstrip())
+        typer.echo(listed(each))
     if not found:
         typer.echo("no plugins; `oag plugin new` makes one, `oag plugin install` installs one")
 
@@ -215,7 +219,8 @@ def show(
     if as_json:
         print_json(plain(found))
         return
-    for label, value in rows(found):
+    trusted = ring(None).read().keys if found.verdict.trusted else {}
+    for label, value in rows(found, {key: each.name for key, each in trusted.items()}):
         typer.echo(f"{label:<12} {value}")
 
 

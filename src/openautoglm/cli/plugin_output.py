@@ -37,15 +37,45 @@ def what_next(project: str, kind: str) -> Iterator[str]:
     yield f"          oag plugin install {wheel}"
 
 
-def rows(found: Installed) -> Iterator[tuple[str, str]]:
-    """Yield label and value of all that is known of a plugin."""
+def cannot_run(found: Installed) -> Iterator[str]:
+    """Yield what keeps contributions of a plugin from running, and the fix."""
+    from openautoglm.plugins.contributions import contributed
+
+    for each in contributed(found):
+        if each.lacks:
+            yield f"but       {each.point} {each.name} cannot run: {each.lacks}"
+            yield f"  fix     {each.fix}"
+
+
+def listed(found: Installed) -> str:
+    """Return a plugin as one line of a list."""
+    from openautoglm.plugins.contributions import isolation_of
+
+    points = ", ".join(dict.fromkeys(each.point for each in found.manifest.provides))
+    state = isolation_of(found) if found.enabled else "disabled"
+    return f"{found.id:<28} {found.version:<10} {points:<16} {state}"
+
+
+def rows(found: Installed, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield label and value of all that is known of a plugin.
+
+    Args:
+        found: the plugin.
+        names: of the keys in the keyring, by id.
+    """
+    from openautoglm.plugins.contributions import contributed, isolation_of
+
     manifest = found.manifest
     yield "id", f"{found.id} {found.version}{'' if found.enabled else '  (disabled)'}"
     yield "summary", manifest.summary
     for each in manifest.provides:
         made_of = each.object or each.sources or each.module
         yield "provides", f"{each.point} {each.name}  ({made_of})"
-    yield "isolation", manifest.level
+    yield "isolation", isolation_of(found)
+    for each in contributed(found):
+        if each.lacks:
+            yield "lacks", each.lacks
+            yield "fix", each.fix
     yield "may", ", ".join(manifest.permissions) or "nothing on the bus"
     for name, wanted in sorted(manifest.peers.items()):
         yield "peer", f"{name} {wanted}"
@@ -53,8 +83,8 @@ def rows(found: Installed) -> Iterator[tuple[str, str]]:
         yield "brings", f"{name} {version}"
     others = [version for version in found.versions if version != found.version]
     yield "versions", ", ".join([found.version, *others])
-    signed = ", ".join(found.verdict.keys) if found.verdict.trusted else "not by a trusted key"
-    yield "signed", signed
+    signed = [f"by {names.get(key, 'a key that is gone')} ({key})" for key in found.verdict.keys]
+    yield "signed", ", ".join(signed) if found.verdict.trusted else "not by a trusted key"
     yield "files", str(found.root)
 
 

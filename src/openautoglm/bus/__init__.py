@@ -3,11 +3,16 @@
 `emit`, `subscribe`, `consume`, `request` and `respond` of this module are those of one bus for the
 whole process, made when it is first used; in a plugin's worker they are the plugin's own channel.
 Importing this module starts no thread.
+
+Example:
+    >>> emit("config.update", {"source": "plugin.auth", "payload": {"timeout": 3000}}).source
+    'plugin.auth'
 """
 
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from openautoglm.bus.delivery import Handler
+    from openautoglm.bus.direct import Emit
     from openautoglm.bus.requests import Answer
 
 __all__ = [
@@ -67,12 +73,12 @@ __all__ = [
 
 _speaking: Final[ContextVar[Speaks | None]] = ContextVar("openautoglm_bus_port", default=None)
 _making: Final = threading.Lock()
-_default: Speaks | None = None
+_process: Final[list[Speaks]] = []  # what the process speaks through, once it does
 
 
 def current() -> Speaks:
     """Return what this module's functions speak through: here and now, or for the process."""
-    return _speaking.get() or _default or _make()
+    return _speaking.get() or (_process[0] if _process else _make())
 
 
 def made() -> Bus | None:
@@ -80,7 +86,7 @@ def made() -> Bus | None:
 
     For news that nobody asked for: where there is none, nobody can have subscribed.
     """
-    return _default if isinstance(_default, Bus) else None
+    return next((port for port in _process if isinstance(port, Bus)), None)
 
 
 def use(port: Speaks) -> Speaks | None:
@@ -89,9 +95,9 @@ def use(port: Speaks) -> Speaks | None:
     A plugin's worker does so with the channel of its plugin before it imports the plugin. The one
     before is returned, not closed.
     """
-    global _default
     with _making:
-        before, _default = _default, port
+        before = _process[0] if _process else None
+        _process[:] = [port]
     return before
 
 
@@ -109,14 +115,25 @@ def speaking_as(port: Speaks) -> Iterator[None]:
         _speaking.reset(token)
 
 
-def emit(type_: str, event: object = None, /, **options: Unpack[Options]) -> Message:
-    """Send a message to all who subscribed to its type; see `Port.emit`.
+def _in_c(emit: Emit) -> Emit:
+    """Return the same in C, which leaves whatever is unusual to the one given; or that one.
 
-    Example:
-        >>> emit("config.update", {"source": "plugin.auth", "payload": {"timeout": 3000}}).source
-        'plugin.auth'
+    `OPENAUTOGLM_DIRECT=0` and `OPENAUTOGLM_NATIVE=0` ask for Python alone.
     """
-    port = _speaking.get() or _default or _make()
+    if "0" in (os.environ.get("OPENAUTOGLM_DIRECT"), os.environ.get("OPENAUTOGLM_NATIVE")):
+        return emit
+    try:
+        from openautoglm.bus import direct
+    except ImportError:  # built without a compiler or Python's headers, or not for this Python
+        return emit
+    direct.prepare(emit, _speaking.get, _process, Message)
+    return direct.emit
+
+
+@_in_c
+def emit(type_: str, event: object = None, /, **options: Unpack[Options]) -> Message:
+    """Send a message to all who subscribed to its type; see `Port.emit`."""
+    port = current()
     return port.emit(type_, event, **options) if options else port.emit(type_, event)
 
 
@@ -155,9 +172,8 @@ def respond(type_: str, handler: Answer, *, threads: int = 1) -> Opened:
 
 
 def _make() -> Speaks:
-    global _default  # noqa: PLW0603 - a process has one bus, and this is the place that owns it
     with _making:
-        if _default is None:
-            _default = new = Bus()
+        if not _process:
+            _process.append(new := Bus())
             atexit.register(new.close)
-        return _default
+        return _process[0]

@@ -64,8 +64,8 @@ class BackendServant:
         answers: Answers = queue.SimpleQueue()
         work = threading.Thread(target=_answer, args=(self._backend(spec), made, answers))
         self._requests.update(zip(names, made, strict=True))
+        work.start()
         try:
-            work.start()
             yield from _taken(answers)
         finally:
             for name, request in zip(names, made, strict=True):

@@ -81,6 +81,11 @@ class Crew:
         self._log = logging.getLogger(f"openautoglm.plugins.{assignment.plugin}")
         self._overdue: dict[Channel, Timer] = {}
 
+    @property
+    def serving(self) -> tuple[WorkerProcess, ...]:
+        """The workers that take calls now; from any thread."""
+        return tuple(each for each in tuple(self.workers) if each.state == "ready")
+
     # in the watcher's thread
 
     def begin(self, watcher: Watcher, nursery: Nursery) -> None:

@@ -31,6 +31,7 @@ _log: Final = logging.getLogger("openautoglm.bus")
 
 CONFIG_UPDATE: Final = "config.update"
 PLUGIN_STATE: Final = "plugin.state"
+PLUGIN_ROLLOUT: Final = "plugin.rollout"
 KERNEL_RUN: Final = "kernel.run"
 MODEL_STATE: Final = "model.state"
 JOB_STATE: Final = "job.state"
@@ -67,6 +68,29 @@ class PluginState(msgspec.Struct, frozen=True, kw_only=True):
     old: PluginStateName
     new: PluginStateName
     reason: str = ""
+
+
+class PluginRollout(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the replacement of a plugin is while it waits for answers.
+
+    Of `steps`, in `step`, the version `new` has `weight` percent of the calls. `answers` are those
+    of it in this step and `wanted` how many it is judged at next; `stable_` are those of `old`.
+    `recorded` requests were made of each version, since nobody called.
+    """
+
+    plugin: str
+    old: str
+    new: str
+    step: int
+    steps: int
+    weight: int
+    answers: int
+    wanted: int
+    stable_answers: int
+    stable_wanted: int
+    recorded: int
+    waits_for: str
+    seconds: float
 
 
 class KernelRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,10 +134,11 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-Payload = PluginState | KernelRun | ModelState | JobState
+Payload = PluginState | PluginRollout | KernelRun | ModelState | JobState
 
 TYPES: Final[Mapping[str, type[Payload]]] = {
     PLUGIN_STATE: PluginState,
+    PLUGIN_ROLLOUT: PluginRollout,
     KERNEL_RUN: KernelRun,
     MODEL_STATE: ModelState,
     JOB_STATE: JobState,
@@ -124,6 +149,7 @@ SENDERS: Final[Mapping[str, tuple[str, ...]]] = {
         "openautoglm.plugins.host:PluginHost",
         "openautoglm.plugins.rollout:Rollouts",
     ),
+    PLUGIN_ROLLOUT: ("openautoglm.plugins.rollout:Rollouts",),
     KERNEL_RUN: ("openautoglm.bus.events:publisher",),
     MODEL_STATE: ("openautoglm.engine.autoglm:AutoGLM",),
     JOB_STATE: ("openautoglm.pipeline.graph:Pipeline",),

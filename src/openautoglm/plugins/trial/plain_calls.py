@@ -51,7 +51,9 @@ def _call_step(_value: Any, adopted: Any, request: Request) -> object:  # noqa: 
     if "context" not in inspect.signature(method).parameters:
         return method(*request.args, **request.kwargs)
     with lending(_echo()) as loan:
-        context = _host("openautoglm.pipeline.step_servant:WorkerContext")("check", loan)
+        context = _host("openautoglm.pipeline.step_servant:WorkerContext")(
+            source="check", loan=loan
+        )
         return _read(method(*request.args, **request.kwargs, context=context))
 
 

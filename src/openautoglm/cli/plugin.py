@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from openautoglm.plugins.inventory import Inventory
     from openautoglm.plugins.inventory_state import Verdict
 
+NO_MEMBERS: Final = "no members; `oag plugin new ID --kind KIND --in plugins` makes one"
 SIGNATURE: Final = ".dsse.json"
 plugin = typer.Typer(help="Make, prove, install and replace plugins.", no_args_is_help=True)
 
@@ -98,6 +99,8 @@ def pack(
             print_json([str(path) for path in paths])
         for path in () if as_json else paths:
             typer.echo(f"packed    {short(path)}")
+        if not (paths or as_json):
+            typer.echo(NO_MEMBERS)
         return
     packed = write(folder, out=out, sources=sources)
     if as_json:
@@ -133,9 +136,10 @@ def dev(
     one before stays. Ctrl-C ends it.
     """
     from openautoglm.plugins.dev import follow
+    from openautoglm.plugins.project.workspace import one_plugin
 
     is_good = True
-    for turn in follow(folder, test=test):
+    for turn in follow(one_plugin(folder), test=test):
         for line in turn.lines:
             typer.echo(line)
         is_good = turn.is_good
@@ -296,6 +300,8 @@ def workspace(folder: Folder = Path(), as_json: AsJson = False) -> None:
     else:
         for line in found.lines():
             typer.echo(line)
+        if not found.members:
+            typer.echo(NO_MEMBERS)
     if found.misfits:
         raise typer.Exit(1)
 

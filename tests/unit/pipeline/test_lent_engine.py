@@ -13,10 +13,12 @@ from openautoglm.bus import Bus
 from openautoglm.engine.generation import Generation
 from openautoglm.errors import (
     BusDeniedError,
+    DeadlineExceededError,
     InvalidParameterError,
     InvalidPromptError,
     PipelineGraphError,
     PluginCrashedError,
+    PluginTimeoutError,
     RespondFailedError,
     StepError,
 )
@@ -99,7 +101,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def started(
-    host: PluginHost, folder: Path, may: tuple[str, ...] = MAY, name: str = "acme.ask"
+    host: PluginHost,
+    folder: Path,
+    may: tuple[str, ...] = MAY,
+    *,
+    name: str = "acme.ask",
+    timeout_s: float = 30.0,
 ) -> RunningPlugin:
     provides = Provides(point="step", contract=1, name="acme.ask", object="acme_ask:Asks")
     manifest = Manifest(
@@ -109,7 +116,7 @@ def started(
         package="acme_ask",
         host_api=">=1.0,<2",
         isolation="L2" if supported().sandbox else "L1",
-        limits=Limits(memory_mb=2048, call_timeout_s=30.0),
+        limits=Limits(memory_mb=2048, call_timeout_s=timeout_s),
         permissions=may,
         provides=(provides,),
     )
@@ -212,7 +219,7 @@ def test_without_the_permission_the_error_names_it(
     folder: Path, bus: Bus, may: tuple[str, ...]
 ) -> None:
     with PluginHost(bus=bus) as host:
-        cause = cause_of(started(host, folder, may, "acme.mute"), "run")
+        cause = cause_of(started(host, folder, may, name="acme.mute"), "run")
     assert isinstance(cause, BusDeniedError)
     assert "`call:model.generate`" in cause.problem
     assert 'permissions = ["call:model.generate"]' in str(cause.fix)
@@ -261,6 +268,18 @@ def test_a_worker_that_dies_ends_what_it_had_asked_and_the_next_one_is_served(
     assert said(running, "run") == "hello"
 
 
+def test_a_model_that_takes_longer_than_the_call_may_is_ended_with_it(
+    folder: Path, bus: Bus
+) -> None:
+    backend = Endless()
+    with PluginHost(bus=bus) as host, AutoGLM(backend=backend) as engine:
+        running = started(host, folder, name="acme.slow", timeout_s=0.5)
+        late = cause_of(running, "run", engine)
+        assert isinstance(late, (PluginTimeoutError, DeadlineExceededError))
+        assert backend.ended.wait(20)
+        assert said(running, "run") == "hello"
+
+
 def test_a_model_is_lent_for_one_call_only(running: RunningPlugin) -> None:
     assert said(running, "keeps") == "hello"
     late = cause_of(running, "keeps")
@@ -281,7 +300,7 @@ def test_hosts_on_one_bus_share_who_answers_and_the_last_one_ends_it(folder: Pat
     with Bus() as bus, PluginHost(bus=bus) as one:
         kept = started(one, folder)
         with PluginHost(bus=bus) as two:
-            assert said(started(two, folder, ("call:model.*",), "acme.too"), "run") == "hello"
+            assert said(started(two, folder, ("call:model.*",), name="acme.too"), "run") == "hello"
         assert said(kept, "run") == "hello"
     loans.open_on(bus := Bus())
     loans.close_on(bus)

@@ -58,10 +58,13 @@ def test_a_plugin_says_only_what_it_may(
     assert bus.refusals == 2
 
 
-def test_a_plugin_hears_what_it_subscribed_to(bus: Bus, bus_host: PluginHost, start: Start) -> None:
-    probe = start(bus_host, permissions=MAY).remote("acme.probe")
+@pytest.mark.parametrize("level", ["L1", "L2"])
+def test_a_plugin_hears_of_settings_that_a_user_changed(
+    bus: Bus, bus_host: PluginHost, start: Start, level: str
+) -> None:
+    probe = start(bus_host, level=level, permissions=MAY).remote("acme.probe")
     probe.call("subscribe", "config.*")
-    bus.emit("config.update", {"timeout": 3000})
+    bus.emit("config.update", {"source": "plugin.auth", "payload": {"timeout": 3000}})
     end = time.monotonic() + 8
     while not probe.call("heard"):
         assert time.monotonic() < end

@@ -22,7 +22,7 @@ from openautoglm.plugins.packing_archive import archive, put
 from openautoglm.plugins.points import POINTS
 from openautoglm.plugins.project.workspace import pinned
 from openautoglm.plugins.reading import shown
-from openautoglm.plugins.wheel import MAX_FILES
+from openautoglm.plugins.signing.archive import MAX_MEMBERS, NOT_IN_NAMES, is_plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -185,11 +185,11 @@ def package_files(package: Path) -> Iterator[tuple[str, Path]]:
             continue
         if path.suffix == ".pyc" or path.name == FILE_NAME:
             continue
-        if not inside.as_posix().isprintable() or {"\\", ":"} & set(inside.as_posix()):
+        if not is_plain_name(inside.as_posix()):
             raise PluginProjectError(
                 "a file of the package has a name that not every system can hold",
                 got=shown(inside.as_posix()),
-                fix="rename it: no backslash, colon or control character",
+                fix=f"rename it: no control character, and none of {NOT_IN_NAMES}",
             )
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise PluginProjectError(
@@ -199,10 +199,10 @@ def package_files(package: Path) -> Iterator[tuple[str, Path]]:
             )
         if path.is_file():
             count, total = count + 1, total + path.stat().st_size
-            if count > MAX_FILES or total > MAX_PACKED_BYTES:
+            if count > MAX_MEMBERS or total > MAX_PACKED_BYTES:
                 raise PluginProjectError(
                     "the package is larger than a plugin's can be",
-                    got=f"more than {MAX_FILES} files or {MAX_PACKED_BYTES} bytes",
+                    got=f"more than {MAX_MEMBERS} files or {MAX_PACKED_BYTES} bytes",
                     fix="fetch large files when they are needed, or put them beside the plugin",
                 )
             yield inside.as_posix(), path

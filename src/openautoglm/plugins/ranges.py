@@ -34,6 +34,22 @@ def parse_version(text: str) -> str | None:
         return None
 
 
+def is_lower(version: str, than: str) -> bool | None:
+    """Say whether a version comes before another; None where one of them is no version.
+
+    Example:
+        >>> is_lower("1.9", "1.10"), is_lower("1.0", "1.0rc1"), is_lower("new", "1.0")
+        (True, False, None)
+    """
+    need("packaging", extra="plugins", why=_WHY)
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(version) < Version(than)
+    except InvalidVersion:
+        return None
+
+
 def parse_range(text: str) -> SpecifierSet | None:
     """Return a PEP 440 range, or None for what is none; `*` and nothing take every version."""
     need("packaging", extra="plugins", why=_WHY)

@@ -53,6 +53,7 @@ def test_a_wheel_holds_the_package_and_the_manifest(project: Path) -> None:
     assert wheel.sha256 == packed.sha256
     assert sorted(wheel.files) == [
         "acme_upper-0.1.0.dist-info/METADATA",
+        "acme_upper-0.1.0.dist-info/RECORD",
         "acme_upper-0.1.0.dist-info/WHEEL",
         "acme_upper-0.1.0.dist-info/entry_points.txt",
         "acme_upper/__init__.py",
@@ -161,7 +162,8 @@ def with_link(name: str, target: str) -> Callable[[Path], None]:
         (with_link("folder", "/etc"), PluginProjectError, "plain files"),
         (with_file("a:b.py"), PluginProjectError, "not every system"),
         (with_file("a\nb.py"), PluginProjectError, "not every system"),
-        (with_file('a,"b.py'), None, ""),
+        (with_file('a"b.py'), PluginProjectError, "not every system"),
+        (with_file("a,b.py"), None, ""),
         (with_file("数据.txt"), None, ""),
     ],
 )

@@ -18,6 +18,7 @@ from msgspec import Meta, Struct, structs
 
 from openautoglm.errors import InputNotFoundError, KeyringError
 from openautoglm.native.cache import put, turn
+from openautoglm.plugins.ranges import is_lower
 from openautoglm.plugins.signing.keys import PUBLIC_BYTES, key_id
 from openautoglm.plugins.signing.reason import Reason
 from openautoglm.plugins.signing.statement import Moment, Sha256  # noqa: TC001 - for msgspec
@@ -251,21 +252,36 @@ class KeyringFile:
         return Keyring.from_json(text, name=self.path.name)
 
     def update(self, change: Callable[[Keyring], Keyring]) -> Keyring:
-        """Replace the keyring by what `change` makes of it; others who do so take turns."""
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with turn(self.path.with_name(self.path.name + ".lock")):
-            keyring = change(self.read())
-            put(self.path, keyring.to_json(), mode=0o600)
+        """Replace the keyring by what `change` makes of it; others who do so take turns.
+
+        Raises:
+            KeyringError: it cannot be read or written; then it is as it was.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with turn(self.path.with_name(self.path.name + ".lock")):
+                before = self.read()
+                keyring = change(before)
+                if keyring is not before:
+                    put(self.path, keyring.to_json(), mode=0o600)
+        except OSError as cause:
+            raise KeyringError(
+                "the keyring cannot be written; it is as it was",
+                got=f"{cause.filename or self.path}: {cause.strerror}",
+                fix="set OPENAUTOGLM_HOME to a folder that you may write and that has room",
+            ) from cause
         return keyring
 
 
 def _is_higher(version: str, than: str) -> bool:
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return Version(version) > Version(than)
-    except InvalidVersion as cause:
-        raise KeyringError("this is no version", got=f"{version}, {than}") from cause
+    is_higher = is_lower(than, version)
+    if is_higher is None:
+        raise KeyringError(
+            "this is no version",
+            got=f"{version}, {than}",
+            fix='mend "versions" of the keyring',
+        )
+    return is_higher
 
 
 def read_keyring(path: Path) -> Keyring:

@@ -185,10 +185,10 @@ Inventory(Path(sys.argv[1])).install(Path(sys.argv[2]))
 @pytest.mark.parametrize(
     ("module", "name", "before"),
     [
-        ("inventory_store", "unpack", "pass"),
-        ("inventory_store", "unpack", "real(*args, **kwargs)"),
-        ("inventory_store", "contents", "pass"),
-        ("inventory_store", "_make_read_only", "real(*args, **kwargs)"),
+        ("inventory_store", "_unpack", "pass"),
+        ("inventory_store", "_unpack", "real(*args, **kwargs)"),
+        ("inventory_store", "listed", "pass"),
+        ("inventory_store", "_sealed", "real(*args, **kwargs)"),
         ("inventory", "with_version", "pass"),
         ("inventory_store.Staged", "commit", "real(*args, **kwargs)"),
         ("inventory_state.StateFile", "_write", "pass"),
@@ -251,7 +251,7 @@ def test_a_full_disk_changes_nothing(
     def full(*_args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("openautoglm.plugins.inventory_store.unpack", full)
+    monkeypatch.setattr("openautoglm.plugins.inventory_store._unpack", full)
     with pytest.raises(PluginStoreError, match="nothing was changed") as refused:
         home.install(wheel("acme.other"))
     assert "No space left" in str(refused.value)

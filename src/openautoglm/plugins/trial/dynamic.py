@@ -24,7 +24,7 @@ from openautoglm.plugins.manifest import normalised
 from openautoglm.plugins.points import POINTS
 from openautoglm.plugins.trial.nursery import Child, ChildEndedError, Nursery
 from openautoglm.plugins.trial.orders import Order, Question
-from openautoglm.plugins.trial.requests import FILE, Request, read_requests
+from openautoglm.plugins.trial.requests import FILE, PACKED, Request, read_requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -157,8 +157,9 @@ def _parts(subject: Subject, asked: Sequence[Provides]) -> tuple[dict[str, str],
 
 def _order(subject: Subject, manifest: Manifest, plan: Plan) -> Order:
     file = plan.requests
-    own = subject.path / FILE
-    if file is None and subject.form == "project" and own.is_file():
+    packed = subject.root / manifest.package / PACKED
+    own = subject.path / FILE if subject.form == "project" else packed
+    if file is None and own.is_file():
         file = own
     requests: tuple[Request, ...] = () if file is None else read_requests(file)
     known = {provides.name for provides in manifest.provides}

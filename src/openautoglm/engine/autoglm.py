@@ -18,7 +18,7 @@ from openautoglm.engine.generation import Generation
 from openautoglm.engine.loading import load
 from openautoglm.engine.news import ModelNews
 from openautoglm.engine.prompt import PromptInput, read_prompt
-from openautoglm.engine.rows import Rows, check_prompts, of_row
+from openautoglm.engine.rows import Rows, check_on_error, check_prompts, of_row
 from openautoglm.engine.sampling import SamplingParams, check_names, sampling_names
 from openautoglm.engine.stream import GenerationStream
 from openautoglm.errors import EngineClosedError, InvalidParameterError
@@ -199,10 +199,7 @@ class AutoGLM:
             progress: show a bar on stderr.
             **overrides: sampling parameters for this batch alone.
         """
-        if on_error not in {"raise", "keep"}:
-            raise InvalidParameterError(
-                '`on_error` must be "raise" or "keep"', got=repr(on_error), fix='on_error="keep"'
-            )
+        check_on_error(on_error)
         answers = self._batch(
             prompts,
             self._with(overrides),

@@ -96,6 +96,14 @@ def check_prompts(prompts: object) -> None:
         )
 
 
+def check_on_error(on_error: object) -> None:
+    """Refuse what says neither of the two things that can be done about a row that fails."""
+    if on_error not in {"raise", "keep"}:
+        raise InvalidParameterError(
+            '`on_error` must be "raise" or "keep"', got=repr(on_error), fix='on_error="keep"'
+        )
+
+
 def of_row(name: str, value: object, one: type, row: int) -> object:
     """Return the value for a row: `value` itself, or its item when there is one for each."""
     if value is None or isinstance(value, one):

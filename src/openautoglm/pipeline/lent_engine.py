@@ -16,7 +16,7 @@ import msgspec
 from openautoglm import bus
 from openautoglm.engine.backend import failed
 from openautoglm.engine.prompt import read_prompt
-from openautoglm.engine.rows import check_prompts, in_row, of_row
+from openautoglm.engine.rows import check_on_error, check_prompts, in_row, of_row
 from openautoglm.engine.sampling import SamplingParams
 from openautoglm.engine.wire import generation_from, plain_generation
 from openautoglm.errors import (
@@ -120,6 +120,7 @@ class LentEngine:
         **overrides: object,
     ) -> Iterator[Generation]:
         """Answer many in order, reading them as needed; arguments and errors as `AutoGLM.batch`."""
+        check_on_error(on_error)
         check_prompts(prompts)
         SamplingParams().override(overrides)
         rows = (_row_or_error(p, schema, source, row) for row, p in enumerate(prompts))

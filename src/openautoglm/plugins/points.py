@@ -261,7 +261,12 @@ _BUILTIN: Final = (
         adopt="openautoglm.plugins.operators:adopt_operator",
         adapter="openautoglm.plugins.operators:remote_operator",
         servant="openautoglm.plugins.operators:OperatorServant",
-        methods={"describe": _again(), "infer": _again(), "run": _again()},
+        methods={
+            "describe": _again(),
+            "infer": _again(),
+            "run": _again(),
+            "backward": _again(),
+        },
         levels=("L0", "L1", "L2"),
     ),
     ExtensionPoint(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from openautoglm.plugins.inventory import Inventory
     from openautoglm.plugins.inventory_installed import Installed
     from openautoglm.plugins.manifest import API_VERSION, Limits, Manifest, Provides
+    from openautoglm.plugins.on_demand import refresh
     from openautoglm.plugins.packing import pack
     from openautoglm.plugins.validation import ValidatePlugin, validate_plugin
 
@@ -28,6 +29,7 @@ __all__ = [
     "Provides",
     "ValidatePlugin",
     "pack",
+    "refresh",
     "validate_plugin",
 ]
 
@@ -41,6 +43,7 @@ _MODULES: Final = {
     "Provides": "manifest",
     "ValidatePlugin": "validation",
     "pack": "packing",
+    "refresh": "on_demand",
     "validate_plugin": "validation",
 }
 

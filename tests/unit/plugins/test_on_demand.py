@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from openautoglm import ops, registry
-from openautoglm.errors import PluginUnavailableError, UnknownNameError
+from openautoglm import ops, plugins, registry
+from openautoglm.errors import (
+    NameTakenError,
+    PluginReplaceError,
+    PluginUnavailableError,
+    UnknownNameError,
+)
 from openautoglm.pipeline.catalog import STEPS
 from openautoglm.plugins import on_demand
 from openautoglm.plugins.host import PluginHost
@@ -20,6 +26,8 @@ from openautoglm.plugins.signing import KeyringFile, new_local_key, sign
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.unit.plugins.conftest import InFork
 
     from openautoglm.plugins.host.placing import Level
 
@@ -39,6 +47,24 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def wheel_of(name: str, kind: str, folder: Path) -> Path:
     return pack(new_project(name, kind=kind, into=folder)).path
+
+
+def changed(folder: Path, version: str, *edits: tuple[str, str]) -> Path:
+    """Return the wheel of another version of the step, with other text in its module."""
+    project = folder / "acme-upper"
+    described, code = project / "pyproject.toml", next(project.rglob("step.py"))
+    old = re.sub(r'(?m)^version = ".*"', f'version = "{version}"', described.read_text())
+    described.write_text(old)
+    text = code.read_text()
+    for before, after in edits:
+        assert before in text
+        text = text.replace(before, after)
+    code.write_text(text)
+    return pack(project).path
+
+
+def versions() -> list[str]:
+    return [each.manifest.version for each in on_demand.running() if each.is_registered]
 
 
 def levels() -> dict[str, str]:
@@ -159,3 +185,159 @@ def test_a_worker_of_a_plugin_starts_no_other(
     registry.start_no_plugins()
     with pytest.raises(UnknownNameError):
         STEPS.get("acme.upper")
+
+
+LOWER = (".upper()", ".lower()")
+
+
+@needs_sandbox
+def test_a_host_of_ones_own_takes_the_names_over_and_gives_them_back(
+    home: Path, tmp_path: Path
+) -> None:
+    found = Inventory(home).install(wheel_of("acme.upper", "step", tmp_path))
+    before = STEPS.get("acme.upper")
+    with PluginHost() as host:
+        own = host.start(found)
+        assert STEPS.get("acme.upper")().run(text="own") == {"text": "OWN"}
+        assert own.health.calls >= 1
+        assert before().run(text="held") == {"text": "HELD"}
+        assert versions() == []
+    assert "acme.upper" not in STEPS.names()
+    assert STEPS.get("acme.upper")().run(text="again") == {"text": "AGAIN"}
+    assert len(on_demand.running()) == 1
+
+
+@needs_sandbox
+def test_a_host_of_ones_own_takes_over_what_is_loaded_into_the_process(
+    home: Path, tmp_path: Path
+) -> None:
+    wheel = wheel_of("acme.average", "operator-python", tmp_path)
+    sign(wheel, new_local_key(home, "mine").key)
+    found = Inventory(home).install(wheel)
+    ones = np.ones((2, 3), np.float32)
+    assert ops.get("acme_average")(ones, ones).shape == (2, 3)
+    assert levels() == {"acme.average": "L0"}
+    everywhere: tuple[Level, ...] = ("L0",)
+    with PluginHost(levels=everywhere) as host:
+        host.start(found, isolation="L0")
+        assert levels() == {}
+        assert ops.get("acme_average")(ones, ones).shape == (2, 3)
+    assert ops.get("acme_average")(ones, ones).shape == (2, 3)
+    assert levels() == {"acme.average": "L0"}
+
+
+def test_two_hosts_that_run_one_plugin_are_told_so_and_the_first_keeps_its_names(
+    home: Path, tmp_path: Path
+) -> None:
+    found = Inventory(home).install(wheel_of("acme.upper", "step", tmp_path))
+    with PluginHost() as first, PluginHost() as second:
+        first.start(found, isolation="L1")
+        with pytest.raises(NameTakenError) as caught:
+            second.start(found, isolation="L1")
+        assert "stop the plugin in the host that runs it" in str(caught.value.fix)
+        assert second.plugins == ()
+        assert STEPS.get("acme.upper")().run(text="first") == {"text": "FIRST"}
+
+
+@needs_sandbox
+def test_the_next_name_that_is_asked_for_finds_the_version_that_was_installed_meanwhile(
+    home: Path, tmp_path: Path
+) -> None:
+    inventory = Inventory(home)
+    inventory.install(wheel_of("acme.upper", "step", tmp_path))
+    held = STEPS.get("acme.upper")()
+    assert held.run(text="Old") == {"text": "OLD"}
+    inventory.install(changed(tmp_path, "0.2.0", LOWER))
+    assert held.run(text="Old") == {"text": "OLD"}
+    assert STEPS.get("acme.upper")().run(text="New") == {"text": "new"}
+    assert held.run(text="Held") == {"text": "held"}
+    assert versions() == ["0.2.0"]
+    inventory.rollback("acme.upper")
+    assert STEPS.get("acme.upper")().run(text="Back") == {"text": "BACK"}
+
+
+@needs_sandbox
+def test_refresh_gives_new_calls_of_what_is_held_to_the_new_version(
+    home: Path, tmp_path: Path
+) -> None:
+    inventory = Inventory(home)
+    inventory.install(wheel_of("acme.upper", "step", tmp_path))
+    held = STEPS.get("acme.upper")()
+    assert plugins.refresh() == ()
+    inventory.install(changed(tmp_path, "0.2.0", LOWER))
+    assert plugins.refresh() == ("acme.upper",)
+    assert held.run(text="Held") == {"text": "held"}
+
+
+@needs_sandbox
+def test_a_new_version_that_does_not_start_leaves_the_old_one_and_refresh_says_why(
+    home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    inventory = Inventory(home)
+    inventory.install(wheel_of("acme.upper", "step", tmp_path))
+    held = STEPS.get("acme.upper")()
+    bad = ("from openautoglm", "raise OSError('no luck')\nfrom openautoglm")
+    inventory.install(changed(tmp_path, "0.2.0", bad))
+    assert STEPS.get("acme.upper")().run(text="Old") == {"text": "OLD"}
+    assert "no luck" in caplog.text
+    inventory.disable("acme.upper")
+    inventory.enable("acme.upper")
+    with pytest.raises(PluginReplaceError, match=r"0.1.0 serves on: 0.2.0 did not take its place"):
+        plugins.refresh()
+    assert held.run(text="Held") == {"text": "HELD"}
+
+
+@needs_sandbox
+def test_other_files_of_the_same_version_are_loaded_too(home: Path, tmp_path: Path) -> None:
+    inventory = Inventory(home)
+    inventory.install(wheel_of("acme.upper", "step", tmp_path))
+    assert STEPS.get("acme.upper")().run(text="Old") == {"text": "OLD"}
+    inventory.install(changed(tmp_path, "0.1.0", LOWER), replaces=True)
+    assert STEPS.get("acme.upper")().run(text="New") == {"text": "new"}
+
+
+@needs_sandbox
+def test_what_is_disabled_or_removed_meanwhile_serves_no_more(home: Path, tmp_path: Path) -> None:
+    inventory = Inventory(home)
+    inventory.install(wheel_of("acme.upper", "step", tmp_path))
+    held = STEPS.get("acme.upper")()
+    inventory.disable("acme.upper")
+    with pytest.raises(UnknownNameError) as caught:
+        STEPS.get("acme.upper")
+    assert caught.value.fix == "oag plugin enable acme.upper"
+    with pytest.raises(PluginUnavailableError):
+        held.run(text="held")
+    inventory.enable("acme.upper")
+    assert STEPS.get("acme.upper")().run(text="again") == {"text": "AGAIN"}
+    inventory.remove("acme.upper")
+    assert not STEPS.has("acme.upper")
+    assert levels() == {}
+
+
+@needs_sandbox
+def test_a_name_that_is_there_costs_no_reading_of_what_is_installed(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Inventory(home).install(wheel_of("acme.upper", "step", tmp_path))
+    first = STEPS.get("acme.upper")
+    monkeypatch.setattr(Inventory, "list", lambda _: pytest.fail("it was read"))
+    assert STEPS.get("acme.upper") is first
+
+
+@needs_sandbox
+def test_a_forked_process_starts_its_own(home: Path, tmp_path: Path, in_fork: InFork) -> None:
+    Inventory(home).install(wheel_of("acme.upper", "step", tmp_path))
+    held = STEPS.get("acme.upper")()
+    here = [worker.pid for each in on_demand.running() for worker in each.health.workers]
+
+    def child() -> object:
+        with pytest.raises(PluginUnavailableError, match="from which this one was forked"):
+            held.run(text="held")
+        mine = STEPS.get("acme.upper")().run(text="mine")
+        there = [worker.pid for each in on_demand.running() for worker in each.health.workers]
+        on_demand.close()
+        return mine, len(there), set(there) & set(here)
+
+    assert in_fork(child) == repr(({"text": "MINE"}, 1, set()))
+    assert held.run(text="held") == {"text": "HELD"}
+    assert here == [worker.pid for each in on_demand.running() for worker in each.health.workers]

@@ -94,7 +94,7 @@ class Failure(msgspec.Struct, array_like=True):
 class Sign(IntEnum):
     """What a control frame says."""
 
-    PING = 0
+    PING = 0  # `said` are tokens of views that are gone
     PONG = 1
     READY = 2
     FAILED = 3  # it could not start; `said` is a Failure
@@ -104,6 +104,7 @@ class Sign(IntEnum):
     DENIED = 7
     CANCEL = 8  # nobody waits for call `number` any more
     SHUT = 9  # nobody reads stream `number` any more
+    FORGET = 10  # segment `number` of the host is not used any more
 
 
 class Control(msgspec.Struct, array_like=True):

@@ -115,6 +115,11 @@ class RunningPlugin:
             return True
         return self._crew.pool.drain(time.monotonic() + timeout_s)
 
+    @property
+    def is_registered(self) -> bool:
+        """Whether its contributions are in the registries."""
+        return self._registered
+
     def register(self) -> None:
         """Put its contributions into the registries of their points, under its id.
 
@@ -124,13 +129,17 @@ class RunningPlugin:
         if self._registered:
             return
         self._registered = True
+        added = []
         try:
             with owned_by(self.manifest.id):
                 for provides in self.manifest.provides:
                     point = point_of(provides)
                     point.entries().add(provides.name, self.entry(provides))
+                    added.append((point, provides.name))
         except BaseException:
-            self.revoke()
+            for point, name in added:  # not all of its id: another host may run it too
+                _removed(point, name)
+            self._registered = False
             raise
 
     def hand_over(self, other: RunningPlugin) -> None:

@@ -5,7 +5,6 @@ The commands that prove, sign and replace plugins are files of their own.
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
+from openautoglm.cli.plugin_install import install_commands
 from openautoglm.cli.plugin_output import (
-    cannot_run,
     listed,
     plain,
     plain_conflict,
@@ -29,10 +28,8 @@ from openautoglm.cli.plugin_signing import refused_now, ring, signing_commands
 
 if TYPE_CHECKING:
     from openautoglm.plugins.inventory import Inventory
-    from openautoglm.plugins.inventory_state import Verdict
 
 NO_MEMBERS: Final = "no members; `oag plugin new ID --kind KIND --in plugins` makes one"
-SIGNATURE: Final = ".dsse.json"
 plugin = typer.Typer(help="Make, prove, install and replace plugins.", no_args_is_help=True)
 
 Id: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="The plugin, as `list` names it.")]
@@ -147,48 +144,6 @@ def dev(
             break
     if not is_good:
         raise typer.Exit(1)
-
-
-@plugin.command()
-def install(
-    wheel: Annotated[Path, typer.Argument(metavar="WHEEL", help="What `pack` wrote.")],
-    enable: Annotated[
-        bool, typer.Option("--enable/--no-enable", help="Use it from now on.")
-    ] = True,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Take the place of other contents of its version.")
-    ] = False,
-    find_links: Annotated[
-        list[Path] | None,
-        typer.Option("--find-links", metavar="DIR", help="Wheels it depends on; may be repeated."),
-    ] = None,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Ask no package index for what it depends on.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Put a plugin into the store, and use it.
-
-    The version before it stays there: `rollback` goes back to it. Where a signature lies beside the
-    wheel, it is verified, and a wheel that contradicts it is refused.
-    """
-    from openautoglm.plugins.inventory_dependencies import Fetching
-
-    fetching = Fetching(find_links=tuple(find_links or ()), offline=offline)
-    verdict, sha256 = _judged(wheel)
-    found = _inventory().install(
-        wheel,
-        enable=enable,
-        replaces=replace,
-        fetching=fetching,
-        verdict=verdict,
-        sha256=sha256,
-    )
-    if verdict is not None and verdict.trusted:
-        _remember(found.id, found.version)
-    tell("installed", found, as_json=as_json)
-    for line in () if as_json else cannot_run(found):
-        typer.echo(line)
 
 
 @plugin.command("list")
@@ -308,6 +263,7 @@ def workspace(folder: Folder = Path(), as_json: AsJson = False) -> None:
 
 def _mount() -> None:
     """Add the commands of the other files."""
+    install_commands(plugin)
     signing_commands(plugin)
     for module, attribute in (
         ("plugin_check", "check_commands"),
@@ -322,42 +278,6 @@ def _inventory() -> Inventory:
     from openautoglm.plugins.inventory import Inventory
 
     return Inventory()
-
-
-def _judged(wheel: Path) -> tuple[Verdict | None, str | None]:
-    """Verify the signature beside a wheel; return the verdict, and which bytes it is on."""
-    if not os.path.lexists(wheel.parent / (wheel.name + SIGNATURE)):
-        return None, None
-    from openautoglm.errors import PluginPackageError
-    from openautoglm.plugins.inventory_state import Verdict
-    from openautoglm.plugins.signing import verify
-
-    found = verify(wheel, ring(None).read())
-    reasons = tuple(f"{each.code}: {each.detail}" for each in found.reasons)
-    if found.state == "refused" and {each.code for each in found.reasons} == {"downgrade"}:
-        raise PluginPackageError(
-            "a higher version of this plugin was seen before",
-            got="; ".join(reasons),
-            fix="`oag plugin rollback ID` goes back; `oag plugin upgrade ID WHEEL --downgrade` "
-            "takes an older wheel",
-        )
-    if found.state == "refused" or found.package is None:
-        raise PluginPackageError(
-            "the wheel contradicts the signature beside it",
-            got="; ".join(reasons),
-            fix="get the wheel again from who signed it; `oag plugin verify` tells more",
-        )
-    return (
-        Verdict(trusted=found.trusted, keys=found.keys, reasons=reasons),
-        found.package.sha256,
-    )
-
-
-def _remember(plugin: str, version: str) -> None:
-    """Have the keyring refuse signed versions below this one from now on."""
-    from openautoglm.cli.plugin_signing import ring
-
-    ring(None).update(lambda keyring: keyring.having_seen(plugin, version))
 
 
 _mount()

@@ -106,7 +106,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         serial: raised by every change.
         plugins: by id.
         disabled: ids of plugins of the environment that are not to be used.
-        seen: the highest version that was ever installed, by id; a removed plugin stays here.
+        seen: the highest version that was ever in use, by id; a removed plugin stays here.
     """
 
     schema: Literal[1] = 1
@@ -120,8 +120,6 @@ def with_version(state: State, stored: StoredVersion, *, enable: bool) -> State:
     """Return the state in which a version is there; with `enable` it is the one used."""
     version, plugin = stored.manifest.version, stored.manifest.id
     before = state.plugins.get(plugin)
-    if not is_lower(state, plugin, version):
-        state = msgspec.structs.replace(state, seen={**state.seen, plugin: version})
     if before is None:
         after = StoredPlugin(versions={version: stored}, current=version, enabled=enable)
         return with_plugin(state, plugin, after)
@@ -144,8 +142,11 @@ def using(stored: StoredPlugin, version: str) -> StoredPlugin:
 
 
 def with_plugin(state: State, plugin: str, stored: StoredPlugin) -> State:
-    """Return the state in which a plugin is as given."""
-    return msgspec.structs.replace(state, plugins={**state.plugins, plugin: stored})
+    """Return the state in which a plugin is as given; the highest version in use is remembered."""
+    seen = dict(state.seen)
+    if stored.enabled and not is_lower(state, plugin, stored.current):
+        seen[plugin] = stored.current
+    return msgspec.structs.replace(state, plugins={**state.plugins, plugin: stored}, seen=seen)
 
 
 def without(state: State, plugin: str, gone: tuple[str, ...]) -> State:

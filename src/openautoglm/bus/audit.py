@@ -220,7 +220,7 @@ def _read(line: bytes, key: bytes | None, *, prev: str | None) -> tuple[int, str
     body, tail = line[:-_TAIL], line[-_TAIL:]
     try:
         facts = msgspec.json.decode(line, type=dict[str, object])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return 0, "", "it is no JSON object"
     number, digest = facts.get("n"), facts.get("hash")
     if not isinstance(number, int) or not isinstance(digest, str):

@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self, Unpack, final
 
-from openautoglm.bus.delivery import CAPACITY, Subscription, is_async
+from openautoglm.bus.delivery import CAPACITY, Subscription, check_function
 from openautoglm.bus.message import Message
+from openautoglm.bus.requests import check_threads
 from openautoglm.bus.verbs import DEADLINE_S, Opened, Options, attributes_of
 from openautoglm.bus.wire import Ask, Peer, Tell
 from openautoglm.errors import (
@@ -173,7 +174,7 @@ class RemotePort:
         """Send a message; see `Port.emit`."""
         attributes, durable = attributes_of(type_, event, options)
         attributes.setdefault("source", self.source)
-        message = Message(type_, **attributes)  # type: ignore[arg-type]  # `to_json` looks at them
+        message = Message(**attributes)  # type: ignore[arg-type]  # `to_json` looks at them
         self._peer.ask("emit", message=message.to_json(), durable=durable)
         return message
 
@@ -243,12 +244,8 @@ class RemotePort:
         name: str = "",
         retry: Retry | None = None,
     ) -> Opened:
-        if is_async(handler) or threads < 1:
-            raise InvalidParameterError(
-                "a handler that answers is a function, with at least one thread",
-                got=f"{handler!r}, {threads} threads",
-                fix="run the coroutine inside the function",
-            )
+        check_function(handler, "a handler that answers")
+        check_threads(threads)
         handle = next(self._handles)
         made = _Served(handler, self.source, threads, lambda: self._forget(handle))
         self._served[handle] = made

@@ -10,8 +10,9 @@ import threading
 from typing import TYPE_CHECKING, Final, NoReturn, final
 from weakref import WeakSet
 
-from openautoglm.bus.names import check_type, matcher
+from openautoglm.bus.names import check_type, matcher, shown
 from openautoglm.errors import (
+    BusClosedError,
     BusDeniedError,
     NameTakenError,
     NoResponderError,
@@ -173,17 +174,18 @@ class Hub:
             fix=f'add "{verb}:{type_}" to the permissions in its manifest, if it should',
         )
 
-    def refuse_forged(self, source: str, claimed: object, type_: object) -> NoReturn:
+    def refuse_forged(self, source: str, claimed: object, type_: str) -> NoReturn:
         """Raise SourceForgedError, and audit it."""
-        self.write("forged", source=source, claimed=claimed, type=type_)
+        text = claimed if isinstance(claimed, str) else shown(claimed)
+        self.write("forged", source=source, claimed=text, type=type_)
         raise SourceForgedError(
             "a message claims a source that is not its channel's",
-            got=f"{claimed!r} through the channel of `{source}`"[:300],
+            got=f"{shown(claimed)} through the channel of `{source}`",
             fix="leave the source out: the channel stamps it",
         )
 
     def write(self, event: str, **facts: object) -> None:
-        """Audit a refusal; a full disk takes nothing of it back."""
+        """Audit a refusal; a full disk, or a log that is closed, takes nothing of it back."""
         with self.lock:
             self.refusals += 1
         if self.audit is None:
@@ -191,7 +193,7 @@ class Hub:
             return
         try:
             self.audit.write(event, **facts)
-        except OSError:
+        except (OSError, BusClosedError):
             _log.exception("the audit log did not take %s: %r", event, facts)
 
     def add(self, subscription: Subscription) -> None:

@@ -15,7 +15,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, Self, final
 
-from openautoglm.bus.delivery import is_async
+from openautoglm.bus.delivery import check_function
 from openautoglm.errors import InvalidParameterError, OutboxError
 
 if TYPE_CHECKING:
@@ -183,12 +183,7 @@ class Consumer:
         handler: Callable[[Message], object],
         retry: Retry,
     ) -> None:
-        if is_async(handler):
-            raise InvalidParameterError(
-                "a durable handler is a function, not `async def`",
-                got=repr(handler),
-                fix="run the coroutine inside the function; its return acknowledges the message",
-            )
+        check_function(handler, "a durable handler")
         self.name: Final = name
         self.pattern: Final = pattern
         self.delivered = self.failed = self.quarantined = 0

@@ -13,8 +13,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, Self, Unpack, final
 
-import msgspec
-
 from openautoglm.bus.delivery import CAPACITY, Subscription
 from openautoglm.bus.message import Message, check
 from openautoglm.bus.names import check_pattern, check_source, check_type
@@ -97,7 +95,7 @@ class Port(ABC):
                 payload = event["payload"]
             else:
                 type_, source, takers = self._own[type_]
-        except (KeyError, TypeError):
+        except Exception:  # noqa: BLE001 - unknown, or a stranger's object raises when it is looked up
             return self._emit_with(type_, event, options)
         message = Message(type_, source, payload)
         for accept, subscription in takers:
@@ -113,9 +111,7 @@ class Port(ABC):
         Raises as `emit`; the source it carries is held to be claimed.
         """
         check(message)
-        source = self._claim(message.source, message.type)
-        if source is not message.source:  # a text that only says that it equals ours stays outside
-            message = msgspec.structs.replace(message, source=source)
+        self._claim(message.source, message.type)
         return self._send(message, durable=durable)
 
     def subscribe(
@@ -136,6 +132,7 @@ class Port(ABC):
         """
         self._check(check_pattern(pattern), "subscribe")
         with self._hub.lock:
+            self._refuse_closed()
             if inline and not self.speaks_for_others:
                 self._hub.write("denied", source=self.source, verb="subscribe inline", type=pattern)
                 raise BusDeniedError(
@@ -181,14 +178,15 @@ class Port(ABC):
             made = Consumer(
                 name=name, pattern=pattern, feed=feed, handler=handler, retry=retry or Retry()
             )
+            made.on_close = self._forget
+            made.on_quarantine = self._note_quarantine
+            with self._hub.lock:
+                self._refuse_closed()
+                self._opened.append(made)
+                return made.start()
         except BaseException:
             feed.close()
             raise
-        made.on_close = self._forget
-        made.on_quarantine = self._note_quarantine
-        with self._hub.lock:
-            self._opened.append(made)
-        return made.start()
 
     def request(
         self,
@@ -242,6 +240,7 @@ class Port(ABC):
         """
         self._check(check_type(type_), "respond")
         with self._hub.lock:
+            self._refuse_closed()
             made = self._hub.add_responder(
                 type_, lambda: Responder(type_, self.source, handler, threads=threads)
             )
@@ -274,18 +273,16 @@ class Port(ABC):
 
     def _emit_with(self, type_: str, event: object, options: Options) -> Message:
         attributes, durable = attributes_of(type_, event, options)
-        attributes["source"] = self._claim(attributes.get("source", self.source), type_)
-        message = Message(type_, **attributes)  # type: ignore[arg-type]  # `check` looks at them
+        source = attributes.setdefault("source", self.source)
+        message = Message(**attributes)  # type: ignore[arg-type]  # `check` looks at them
+        self._claim(source, message.type)
         check(message)
         return self._send(message, durable=durable)
 
-    def _claim(self, claimed: object, type_: str) -> str:
-        """Return the source a message is to have, or refuse the one it claims."""
-        if claimed == self.source:
-            return self.source
-        if not self.speaks_for_others:
-            self._hub.refuse_forged(self.source, claimed, type_)
-        return check_source(claimed)
+    def _claim(self, source: object, type_: str) -> None:
+        """Refuse the source that a message claims, unless it may have it."""
+        if not self.speaks_for_others and (type(source) is not str or source != self.source):
+            self._hub.refuse_forged(self.source, source, type_)
 
     def _send(self, message: Message, *, durable: bool) -> Message:
         type_, source = message.type, message.source

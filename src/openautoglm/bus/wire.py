@@ -169,7 +169,7 @@ class Peer:
                     self._serve(frame)
                 else:
                     self._hear(frame)
-        except (OSError, MessageError, msgspec.DecodeError) as error:
+        except (OSError, MessageError, msgspec.DecodeError, UnicodeDecodeError) as error:
             if not self._is_closed:
                 _log.warning("the other end of the bus sent nonsense: %s", error)
         finally:

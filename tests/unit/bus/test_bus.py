@@ -250,6 +250,20 @@ def test_a_full_disk_does_not_turn_a_refusal_into_something_else(tmp_path: Path)
     assert path.read_bytes() == b""
 
 
+def test_an_audit_log_that_is_closed_does_not_turn_a_refusal_into_something_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    audit = AuditLog(tmp_path / "a")
+    audit.close()
+    with Bus(audit=audit) as bus, bus.channel("p") as channel:
+        with pytest.raises(BusDeniedError):
+            channel.emit("a")
+        with pytest.raises(SourceForgedError):
+            channel.emit("a", {"source": "core", "payload": 1})
+        assert bus.refusals == 2
+    assert "the audit log did not take forged" in caplog.text
+
+
 def test_importing_the_bus_starts_no_thread_and_loads_nothing_heavy() -> None:
     code = (
         "import sys, threading; from openautoglm import bus; bus.emit('a.b', 1)\n"

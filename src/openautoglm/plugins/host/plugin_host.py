@@ -146,7 +146,7 @@ class PluginHost:
         manifest = plugin if isinstance(plugin, Manifest) else plugin.manifest
         given = path if isinstance(plugin, Manifest) else plugin.path
         folders = tuple(folder.absolute() for folder in given)  # a worker works in its scratch
-        level = self._admitted(manifest, isolation, verdict)
+        level = self._admitted(plugin, manifest, isolation, verdict)
         crew = self._crew(manifest, folders, level, (workers, channels), supervision)
         running = RunningPlugin(manifest, level, folders, crew)
         with self._lock:
@@ -218,7 +218,11 @@ class PluginHost:
         return left
 
     def _admitted(
-        self, manifest: Manifest, isolation: Level | None, verdict: Judged | None
+        self,
+        plugin: Manifest | Loadable,
+        manifest: Manifest,
+        isolation: Level | None,
+        verdict: Judged | None,
     ) -> Level:
         demand(manifest)
         is_trusted = verdict is not None and verdict.trusted
@@ -228,17 +232,20 @@ class PluginHost:
         for provides in manifest.provides:
             place_of(provides, point_of(provides), level)
         if self._policy is not None:
-            self._ask_policy(self._policy, manifest, level, verdict)
+            self._ask_policy(self._policy, plugin, level, verdict)
         return level
 
     def _ask_policy(
-        self, policy: Deciding, manifest: Manifest, level: Level, verdict: Judged | None
+        self, policy: Deciding, plugin: Manifest | Loadable, level: Level, verdict: Judged | None
     ) -> None:
+        from openautoglm.plugins.inventory_known import known_of
         from openautoglm.policy.admission import HostFacts, admission_input
 
+        manifest = plugin if isinstance(plugin, Manifest) else plugin.manifest
         is_trusted = verdict is not None and verdict.trusted
         is_switched = "L0" in self._levels and not is_trusted
         signature = {"state": "unsigned", "reasons": []} if verdict is None else verdict.to_json()
+        known = known_of(plugin, signed_digest=signature.get("report") if is_trusted else None)
         facts = HostFacts(
             sandbox=supported().sandbox, wasm=importlib.util.find_spec("wasmtime") is not None
         )
@@ -248,7 +255,9 @@ class PluginHost:
                 signature=signature,
                 isolation=level,
                 host=facts,
-                switches=("unsigned-in-process",) if is_switched else (),
+                report=known.report,
+                is_downgrade=known.is_downgrade,
+                switches=(*known.switches, *(("unsigned-in-process",) if is_switched else ())),
             )
         )
         if decision.allow is not True:

@@ -46,6 +46,9 @@ class Routing(Protocol):
     def close(self) -> None:
         """End what is under way."""
 
+    def leave(self) -> None:
+        """Have no locks that nobody holds, in a process that was forked."""
+
 
 class Announcing(Protocol):
     """What the host needs of a bus."""

@@ -191,6 +191,11 @@ class Rollouts:
             self._work.put(None)
             keeper.join(ENDING_S)
 
+    def leave(self) -> None:
+        """Let calls find out that all versions are the parent's, in a process that was forked."""
+        for table in self._tables.values():
+            table.leave()
+
     @contextmanager
     def _only(self, table: RouteTable, rollout: Rollout, wake: threading.Event) -> Iterator[None]:
         plugin = table.plugin

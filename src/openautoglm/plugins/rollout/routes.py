@@ -307,6 +307,12 @@ class RouteTable:
             self._on_fall_back(dead, back)
         return True
 
+    def leave(self) -> None:
+        """Have counts and locks of its own, in a process that was forked: nobody holds them."""
+        stable = self.snapshot.stable
+        self._lock = threading.Lock()
+        self.snapshot = Snapshot(stable=Handle(stable.running, stable.life))
+
     def _store(self, after: Snapshot) -> Snapshot:
         before, began = self.snapshot, time.perf_counter()
         self.snapshot = after

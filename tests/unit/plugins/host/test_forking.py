@@ -103,7 +103,8 @@ def test_a_child_runs_the_same_plugin_in_a_host_of_its_own(
 def test_forks_while_threads_call_hang_nobody(
     host: PluginHost, start: Start, in_fork: InFork
 ) -> None:
-    probe = start(host, workers=2).remote("acme.probe")
+    start(host, workers=2)
+    probe = host.rollouts.remote("acme.probe", "acme.probe")
     ended, wrong = threading.Event(), []
 
     def keep_calling() -> None:

@@ -1,4 +1,4 @@
-"""A project to a wheel: the package, its manifest as JSON, nothing else; same input, same bytes.
+"""A project to a wheel: package, manifest, recorded requests, no more; same input, same bytes.
 
 Owns what goes into a wheel and how it is written. No build backend is fetched and no code of the
 plugin is run; a compiler is, for kernels.
@@ -23,6 +23,8 @@ from openautoglm.plugins.points import POINTS
 from openautoglm.plugins.project.workspace import pinned
 from openautoglm.plugins.reading import shown
 from openautoglm.plugins.signing.archive import MAX_MEMBERS, NOT_IN_NAMES, is_plain_name
+from openautoglm.plugins.trial.requests import FILE as REQUESTS
+from openautoglm.plugins.trial.requests import PACKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -89,6 +91,8 @@ def pack(folder: Path, *, out: Path | None = None, sources: bool = False) -> Pac
         manifest, contents, left_out = _compiled(manifest, package, contents)
     tag = ANYWHERE if not _has_library(contents) else f"py3-none-{platform_tag()}"
     contents[f"{manifest.package}/{FILE_NAME}"] = manifest.to_json()
+    if (folder / REQUESTS).is_file():  # an upgrade asks both versions
+        contents[f"{manifest.package}/{PACKED}"] = _bytes(folder / REQUESTS)
     data = archive({**contents, **info_files(manifest, folder, tag)}, info_of(manifest))
     path = put(out or folder / DIST, f"{stem_of(manifest)}-{tag}.whl", data)
     return Packed(
@@ -183,7 +187,7 @@ def package_files(package: Path) -> Iterator[tuple[str, Path]]:
         inside = path.relative_to(package.parent)
         if any(part.startswith(".") or part in _LEFT for part in inside.parts):
             continue
-        if path.suffix == ".pyc" or path.name == FILE_NAME:
+        if path.suffix == ".pyc" or path.name in {FILE_NAME, PACKED}:
             continue
         if not is_plain_name(inside.as_posix()):
             raise PluginProjectError(

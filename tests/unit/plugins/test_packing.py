@@ -58,6 +58,7 @@ def test_a_wheel_holds_the_package_and_the_manifest(project: Path) -> None:
         "acme_upper-0.1.0.dist-info/entry_points.txt",
         "acme_upper/__init__.py",
         f"acme_upper/{FILE_NAME}",
+        "acme_upper/openautoglm-requests.jsonl",
         "acme_upper/py.typed",
         "acme_upper/step.py",
     ]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, final
 from openautoglm.plugins.points import POINTS
 from openautoglm.plugins.trial.plain_calls import call
 from openautoglm.plugins.trial.requests import PACKED, read_requests
-from openautoglm.plugins.trial.subjects import stable
+from openautoglm.plugins.trial.subjects import is_like
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,4 +130,4 @@ class Probes:
 def _is_wrong(request: Request, answer: object) -> bool:
     if request.error:
         return True
-    return request.is_judged and stable(answer) != stable(request.expected)
+    return request.is_judged and not is_like(answer, request.expected)

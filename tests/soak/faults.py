@@ -38,10 +38,10 @@ from openautoglm.errors import (
     SharedTensorError,
 )
 from openautoglm.plugins.host import PluginHost, RunningPlugin, Supervision
-from openautoglm.plugins.host.bare import BARE
 from openautoglm.plugins.manifest import Limits, Manifest, Provides
 from openautoglm.plugins.points import POINTS
 from openautoglm.registry import owned_by
+from openautoglm.testing.bare import BARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

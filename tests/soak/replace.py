@@ -27,12 +27,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from openautoglm.bus import Bus
 from openautoglm.errors import OpenAutoGLMError
 from openautoglm.plugins.host import PluginHost, Supervision
-from openautoglm.plugins.host.bare import BARE, BARE_OBJECTS
 from openautoglm.plugins.manifest import Limits, Manifest, Provides
 from openautoglm.plugins.points import POINTS
 from openautoglm.plugins.rollout import Canary, rollout
 from openautoglm.plugins.rollout.calls import RoutedObject
 from openautoglm.registry import owned_by
+from openautoglm.testing.bare import BARE, BARE_OBJECTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

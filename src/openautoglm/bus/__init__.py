@@ -26,13 +26,12 @@ from openautoglm.bus.outbox import Claim, Consumer, Feed, Outbox, Quarantined, R
 from openautoglm.bus.permissions import CORE, VERBS, Permission, PermissionTable, Verb
 from openautoglm.bus.ports import Channel, Port
 from openautoglm.bus.requests import Responder
-from openautoglm.bus.verbs import DEADLINE_S, Opened, Options, Speaks
+from openautoglm.bus.verbs import DEADLINE_S, Emit, Opened, Options, Speaks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from openautoglm.bus.delivery import Handler
-    from openautoglm.bus.direct import Emit
     from openautoglm.bus.requests import Answer
 
 __all__ = [

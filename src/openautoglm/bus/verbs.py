@@ -56,6 +56,14 @@ class Opened(Protocol):
     ) -> None: ...
 
 
+class Emit(Protocol):
+    """The verb `emit`, as `Port` describes it."""
+
+    def __call__(self, type_: str, event: object = None, /, **options: Unpack[Options]) -> Message:
+        """Send a message."""
+        ...
+
+
 class Speaks(Protocol):
     """The verbs, as `Port` describes them."""
 

@@ -21,6 +21,7 @@ from openautoglm.native.arena import Arena, lend
 from openautoglm.plugins.host.calls import Calls
 from openautoglm.plugins.host.channel import Channel, WorkerGoneError
 from openautoglm.plugins.host.limits import MIB, bytes_beneath
+from openautoglm.plugins.host.logs import logged_at
 from openautoglm.plugins.host.pool import Pool
 from openautoglm.plugins.host.process import WorkerProcess
 from openautoglm.plugins.host.restarts import Restarts, Supervision
@@ -266,9 +267,11 @@ class Crew:
             self._notify(old, state, reason)
 
     def _unavailable(self) -> PluginUnavailableError:
-        fix = "see its log; start it again when it is mended" if self.state == "quarantined" else ""
+        fix = None
+        if self.state == "quarantined":
+            fix = f"mend it, and start it again; see {logged_at(self.assignment.plugin)}"
         return PluginUnavailableError(
-            f"plugin {self.said} is {self.state}", got=self.reason, fix=fix or None
+            f"plugin {self.said} is {self.state}", got=self.reason, fix=fix
         )
 
     # in the threads of callers
@@ -286,7 +289,7 @@ class Crew:
         raise PluginUnavailableError(
             f"plugin {self.said} did not start",
             got=self.reason if settled else f"not ready in {timeout_s:g} s",
-            fix="see its log",
+            fix=f"see {logged_at(self.assignment.plugin)}",
         ) from cause
 
     def drain(self, timeout_s: float) -> bool:

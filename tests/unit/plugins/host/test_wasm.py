@@ -6,6 +6,7 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,9 @@ from openautoglm.plugins.host import PluginHost
 from openautoglm.plugins.host.wasm import MIB, WasmLimits, WasmObject
 from openautoglm.plugins.manifest import Limits, Manifest, Provides
 from openautoglm.plugins.points import POINTS
+
+if TYPE_CHECKING:
+    from openautoglm.plugins.host.placing import Level
 
 wasmtime = pytest.importorskip("wasmtime")
 
@@ -362,3 +366,38 @@ def test_a_damaged_module_is_refused_or_stays_within_its_limits(
                     continue
     except WasmModuleError:
         pass
+
+
+OTHER = """
+from openautoglm.pipeline.step import Step
+
+class Other(Step, frozen=True):
+    'Do nothing.'
+    outputs = {"text": "as it was"}
+
+    def run(self, *, text: str) -> dict[str, object]:
+        return {"text": text}
+"""
+
+
+def test_a_plugin_in_the_process_may_bring_a_module_too(tmp_path: Path) -> None:
+    (tmp_path / "acme_both").mkdir()
+    (tmp_path / "acme_both/upper.wasm").write_bytes(UPPER)
+    (tmp_path / "acme_both/__init__.py").write_text(OTHER)
+    manifest = Manifest(
+        id="acme.both",
+        name="acme-both",
+        version="1.0",
+        package="acme_both",
+        host_api=">=1.0,<2",
+        isolation="L0",
+        provides=(
+            Provides(point="step", contract=1, name="acme.upper", module="upper.wasm"),
+            Provides(point="step", contract=1, name="acme.other", object="acme_both:Other"),
+        ),
+    )
+    here: tuple[Level, ...] = ("L0",)
+    with PluginHost(levels=here) as host:
+        host.start(manifest, path=[tmp_path])
+        assert STEPS.get("acme.upper")().run(text="hello") == {"text": "HELLO"}
+        assert STEPS.get("acme.other")().run(text="hello") == {"text": "hello"}

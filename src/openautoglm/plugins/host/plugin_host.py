@@ -206,6 +206,8 @@ class PluginHost:
     def leave(self) -> tuple[RunningPlugin, ...]:
         """Forget all, in a process that was forked: it is the parent's, and lives on there."""
         left, watcher = self.plugins, self._watcher
+        if self._rollouts is not None:
+            self._rollouts.leave()
         for _, crew in self._plugins:
             if crew is not None:
                 _leave(crew)

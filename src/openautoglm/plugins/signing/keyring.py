@@ -241,7 +241,9 @@ class KeyringFile:
             return Keyring()
         except OSError as cause:
             raise KeyringError(
-                "the keyring cannot be read", got=f"{self.path}: {cause.strerror}"
+                "the keyring cannot be read",
+                got=f"{self.path}: {cause.strerror}",
+                fix="set OPENAUTOGLM_HOME to a folder that you may enter",
             ) from cause
         if mode & WRITABLE:
             raise KeyringError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from openautoglm.errors import (
+    ContentStoreError,
     PluginConflictError,
     PluginNotFoundError,
+    PluginPackageError,
     PluginPeerError,
     PluginStoreError,
 )
@@ -22,6 +25,7 @@ from openautoglm.plugins.inventory import Inventory
 from openautoglm.plugins.inventory_dependencies import Fetching
 from openautoglm.plugins.packing import pack
 from openautoglm.plugins.project import new_project
+from openautoglm.plugins.wheel import LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,6 +127,58 @@ def test_a_dependency_that_asks_for_another_host_package_is_refused(
     with pytest.raises((PluginPeerError, PluginStoreError)):
         home.install(pack(folder).path, fetching=Fetching(find_links=(tmp_path,), offline=True))
     assert home.list() == ()
+
+
+@pytest.mark.parametrize("change", ["changed", "added", "replaced by a link"])
+def test_a_changed_dependency_keeps_the_plugin_from_loading(
+    home: Inventory, tmp_path: Path, change: str
+) -> None:
+    folder = with_base(tmp_path, "acme-base>=1")
+    installed = home.install(
+        pack(folder).path, fetching=Fetching(find_links=(tmp_path,), offline=True)
+    )
+    file = installed.path[1] / "acme_base/__init__.py"
+    file.parent.chmod(0o755)
+    file.chmod(0o644)
+    match change:
+        case "changed":
+            file.write_text("import os")
+        case "added":
+            file.with_name("evil.py").write_text("")
+        case _:
+            file.rename(tmp_path / "away.py")
+            file.symlink_to(tmp_path / "away.py")
+    with pytest.raises(ContentStoreError, match="dependencies/acme_base/"):
+        home.open(installed)
+    assert [each.kind for each in home.doctor()] == ["files"]
+
+
+def locked(folder: Path, text: str) -> Path:
+    """Put a lock into a project, and pack it."""
+    (folder / "src/acme_upper" / LOCK).write_text(text)
+    return pack(folder).path
+
+
+def test_what_a_lock_names_is_installed_and_nothing_else(home: Inventory, tmp_path: Path) -> None:
+    folder = with_base(tmp_path, "acme-base>=1")
+    (base,) = tmp_path.glob("acme_base-*.whl")
+    right, wrong = hashlib.sha256(base.read_bytes()).hexdigest(), "0" * 64
+    fetching = Fetching(find_links=(tmp_path,), offline=True)
+    for lock, told in (
+        (f"acme-base==1.0 --hash=sha256:{wrong}", "is not the one in its lock"),
+        (f"acme-other==1.0 --hash=sha256:{right}", "is not the one in its lock"),
+        ("acme-base==1.0", "a lock has lines"),
+        ("--index-url https://evil.example\n", "a lock has lines"),
+    ):
+        with pytest.raises(PluginPackageError, match=told):
+            home.install(locked(folder, lock), fetching=fetching)
+        assert home.list() == ()
+        assert list((home.home / "store").iterdir()) == []
+    with pytest.raises((PluginStoreError, PluginPeerError)):
+        home.install(locked(folder, f"acme-base==2.0 --hash=sha256:{right}"), fetching=fetching)
+    lock = f"# comment\nAcme_Base==1.0 \\\n    --hash=sha256:{wrong} --hash=sha256:{right}\n"
+    installed = home.install(locked(folder, lock), fetching=fetching)
+    assert dict(installed.dependencies) == {"acme-base": "1.0"}
 
 
 METADATA = "Metadata-Version: 2.1\nName: acme-base\nVersion: 1.0\n"

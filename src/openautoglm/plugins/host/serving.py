@@ -125,12 +125,14 @@ class Servants:
 
     def close(self) -> None:
         """End what is open: streams, and contributions that have a `close`."""
-        for stream in self._streams.values():
-            stream.close()
-        for _, servant in self._served.values():
-            close = getattr(servant, "close", None)
+        ends: list[object] = [stream.close for stream in self._streams.values()]
+        ends += [getattr(servant, "close", None) for _, servant in self._served.values()]
+        for close in ends:
             if callable(close):
-                close()
+                try:
+                    close()
+                except BaseException as error:  # noqa: BLE001 - printed; the others are closed too
+                    traceback.print_exception(error)
 
     def _found(self, request: Request) -> Method:
         contribution, servant = self._served[request.target]

@@ -72,10 +72,10 @@ def rows(found: Installed, names: Mapping[str, str]) -> Iterator[tuple[str, str]
         made_of = each.object or each.sources or each.module
         yield "provides", f"{each.point} {each.name}  ({made_of})"
     yield "isolation", isolation_of(found)
-    for each in contributed(found):
-        if each.lacks:
-            yield "lacks", each.lacks
-            yield "fix", each.fix
+    for one in contributed(found):
+        if one.lacks:
+            yield "lacks", one.lacks
+            yield "fix", one.fix
     yield "may", ", ".join(manifest.permissions) or "nothing on the bus"
     for name, wanted in sorted(manifest.peers.items()):
         yield "peer", f"{name} {wanted}"

@@ -98,7 +98,7 @@ def _write(file: Path, text: str) -> None:
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as cause:
-        _refuse(file, cause.strerror)
+        _refuse(file, cause.strerror or str(cause))
 
 
 def _refuse(file: Path, reason: str) -> NoReturn:

@@ -16,7 +16,8 @@ from collections import deque
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Final, Self, final
 
-from openautoglm.bus.names import matcher, shown
+from openautoglm.bus.names import matcher
+from openautoglm.bus.words import shown
 from openautoglm.errors import InvalidParameterError
 
 if TYPE_CHECKING:

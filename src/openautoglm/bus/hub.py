@@ -10,7 +10,8 @@ import threading
 from typing import TYPE_CHECKING, Final, NoReturn, final
 from weakref import WeakSet
 
-from openautoglm.bus.names import check_type, matcher, shown
+from openautoglm.bus.names import check_type, matcher
+from openautoglm.bus.words import shown
 from openautoglm.errors import (
     BusClosedError,
     BusDeniedError,

@@ -20,7 +20,8 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from openautoglm.bus.names import check_source, check_type, shown
+from openautoglm.bus.names import check_source, check_type
+from openautoglm.bus.words import shown
 from openautoglm.errors import MessageError
 
 JSON_TYPE: Final = "application/json"

@@ -7,9 +7,9 @@ takes `config.update` and `config.model.nano`, not `config`. Knows nothing of me
 from __future__ import annotations
 
 import re
-import reprlib
 from typing import TYPE_CHECKING, Final
 
+from openautoglm.bus.words import shown
 from openautoglm.errors import MessageError
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ _SOURCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*", re.ASCII)
 _PATTERN: Final = re.compile(r"[A-Za-z0-9*][A-Za-z0-9._:/@+*-]*", re.ASCII)
 _MAX_REMEMBERED: Final = 4096  # a stranger may send any number of names
 
-_SHOW: Final = reprlib.Repr()
-_SHOW.maxstring = _SHOW.maxother = 2 * MAX_NAME
-
 _types: Final[set[str]] = set()
 _sources: Final[set[str]] = set()
 
@@ -37,11 +34,6 @@ def plain(value: object) -> object:
     What the text says of itself by methods of its own, such as what it equals, does not count.
     """
     return str.__str__(value) if issubclass(type(value), str) else value
-
-
-def shown(value: object) -> str:
-    """Return a short text of something that is refused; whatever it is, this raises nothing."""
-    return _SHOW.repr(value)
 
 
 def check_type(name: object) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, Self, final
 
 from openautoglm.bus.delivery import check_function
+from openautoglm.bus.words import told
 from openautoglm.errors import InvalidParameterError, OutboxError
 
 if TYPE_CHECKING:
@@ -263,7 +264,7 @@ class Consumer:
             self.failed += 1
             self.last_error = error
             if claim.attempt >= self._retry.tries:
-                self._set_aside(claim, f"{type(error).__name__}: {error}")
+                self._set_aside(claim, told(error))
             else:
                 self._feed.retry(claim, self._retry.delay_s(claim.attempt))
         else:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, final, get_args
 
-from openautoglm.bus.names import check_pattern, matcher, shown
+from openautoglm.bus.names import check_pattern, matcher
+from openautoglm.bus.words import shown
 from openautoglm.errors import MessageError
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Self, final
 
 from openautoglm.bus.delivery import check_function
 from openautoglm.bus.message import Message
+from openautoglm.bus.words import told
 from openautoglm.errors import (
     BusClosedError,
     DeadlineExceededError,
@@ -178,7 +179,7 @@ class Responder:
         except BaseException as error:  # noqa: BLE001 - a handler's SystemExit ends no thread
             failed = RespondFailedError(
                 f"who answers `{self.type}` failed",
-                got=f"{type(error).__name__}: {error}",
+                got=told(error),
                 fix="see the cause below, or the log of the plugin",
             )
             failed.__cause__ = error

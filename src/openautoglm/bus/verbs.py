@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypedDict, Unpack
 
 from openautoglm.bus.delivery import CAPACITY
-from openautoglm.bus.names import check_type, plain, shown
+from openautoglm.bus.names import check_type, plain
+from openautoglm.bus.words import shown
 from openautoglm.errors import MessageError
 
 if TYPE_CHECKING:

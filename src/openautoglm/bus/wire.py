@@ -22,6 +22,7 @@ import msgspec
 from openautoglm import errors
 from openautoglm.bus.message import MAX_MESSAGE_BYTES
 from openautoglm.bus.outbox import Retry  # noqa: TC001 - msgspec reads the types of the fields
+from openautoglm.bus.words import shown, told, written
 from openautoglm.errors import BusClosedError, MessageError, OpenAutoGLMError, RespondFailedError
 
 if TYPE_CHECKING:
@@ -133,9 +134,7 @@ class Peer:
         except OpenAutoGLMError as error:
             answer = Answer(number=ask.number, error=_worded(error))
         except BaseException as error:  # noqa: BLE001 - a handler's SystemExit is an answer too
-            failed = RespondFailedError(
-                "a handler failed", got=f"{type(error).__name__}: {error}", fix="see its log"
-            )
+            failed = RespondFailedError("a handler failed", got=told(error), fix="see its log")
             answer = Answer(number=ask.number, error=_worded(failed))
         with suppress(BusClosedError):  # nobody waits for it any more
             self._send(answer)
@@ -220,8 +219,9 @@ class Peer:
 
 
 def _worded(error: OpenAutoGLMError) -> tuple[str, str, str, str]:
-    got = "" if error.got is None else str(error.got)[:2048]
-    return error.code, error.problem[:2048], got, error.fix or ""
+    got = error.got if isinstance(error.got, str) else shown(error.got)
+    got = "" if error.got is None else written(got)
+    return error.code, written(error.problem), got, written(error.fix or "")
 
 
 def _ended() -> BusClosedError:

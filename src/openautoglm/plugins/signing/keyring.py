@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Role: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*\Z", max_length=40)]
 AUTHOR: Final = "author"
 FILE_NAME: Final = "keyring.json"
+ANEW: Final = "Or move the file away, and trust each key again: `oag plugin key trust`"
 WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -70,7 +71,11 @@ class TrustedKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         try:
             public = base64.b64decode(self.public, validate=True)
         except (binascii.Error, ValueError) as cause:
-            raise KeyringError(f"the key `{self.name}` is no base64", got=self.public) from cause
+            raise KeyringError(
+                f"the key `{self.name}` is no base64",
+                got=self.public[:80],
+                fix=f"mend it in the keyring. {ANEW}",
+            ) from cause
         if len(public) != PUBLIC_BYTES:
             raise KeyringError(
                 f"the key `{self.name}` is no Ed25519 key",
@@ -121,11 +126,15 @@ class Keyring(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         try:
             keyring = msgspec.json.decode(text, type=cls)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
-            raise KeyringError(f"{name} is no keyring", got=str(cause)) from cause
+            raise KeyringError(
+                f"{name} is no keyring", got=str(cause), fix=f"mend what is named. {ANEW}"
+            ) from cause
         for key, trusted in keyring.keys.items():
             if key_id(trusted.public_bytes) != key:
                 raise KeyringError(
-                    f"a key in {name} stands under another one's id", got=f"{trusted.name}: {key}"
+                    f"a key in {name} stands under another one's id",
+                    got=f"{trusted.name}: {key}",
+                    fix=f"remove it. {ANEW}",
                 )
         if not keyring.thresholds:
             raise KeyringError(

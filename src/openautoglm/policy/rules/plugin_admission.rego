@@ -42,6 +42,12 @@ deny contains "the signature is refused: the package is not what was signed, or 
 	not known_signature
 }
 
+deny contains msg if {
+	not known_signature
+	some reason in input.signature.reasons
+	msg := sprintf("the signature: %v: %v", [reason.code, reason.detail])
+}
+
 contained if input.requested.isolation in {"L2", "L3"}
 
 switched_on(name) if name in input.requested.switches

@@ -90,19 +90,25 @@ def test_a_module_is_a_step_of_a_pipeline() -> None:
         assert kind().run(text="hello") == {"text": "HELLO"}
 
 
-def test_a_plugin_of_one_module_keeps_the_contract_of_steps(tmp_path: Path) -> None:
-    (tmp_path / "acme_upper").mkdir()
-    (tmp_path / "acme_upper/upper.wasm").write_bytes(UPPER)
-    contribution = Provides(point="step", contract=1, name="acme.upper", module="upper.wasm")
-    manifest = Manifest(
+def manifest_of(level: Level, *provides: Provides) -> Manifest:
+    return Manifest(
         id="acme.upper",
         name="acme-upper",
         version="1.0",
         package="acme_upper",
         host_api=">=1.0,<2",
-        isolation="L3",
-        provides=(contribution,),
+        isolation=level,
+        provides=(
+            Provides(point="step", contract=1, name="acme.upper", module="upper.wasm"),
+            *provides,
+        ),
     )
+
+
+def test_a_plugin_of_one_module_keeps_the_contract_of_steps(tmp_path: Path) -> None:
+    (tmp_path / "acme_upper").mkdir()
+    (tmp_path / "acme_upper/upper.wasm").write_bytes(UPPER)
+    manifest = manifest_of("L3")
     with PluginHost() as host:
         assert host.start(manifest, path=[tmp_path]).level == "L3"
         kind = STEPS.get("acme.upper")
@@ -381,23 +387,12 @@ class Other(Step, frozen=True):
 
 
 def test_a_plugin_in_the_process_may_bring_a_module_too(tmp_path: Path) -> None:
-    (tmp_path / "acme_both").mkdir()
-    (tmp_path / "acme_both/upper.wasm").write_bytes(UPPER)
-    (tmp_path / "acme_both/__init__.py").write_text(OTHER)
-    manifest = Manifest(
-        id="acme.both",
-        name="acme-both",
-        version="1.0",
-        package="acme_both",
-        host_api=">=1.0,<2",
-        isolation="L0",
-        provides=(
-            Provides(point="step", contract=1, name="acme.upper", module="upper.wasm"),
-            Provides(point="step", contract=1, name="acme.other", object="acme_both:Other"),
-        ),
-    )
+    (tmp_path / "acme_upper").mkdir()
+    (tmp_path / "acme_upper/upper.wasm").write_bytes(UPPER)
+    (tmp_path / "acme_upper/__init__.py").write_text(OTHER)
+    other = Provides(point="step", contract=1, name="acme.other", object="acme_upper:Other")
     here: tuple[Level, ...] = ("L0",)
     with PluginHost(levels=here) as host:
-        host.start(manifest, path=[tmp_path])
+        host.start(manifest_of("L0", other), path=[tmp_path])
         assert STEPS.get("acme.upper")().run(text="hello") == {"text": "HELLO"}
         assert STEPS.get("acme.other")().run(text="hello") == {"text": "hello"}

@@ -10,6 +10,7 @@ id)`. A message that fails `Retry.tries` times, or kills its process as often, i
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 from dataclasses import dataclass
@@ -51,11 +52,13 @@ class Retry:
     jitter: float = 0.25
 
     def __post_init__(self) -> None:
-        if self.tries < 1 or self.first_s < 0 or self.factor < 1 or not 0 <= self.jitter <= 1:
+        waits = (self.first_s, self.factor - 1, self.limit_s, self.jitter)
+        is_some = all(0 <= wait < math.inf for wait in waits)  # nor is NaN
+        if not is_some or self.tries < 1 or self.jitter > 1:
             raise InvalidParameterError(
                 "retries cannot be made like this",
                 got=repr(self),
-                fix="tries >= 1, first_s >= 0, factor >= 1, 0 <= jitter <= 1",
+                fix="tries >= 1, first_s >= 0, factor >= 1, limit_s >= 0, 0 <= jitter <= 1",
             )
 
     def delay_s(self, attempt: int) -> float:
@@ -66,8 +69,10 @@ class Retry:
             >>> [retry.delay_s(attempt) for attempt in (1, 2, 3)]
             [0.1, 0.2, 0.4]
         """
-        exponent = min(attempt - 1, 64)  # a float ends; so do all sensible waits
-        wait = min(self.first_s * self.factor**exponent, self.limit_s)
+        try:
+            wait = min(self.first_s * self.factor ** (attempt - 1), self.limit_s)
+        except OverflowError:  # a float ends; so do all sensible waits
+            wait = self.limit_s
         return wait * (1 - self.jitter * random.random())  # noqa: S311 - no secret
 
 

@@ -22,7 +22,7 @@ MAX_LINES: Final = 200
 SHOWN: Final = 20
 _GENERATION: Final = "/generation-"
 _FRAME: Final = re.compile(r'\s+File "')
-_UNHELPFUL: Final = re.compile(r"\s*fix: see .*\blog\b")
+_UNHELPFUL: Final = re.compile(r"\s*fix: .*\blogger `openautoglm\.plugins")
 
 
 @final

@@ -66,7 +66,7 @@ def test_a_mistake_is_told_with_its_place_and_what_was_printed(tmp_path: Path, l
     with closing(follow(folder, test=False)) as rounds:
         told = "\n".join(next(rounds).lines)
     assert "NameError" in told
-    assert "see its log" not in told
+    assert "logger" not in told
     assert str(tmp_path) not in told
     if level == "L0":
         assert f"at: acme_upper/step.py:{line}" in told

@@ -164,7 +164,7 @@ def test_an_async_durable_handler_and_retries_without_sense_are_refused(path: Pa
         *({"first_s": nan}, {"limit_s": nan}, {"jitter": nan}, {"factor": inf}, {"limit_s": inf}),
     ):
         with pytest.raises(InvalidParameterError):
-            Retry(**options)  # type: ignore[arg-type]  # what is refused
+            Retry(**options)
 
 
 def test_waits_grow_to_their_limit_and_never_overflow() -> None:

@@ -15,7 +15,6 @@ from openautoglm.plugins.rollout.moving import is_stateful, move
 from openautoglm.plugins.rollout.outcome import Change, RolloutReport, StepReport
 from openautoglm.plugins.rollout.probes import Probes, recorded
 from openautoglm.plugins.rollout.routes import Handle
-from openautoglm.plugins.rollout.states import Life
 from openautoglm.plugins.rollout.step import Step
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from openautoglm.plugins.rollout.plan import Canary
     from openautoglm.plugins.rollout.probes import Recorded
     from openautoglm.plugins.rollout.routes import RouteTable
+    from openautoglm.plugins.rollout.states import Life
     from openautoglm.plugins.rollout.step import Progress
 
 CLOSING_DRAIN_S: Final = 1.0
@@ -58,9 +58,10 @@ class Rollout:
         host: where versions run.
         table: the routes of the plugin.
         new: what is to take the place of the stable version.
+        life: of the new one; it tells `note` of every change while this runs, and outlives it.
         plan: how.
         asks: who is asked before.
-        announce: is told every change of state, and the progress of each step.
+        announce: is told the progress of each step, and what changes of state do not tell.
         wake: set whenever there is something to look at; of this replacement alone.
         closing: set when the host ends.
 
@@ -74,6 +75,7 @@ class Rollout:
         table: RouteTable,
         new: Loadable,
         *,
+        life: Life,
         plan: Canary,
         asks: Asks,
         announce: Announce,
@@ -84,7 +86,7 @@ class Rollout:
         self._plan, self._asks, self._announce = plan, asks, announce
         self._wake, self._closing = wake, closing
         self._old = table.snapshot.stable
-        self._life = Life(table.plugin, new.manifest.version, self._told_of_new)
+        self._life = life
         self._handle: Handle | None = None
         self.displaced: Handle | None = None
         self._changes: list[Change] = []
@@ -310,10 +312,6 @@ class Rollout:
     def _refuse_if_closing(self) -> None:
         if self._closing.is_set():
             raise _EndedError("interrupted", "the host is being closed")
-
-    def _told_of_new(self, old: str, new: str, reason: str) -> None:
-        self.note(self._life.version, old, new, reason)
-        self._announce.state(self._life, old, new, reason)
 
 
 def _said(error: BaseException) -> str:

@@ -166,6 +166,7 @@ class Rollouts:
             self._host,
             table,
             new,
+            life=self._life(plugin, new.manifest.version),
             plan=plan,
             asks=Asks(validate=validate, admit=admit, options=options),
             announce=_Announce(self._tell, self._emit, progress),

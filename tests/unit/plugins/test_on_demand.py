@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -267,6 +269,40 @@ def test_refresh_gives_new_calls_of_what_is_held_to_the_new_version(
     inventory.install(changed(tmp_path, "0.2.0", LOWER))
     assert plugins.refresh() == ("acme.upper",)
     assert held.run(text="Held") == {"text": "held"}
+
+
+@needs_sandbox
+def test_no_call_is_lost_while_versions_are_installed_and_asked_for(
+    home: Path, tmp_path: Path
+) -> None:
+    inventory = Inventory(home)
+    inventory.install(wheel_of("acme.upper", "step", tmp_path))
+    held, ended = STEPS.get("acme.upper")(), threading.Event()
+    answers: Counter[str] = Counter()
+    failures: list[Exception] = []
+
+    def keep_calling() -> None:
+        while not ended.is_set():
+            try:
+                answers[str(held.run(text="aB")["text"])] += 1
+            except Exception as error:  # noqa: BLE001 - whatever a call ends in
+                failures.append(error)
+
+    callers = [threading.Thread(target=keep_calling) for _ in range(2)]
+    for caller in callers:
+        caller.start()
+    try:
+        inventory.install(changed(tmp_path, "0.2.0", LOWER))
+        assert STEPS.get("acme.upper")().run(text="aB") == {"text": "ab"}
+        for _ in range(4):
+            inventory.rollback("acme.upper")
+            assert plugins.refresh() == ("acme.upper",)
+    finally:
+        ended.set()
+        for caller in callers:
+            caller.join()
+    assert failures == []
+    assert set(answers) == {"AB", "ab"}
 
 
 @needs_sandbox

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,3 +94,29 @@ def test_a_peak_in_between_many_small_calls_does_not_stay(host: PluginHost, star
         return running.health.shared_bytes < 64 * MIB
 
     until(is_small)
+
+
+def test_nothing_in_flight_is_harmed_by_memory_that_goes_at_once(
+    start: Start, tmp_path: Path
+) -> None:
+    at_once = Supervision(heartbeat_s=0.002, rest_s=0.0)
+    with PluginHost(home=tmp_path, supervision=at_once) as host:
+        running = start(host, workers=2, channels=2)
+        probe = running.remote("acme.probe")
+
+        def call(seed: int) -> int:
+            wrong = 0
+            kept = array(probe.call("ones", 50_000))
+            for number in range(60):
+                size = 2_000 * (1 + (seed * 7 + number * 13) % 500)
+                given = running.empty(size, "<f4") if number % 2 else np.empty(size, np.float32)
+                given[:] = number
+                answer = array(probe.call("add", given, seed))
+                wrong += answer.min() != number + seed or answer.max() != number + seed
+                wrong += given.min() != number
+            return wrong + (float(kept.sum()) != 50_000)
+
+        with ThreadPoolExecutor(4) as callers:
+            assert list(callers.map(call, range(4))) == [0] * 4
+        assert running.health.crashes == 0
+        until(lambda: running.health.shared_bytes == 0)

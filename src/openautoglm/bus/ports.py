@@ -89,9 +89,9 @@ class Port(ABC):
         payload = event
         try:
             if isinstance(event, dict) and "payload" in event:
-                if len(event) != 2:  # noqa: PLR2004 - `source` and `payload`
-                    return self._emit_with(type_, event, options)
-                type_, source, takers = self._found[event["source"]][type_]
+                # of an envelope that says more no route is known: "" is nobody's source
+                source = event["source"] if len(event) == 2 else ""  # noqa: PLR2004 - and `payload`
+                type_, source, takers = self._found[source][type_]
                 payload = event["payload"]
             else:
                 type_, source, takers = self._own[type_]

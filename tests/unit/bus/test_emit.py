@@ -158,11 +158,13 @@ def test_a_claimed_other_source_is_refused_and_audited_each_time(
             for _ in range(3):
                 module.emit("config.update", EVENT)
                 for source in ("core", "plugin.other", "", None, 5, ["a"], Raises()):
-                    with pytest.raises(SourceForgedError):
-                        module.emit("config.update", {"source": source, "payload": 1})
+                    event = {"source": source, "payload": 1}
+                    for claim in (event, event | {"id": "7"}):
+                        with pytest.raises(SourceForgedError):
+                            module.emit("config.update", claim)
     assert [one.source for one in seen] == ["plugin.auth"] * 3
     lines = [json.loads(line) for line in (tmp_path / "a").read_text().splitlines()]
-    assert [line["event"] for line in lines] == ["forged"] * 21
+    assert [line["event"] for line in lines] == ["forged"] * 42
     assert lines[0]["claimed"] == "core"
 
 

@@ -232,7 +232,7 @@ def doctor(
     inventory = _inventory()
     gone = inventory.clean() if clean else ()
     found = inventory.doctor(builtin=builtin_names())
-    found += tuple(refused_now(inventory.list(), ring(None).read()))
+    found += tuple(refused_now(inventory))
     if as_json:
         print_json([plain_conflict(each) for each in found])
     else:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
+    from openautoglm.plugins.inventory import Inventory
     from openautoglm.plugins.inventory_conflicts import Conflict
-    from openautoglm.plugins.inventory_installed import Installed
     from openautoglm.plugins.report import PluginReport
     from openautoglm.plugins.signing import Keyring, KeyringFile, Verdict
 
@@ -216,15 +216,21 @@ def ring(home: Path | None) -> KeyringFile:
     return KeyringFile(home_folder(home) / FILE_NAME)
 
 
-def refused_now(plugins: Sequence[Installed], keyring: Keyring) -> Iterator[Conflict]:
-    """Yield the enabled plugins whose kept wheel a verdict refuses today, as after a revocation."""
-    from openautoglm.plugins.inventory_conflicts import Conflict
-    from openautoglm.plugins.signing import verify
+def refused_now(inventory: Inventory) -> Iterator[Conflict]:
+    """Yield the enabled plugins that a verdict refuses today, as after a revocation.
 
-    for each in plugins:
-        if each.wheel is None or not each.enabled or not each.wheel.exists():
+    Those whose files changed are left out: they are no plugin any more that could be judged.
+    """
+    from openautoglm.errors import ContentStoreError
+    from openautoglm.plugins.inventory_conflicts import Conflict
+
+    for each in inventory.list():
+        if each.wheel is None or not each.enabled:
             continue
-        verdict = verify(each.wheel, keyring, allow_downgrade=True)
+        try:
+            verdict = inventory.judged(each)
+        except ContentStoreError:
+            continue
         if verdict.state == "refused":
             yield Conflict(
                 kind="signature",

@@ -132,7 +132,7 @@ def _in_c(emit: Emit) -> Emit:
 @_in_c
 def emit(type_: str, event: object = None, /, **options: Unpack[Options]) -> Message:
     """Send a message to all who subscribed to its type; see `Port.emit`."""
-    port = current()
+    port = _speaking.get() or (_process[0] if _process else _make())  # `current`, a call less
     return port.emit(type_, event, **options) if options else port.emit(type_, event)
 
 
@@ -159,10 +159,13 @@ def request(
     payload: object = None,
     *,
     deadline_s: float = DEADLINE_S,
+    subject: str | None = None,
     dataref: str | None = None,
 ) -> Message:
     """Ask the one who answers a type, and return the reply; see `Port.request`."""
-    return current().request(type_, payload, deadline_s=deadline_s, dataref=dataref)
+    return current().request(
+        type_, payload, deadline_s=deadline_s, subject=subject, dataref=dataref
+    )
 
 
 def respond(type_: str, handler: Answer, *, threads: int = 1) -> Opened:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import openautoglm.bus as module
-from openautoglm.bus import AuditLog, Bus, Message, PermissionTable, verify
+from openautoglm.bus import AuditLog, Bus, Message, PermissionTable, Port, verify
+from openautoglm.bus.bridge import RemotePort
 from openautoglm.errors import (
     BusClosedError,
     BusDeniedError,
@@ -44,6 +46,15 @@ def test_the_module_emits_as_the_requirement_writes_it() -> None:
         assert subscription.drain(10)
     assert (seen[0].type, seen[0].source) == ("config.update", "plugin.auth")
     assert seen[0].payload == {"timeout": 3000}
+
+
+@pytest.mark.parametrize("verb", ["emit", "subscribe", "consume", "request", "respond"])
+def test_a_verb_takes_the_same_here_there_and_far_away(verb: str) -> None:
+    def parameters(of: object) -> list[tuple[str, object, object]]:
+        found = inspect.signature(getattr(of, verb)).parameters.values()
+        return [(one.name, one.kind, one.default) for one in found if one.name != "self"]
+
+    assert parameters(module) == parameters(Port) == parameters(RemotePort)
 
 
 def test_in_a_worker_the_module_speaks_as_the_plugin(bus: Bus) -> None:

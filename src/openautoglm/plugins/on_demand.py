@@ -181,9 +181,13 @@ def _renewed() -> tuple[tuple[str, ...], list[OpenAutoGLMError]]:
         return (), []
     from openautoglm.plugins.inventory import Inventory
 
-    installed = {each.id: each for each in Inventory().list() if each.enabled}
     _seen = stamp
-    changed, failures = [], []
+    changed: list[str] = []
+    failures: list[OpenAutoGLMError] = []
+    try:
+        installed = {each.id: each for each in Inventory().list() if each.enabled}
+    except OpenAutoGLMError as error:  # what serves does not need the list
+        return (), [error]
     for plugin, held in serving.items():
         found = installed.get(plugin)
         if found is not None and _is_of(held, found):
@@ -266,7 +270,6 @@ def _hosting() -> tuple[PluginHost, Policy]:
 
         _policy = rules()
         _host = PluginHost(bus=bus.current(), policy=_policy)
-        atexit.register(close)
     return _host, _policy
 
 
@@ -278,5 +281,6 @@ def _leave() -> None:
     _starting.clear()
 
 
+atexit.register(close)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave)

@@ -13,6 +13,7 @@ from openautoglm import ops, plugins, registry
 from openautoglm.errors import (
     NameTakenError,
     PluginReplaceError,
+    PluginStoreError,
     PluginUnavailableError,
     UnknownNameError,
 )
@@ -321,6 +322,19 @@ def test_a_new_version_that_does_not_start_leaves_the_old_one_and_refresh_says_w
     with pytest.raises(PluginReplaceError, match=r"0.1.0 serves on: 0.2.0 did not take its place"):
         plugins.refresh()
     assert held.run(text="Held") == {"text": "HELD"}
+
+
+@needs_sandbox
+def test_a_damaged_list_keeps_nothing_from_serving_and_is_told(
+    home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Inventory(home).install(wheel_of("acme.upper", "step", tmp_path))
+    first = STEPS.get("acme.upper")
+    (home / "state.json").write_text("{")
+    assert STEPS.get("acme.upper") is first
+    assert "the list of installed plugins is damaged" in caplog.text
+    with pytest.raises(PluginStoreError):
+        STEPS.get("acme.lower")
 
 
 @needs_sandbox

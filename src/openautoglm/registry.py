@@ -101,6 +101,7 @@ class Registry(Generic[T]):
         self._noun = noun
         self._point = point
         self._builtins = builtins
+        self._loading: Callable[[Registry[T]], None] | None = None
         self._entries: Mapping[str, Entry[T]] = {}
         self._lock = threading.RLock()
         _all.add(self)
@@ -214,19 +215,27 @@ class Registry(Generic[T]):
     def _renew_lock(self) -> None:
         """Take a lock that nobody holds: in a forked process, the old one's holder is not there."""
         self._lock = threading.RLock()
+        if self._loading is not None:
+            self._start_again(self._loading)
 
     def _load_builtins(self) -> None:
         with self._lock:
             if self._builtins is None:
                 return
-            load, self._builtins = self._builtins, None
+            load = self._loading = self._builtins
+            self._builtins = None
             try:
                 with owned_by(CORE_OWNER):
                     load(self)
             except BaseException:  # the next look tries again instead of finding half of them
-                self.revoke(CORE_OWNER)
-                self._builtins = load
+                self._start_again(load)
                 raise
+            finally:
+                self._loading = None
+
+    def _start_again(self, load: Callable[[Registry[T]], None]) -> None:
+        self.revoke(CORE_OWNER)
+        self._builtins, self._loading = load, None
 
 
 _all: Final[weakref.WeakSet[Registry[Any]]] = weakref.WeakSet()

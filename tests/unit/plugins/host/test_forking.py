@@ -13,6 +13,7 @@ import pytest
 
 from openautoglm.errors import PluginUnavailableError, SharedTensorError
 from openautoglm.plugins.host import PluginHost
+from openautoglm.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,3 +150,26 @@ def test_processes_of_multiprocessing_that_are_forked_are_told_too(
     process.join()
     assert 'multiprocessing.set_start_method("spawn")' in answers.get()
     assert probe.call("echo", 2) == 2
+
+
+def test_a_child_waits_for_no_thread_that_was_loading_a_registry(in_fork: InFork) -> None:
+    entered, ended = threading.Event(), threading.Event()
+    parent = os.getpid()
+
+    def load(colours: Registry[int]) -> None:
+        colours.add("red", 1)
+        if os.getpid() == parent:
+            entered.set()
+            ended.wait(30)
+        colours.add("blue", 2)
+
+    colours: Registry[int] = Registry("colour", builtins=load)
+    loader = threading.Thread(target=colours.names)
+    loader.start()
+    entered.wait(30)
+    try:
+        assert in_fork(colours.names) == "('blue', 'red')"
+    finally:
+        ended.set()
+        loader.join()
+    assert colours.names() == ("blue", "red")

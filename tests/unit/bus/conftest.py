@@ -20,7 +20,7 @@ def module(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
     """Return the module as it is, and as it is where nothing was built."""
     if request.param == "c":
         if not hasattr(openautoglm.bus, "direct"):
-            pytest.skip("built without a compiler, or Python's headers")
+            pytest.skip("built without a compiler, or told not to use C")
         yield openautoglm.bus
         return
     spec = importlib.util.spec_from_file_location("bus_in_python", openautoglm.bus.__file__)

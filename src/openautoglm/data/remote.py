@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast, final
 
 import msgspec
@@ -115,16 +116,21 @@ class RemoteSource:
         self._spec = [uuid.uuid4().hex, msgspec.to_builtins(location)]
         self._lock = threading.Lock()
         self._session = _Session(remote)
-        self._asked(lambda session: session.call("open", self._spec))
+        self._asked(lambda remote: remote.call("open", self._spec))
 
     def describe(self) -> Description:
         """Ask the worker."""
-        found = self._asked(lambda session: session.call("describe", self._spec))
+        found = self._asked(lambda remote: remote.call("describe", self._spec))
         return msgspec.convert(found, Description)
 
     def shards(self, *, rows: int) -> Iterator[Shard]:
         """Yield what the worker yields."""
-        for shard in self._session.remote.stream("shards", self._spec, rows):
+
+        def begun(remote: Remote) -> Iterator[object]:
+            shards = remote.stream("shards", self._spec, rows)
+            return chain(list(islice(shards, 1)), shards)
+
+        for shard in self._asked(begun):
             yield msgspec.convert(shard, Shard)
 
     def read(
@@ -179,7 +185,11 @@ class RemoteSink:
         self._remote = self._session.remote
         self._url = location.url
         place = None if part is None else msgspec.to_builtins(part)
-        self._handle = self._remote.call("open", msgspec.to_builtins(location), place)
+        try:
+            self._handle = self._remote.call("open", msgspec.to_builtins(location), place)
+        except BaseException:
+            self._session.close()
+            raise
         self._receipt: Receipt | None = None
         self._is_aborted = False
         self._is_unsure = False  # whether the rows of a `write` were taken

@@ -117,7 +117,11 @@ class RoutedObject:
         timeout_s: float | None,
         kwargs: Mapping[str, object],
     ) -> None:
-        """Call a method of every version there is; one that takes no calls holds nothing."""
+        """Call a method of every version there is; one that takes no calls holds nothing.
+
+        The first error is raised once all were called.
+        """
+        errors: list[Exception] = []
         for handle in self._table.snapshot.handles:
             handle.enter()
             try:
@@ -125,8 +129,12 @@ class RoutedObject:
                 remote.call(method, *args, timeout_s=timeout_s, **kwargs)
             except PluginUnavailableError:
                 continue
+            except Exception as error:  # noqa: BLE001 - a plugin at L0 raises anything
+                errors.append(error)
             finally:
                 handle.leave()
+        if errors:
+            raise errors[0]
 
     # for what is of this module
 
@@ -302,9 +310,8 @@ class _Pinned:
         self, method: str, /, *args: object, timeout_s: float | None = None, **kwargs: object
     ) -> Iterator[object]:
         """Yield what a method there yields."""
-        values = self._remote.stream(method, *args, timeout_s=timeout_s, **kwargs)
         with self._counted(None):
-            yield from values
+            yield from self._remote.stream(method, *args, timeout_s=timeout_s, **kwargs)
 
     def close(self) -> None:
         """Let version and worker go."""

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from openautoglm.plugins.rollout.outcome import RolloutReport
     from openautoglm.policy import Policy
 
-Stamp: TypeAlias = tuple[str, int, int, int]
-"""The file of what is installed, its number, size and time: another one after every change."""
+Stamp: TypeAlias = tuple[tuple[str, int, int, int] | None, ...]
+"""Of what is installed and of the keyring: file, number, size, time. Every change changes it."""
 
 _log: Final = logging.getLogger("openautoglm.plugins")
 _lock = threading.RLock()
@@ -136,18 +136,22 @@ def _is_there(point: str, name: str) -> bool:
     return not forking.is_left(point, name) and name in POINTS.get(point).entries().names()
 
 
-def _stamp() -> Stamp | None:
-    """Return what every change of what is installed changes; None where nothing is."""
+def _stamp() -> Stamp:
     try:
         from openautoglm.plugins.inventory_state import default_home
+        from openautoglm.plugins.signing.keyring import FILE_NAME
     except (ImportError, MissingExtraError):
-        return None
-    path = default_home() / "state.json"
+        return ()
+    home = str(default_home())
+    return _stamp_of(f"{home}/state.json"), _stamp_of(f"{home}/{FILE_NAME}")
+
+
+def _stamp_of(path: str) -> tuple[str, int, int, int] | None:
     try:
         found = os.stat(path)  # noqa: PTH116 - nothing else is asked of it
     except OSError:
         return None
-    return str(path), found.st_ino, found.st_size, found.st_mtime_ns
+    return path, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _serve(point: str, name: str) -> None:
@@ -181,6 +185,7 @@ def _renewed() -> tuple[tuple[str, ...], list[OpenAutoGLMError]]:
         return (), []
     from openautoglm.plugins.inventory import Inventory
 
+    same_keys = _seen is not None and stamp[1:] == _seen[1:]
     _seen = stamp
     changed: list[str] = []
     failures: list[OpenAutoGLMError] = []
@@ -190,7 +195,7 @@ def _renewed() -> tuple[tuple[str, ...], list[OpenAutoGLMError]]:
         return (), [error]
     for plugin, held in serving.items():
         found = installed.get(plugin)
-        if found is not None and _is_of(held, found):
+        if found is not None and _is_of(held, found) and (same_keys or _may_stay(held, found)):
             continue
         changed.append(plugin)
         try:
@@ -204,6 +209,18 @@ def _is_of(held: RunningPlugin, found: Installed) -> bool:
     return (held.manifest, held.path) == (found.manifest, tuple(found.path))
 
 
+def _may_stay(held: RunningPlugin, found: Installed) -> bool:
+    """Return whether a plugin may still run as it does, by the keys that are trusted now."""
+    host, policy = _hosting()
+    try:
+        level, verdict = judged(found)
+        return host.admit(found, isolation=level, verdict=verdict) == held.level
+    except OpenAutoGLMError:
+        return False
+    finally:
+        policy.close()
+
+
 def _change(held: RunningPlugin, found: Installed | None) -> None:
     """Put what is installed in the place of what serves; nothing, where it is not to be used."""
     if _host is None:
@@ -214,7 +231,7 @@ def _change(held: RunningPlugin, found: Installed | None) -> None:
         _host.stop(plugin)
     elif is_routed and found.version != old:
         _replace(_host, found)
-    else:  # the same version with other files, or code that is loaded once
+    else:  # the same version with other files or other trust, or code that is loaded once
         _host.stop(plugin)
         _start(found)
 

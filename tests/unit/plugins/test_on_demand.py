@@ -325,6 +325,24 @@ def test_a_new_version_that_does_not_start_leaves_the_old_one_and_refresh_says_w
 
 
 @needs_sandbox
+def test_a_key_that_is_revoked_meanwhile_ends_what_it_signed(home: Path, tmp_path: Path) -> None:
+    wheel = wheel_of("acme.upper", "step", tmp_path)
+    sign(wheel, new_local_key(home, "mine").key)
+    Inventory(home).install(wheel)
+    held = STEPS.get("acme.upper")()
+    new_local_key(home, "other")
+    assert plugins.refresh() == ()
+    KeyringFile(home / "keyring.json").update(
+        lambda old: old.revoking("mine", at=datetime.now(UTC), reason="lost")
+    )
+    with pytest.raises(PluginUnavailableError, match=r"policy does not admit acme.upper"):
+        STEPS.get("acme.upper")
+    with pytest.raises(PluginUnavailableError):
+        held.run(text="held")
+    assert levels() == {}
+
+
+@needs_sandbox
 def test_a_damaged_list_keeps_nothing_from_serving_and_is_told(
     home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

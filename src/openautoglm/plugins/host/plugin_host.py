@@ -146,7 +146,7 @@ class PluginHost:
         manifest = plugin if isinstance(plugin, Manifest) else plugin.manifest
         given = path if isinstance(plugin, Manifest) else plugin.path
         folders = tuple(folder.absolute() for folder in given)  # a worker works in its scratch
-        level = self._admitted(plugin, manifest, isolation, verdict)
+        level = self.admit(plugin, isolation=isolation, verdict=verdict)
         crew = self._crew(manifest, folders, level, (workers, channels), supervision)
         running = RunningPlugin(manifest, level, folders, crew)
         with self._lock:
@@ -219,13 +219,15 @@ class PluginHost:
         self._is_closed = True
         return left
 
-    def _admitted(
+    def admit(
         self,
         plugin: Manifest | Loadable,
-        manifest: Manifest,
-        isolation: Level | None,
-        verdict: Judged | None,
+        *,
+        isolation: Level | None = None,
+        verdict: Judged | None = None,
     ) -> Level:
+        """Return the level that `start` would run a plugin at; errors as there, if it may not."""
+        manifest = plugin if isinstance(plugin, Manifest) else plugin.manifest
         demand(manifest)
         is_trusted = verdict is not None and verdict.trusted
         level = level_of(manifest, isolation, self._levels, is_trusted=is_trusted)

@@ -1,4 +1,4 @@
-"""Contributions in real workers, one or several, keep the contracts they keep in the host."""
+"""Contributions in several real workers keep the contracts they keep in the host."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=[("L1", 1), ("L1", 2), ("L2", 2)], ids=str)
+@pytest.fixture(scope="module", params=[("L1", 2), ("L2", 2)], ids=["L1", "L2"])
 def running(request: pytest.FixtureRequest, folder: Path) -> Iterator[RunningPlugin]:
     level: Level
     level, workers = request.param
@@ -113,7 +113,9 @@ def place(running: RunningPlugin, tmp_path: Path) -> Path:
     return place
 
 
-@pytest.mark.parametrize("point", sorted(OBJECTS))
+@pytest.mark.parametrize(
+    "point", [pytest.param(p, marks=pytest.mark.slow) if p == "operator" else p for p in OBJECTS]
+)
 def test_a_contribution_in_a_worker_is_proved_like_any_other(
     running: RunningPlugin, point: str, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""A forked process, for tests of what is inherited."""
+"""A home for plugins that start by their names, and forked processes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+from openautoglm.plugins import on_demand
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 CHILD_S = 30
 
@@ -44,3 +47,12 @@ def in_fork() -> InFork:
         return said or f"it ended with status {status}"
 
     return run
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home of its own; what was started from it is ended."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("OPENAUTOGLM_HOME", str(folder))
+    yield folder
+    on_demand.close()

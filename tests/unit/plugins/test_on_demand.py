@@ -1,19 +1,14 @@
 from __future__ import annotations
 
-import re
-import threading
-from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from openautoglm import ops, plugins, registry
+from openautoglm import ops, registry
 from openautoglm.errors import (
     NameTakenError,
-    PluginReplaceError,
-    PluginStoreError,
     PluginUnavailableError,
     UnknownNameError,
 )
@@ -27,7 +22,6 @@ from openautoglm.plugins.project import new_project
 from openautoglm.plugins.signing import KeyringFile, new_local_key, sign
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.unit.plugins.conftest import InFork
@@ -39,31 +33,8 @@ needs_sandbox = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home of its own; what was started from it is ended."""
-    folder = tmp_path / "home"
-    monkeypatch.setenv("OPENAUTOGLM_HOME", str(folder))
-    yield folder
-    on_demand.close()
-
-
 def wheel_of(name: str, kind: str, folder: Path) -> Path:
     return pack(new_project(name, kind=kind, into=folder)).path
-
-
-def changed(folder: Path, version: str, *edits: tuple[str, str]) -> Path:
-    """Return the wheel of another version of the step, with other text in its module."""
-    project = folder / "acme-upper"
-    described, code = project / "pyproject.toml", next(project.rglob("step.py"))
-    old = re.sub(r'(?m)^version = ".*"', f'version = "{version}"', described.read_text())
-    described.write_text(old)
-    text = code.read_text()
-    for before, after in edits:
-        assert before in text
-        text = text.replace(before, after)
-    code.write_text(text)
-    return pack(project).path
 
 
 def versions() -> list[str]:
@@ -190,9 +161,6 @@ def test_a_worker_of_a_plugin_starts_no_other(
         STEPS.get("acme.upper")
 
 
-LOWER = (".upper()", ".lower()")
-
-
 @needs_sandbox
 def test_a_host_of_ones_own_takes_the_names_over_and_gives_them_back(
     home: Path, tmp_path: Path
@@ -243,155 +211,14 @@ def test_two_hosts_that_run_one_plugin_are_told_so_and_the_first_keeps_its_names
 
 
 @needs_sandbox
-def test_the_next_name_that_is_asked_for_finds_the_version_that_was_installed_meanwhile(
-    home: Path, tmp_path: Path
-) -> None:
-    inventory = Inventory(home)
-    inventory.install(wheel_of("acme.upper", "step", tmp_path))
-    held = STEPS.get("acme.upper")()
-    assert held.run(text="Old") == {"text": "OLD"}
-    inventory.install(changed(tmp_path, "0.2.0", LOWER))
-    assert held.run(text="Old") == {"text": "OLD"}
-    assert STEPS.get("acme.upper")().run(text="New") == {"text": "new"}
-    assert held.run(text="Held") == {"text": "held"}
-    assert versions() == ["0.2.0"]
-    inventory.rollback("acme.upper")
-    assert STEPS.get("acme.upper")().run(text="Back") == {"text": "BACK"}
-
-
 @needs_sandbox
-def test_refresh_gives_new_calls_of_what_is_held_to_the_new_version(
-    home: Path, tmp_path: Path
-) -> None:
-    inventory = Inventory(home)
-    inventory.install(wheel_of("acme.upper", "step", tmp_path))
-    held = STEPS.get("acme.upper")()
-    assert plugins.refresh() == ()
-    inventory.install(changed(tmp_path, "0.2.0", LOWER))
-    assert plugins.refresh() == ("acme.upper",)
-    assert held.run(text="Held") == {"text": "held"}
-
-
 @needs_sandbox
-def test_no_call_is_lost_while_versions_are_installed_and_asked_for(
-    home: Path, tmp_path: Path
-) -> None:
-    inventory = Inventory(home)
-    inventory.install(wheel_of("acme.upper", "step", tmp_path))
-    held, ended = STEPS.get("acme.upper")(), threading.Event()
-    answers: Counter[str] = Counter()
-    failures: list[Exception] = []
-
-    def keep_calling() -> None:
-        while not ended.is_set():
-            try:
-                answers[str(held.run(text="aB")["text"])] += 1
-            except Exception as error:  # noqa: BLE001 - whatever a call ends in
-                failures.append(error)
-
-    callers = [threading.Thread(target=keep_calling) for _ in range(2)]
-    for caller in callers:
-        caller.start()
-    try:
-        inventory.install(changed(tmp_path, "0.2.0", LOWER))
-        assert STEPS.get("acme.upper")().run(text="aB") == {"text": "ab"}
-        for _ in range(4):
-            inventory.rollback("acme.upper")
-            assert plugins.refresh() == ("acme.upper",)
-    finally:
-        ended.set()
-        for caller in callers:
-            caller.join()
-    assert failures == []
-    assert set(answers) == {"AB", "ab"}
-
-
 @needs_sandbox
-def test_a_new_version_that_does_not_start_leaves_the_old_one_and_refresh_says_why(
-    home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    inventory = Inventory(home)
-    inventory.install(wheel_of("acme.upper", "step", tmp_path))
-    held = STEPS.get("acme.upper")()
-    bad = ("from openautoglm", "raise OSError('no luck')\nfrom openautoglm")
-    inventory.install(changed(tmp_path, "0.2.0", bad))
-    assert STEPS.get("acme.upper")().run(text="Old") == {"text": "OLD"}
-    assert "no luck" in caplog.text
-    inventory.disable("acme.upper")
-    inventory.enable("acme.upper")
-    with pytest.raises(PluginReplaceError, match=r"0.1.0 serves on: 0.2.0 did not take its place"):
-        plugins.refresh()
-    assert held.run(text="Held") == {"text": "HELD"}
-
-
 @needs_sandbox
-def test_a_key_that_is_revoked_meanwhile_ends_what_it_signed(home: Path, tmp_path: Path) -> None:
-    wheel = wheel_of("acme.upper", "step", tmp_path)
-    sign(wheel, new_local_key(home, "mine").key)
-    Inventory(home).install(wheel)
-    held = STEPS.get("acme.upper")()
-    new_local_key(home, "other")
-    assert plugins.refresh() == ()
-    KeyringFile(home / "keyring.json").update(
-        lambda old: old.revoking("mine", at=datetime.now(UTC), reason="lost")
-    )
-    with pytest.raises(PluginUnavailableError, match=r"policy does not admit acme.upper"):
-        STEPS.get("acme.upper")
-    with pytest.raises(PluginUnavailableError):
-        held.run(text="held")
-    assert levels() == {}
-
-
 @needs_sandbox
-def test_a_damaged_list_keeps_nothing_from_serving_and_is_told(
-    home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    Inventory(home).install(wheel_of("acme.upper", "step", tmp_path))
-    first = STEPS.get("acme.upper")
-    (home / "state.json").write_text("{")
-    assert STEPS.get("acme.upper") is first
-    assert "the list of installed plugins is damaged" in caplog.text
-    with pytest.raises(PluginStoreError):
-        STEPS.get("acme.lower")
-
-
 @needs_sandbox
-def test_other_files_of_the_same_version_are_loaded_too(home: Path, tmp_path: Path) -> None:
-    inventory = Inventory(home)
-    inventory.install(wheel_of("acme.upper", "step", tmp_path))
-    assert STEPS.get("acme.upper")().run(text="Old") == {"text": "OLD"}
-    inventory.install(changed(tmp_path, "0.1.0", LOWER), replaces=True)
-    assert STEPS.get("acme.upper")().run(text="New") == {"text": "new"}
-
-
 @needs_sandbox
-def test_what_is_disabled_or_removed_meanwhile_serves_no_more(home: Path, tmp_path: Path) -> None:
-    inventory = Inventory(home)
-    inventory.install(wheel_of("acme.upper", "step", tmp_path))
-    held = STEPS.get("acme.upper")()
-    inventory.disable("acme.upper")
-    with pytest.raises(UnknownNameError) as caught:
-        STEPS.get("acme.upper")
-    assert caught.value.fix == "oag plugin enable acme.upper"
-    with pytest.raises(PluginUnavailableError):
-        held.run(text="held")
-    inventory.enable("acme.upper")
-    assert STEPS.get("acme.upper")().run(text="again") == {"text": "AGAIN"}
-    inventory.remove("acme.upper")
-    assert not STEPS.has("acme.upper")
-    assert levels() == {}
-
-
 @needs_sandbox
-def test_a_name_that_is_there_costs_no_reading_of_what_is_installed(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    Inventory(home).install(wheel_of("acme.upper", "step", tmp_path))
-    first = STEPS.get("acme.upper")
-    monkeypatch.setattr(Inventory, "list", lambda _: pytest.fail("it was read"))
-    assert STEPS.get("acme.upper") is first
-
-
 @needs_sandbox
 def test_a_forked_process_starts_its_own(home: Path, tmp_path: Path, in_fork: InFork) -> None:
     Inventory(home).install(wheel_of("acme.upper", "step", tmp_path))

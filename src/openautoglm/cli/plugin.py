@@ -142,6 +142,7 @@ def dev(
         is_good = turn.is_good
         if once:
             break
+        typer.echo("waiting   for a save; Ctrl-C ends")
     if not is_good:
         raise typer.Exit(1)
 

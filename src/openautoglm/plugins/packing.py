@@ -6,8 +6,10 @@ plugin is run; a compiler is, for kernels.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import sysconfig
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
@@ -72,7 +74,7 @@ def pack(folder: Path, *, out: Path | None = None, sources: bool = False) -> Pac
         PluginManifestError: pyproject.toml is wrong.
         PluginPeerError: it brings what the host brings, or this host is not one it takes.
         PluginProjectError: the package or a part the manifest names is not there or is no plain
-            file, or the wheel cannot be written.
+            file, a module is no Python, or the wheel cannot be written.
         BuildFailedError: kernels do not compile.
     """
     manifest = Manifest.from_project(folder)
@@ -86,6 +88,7 @@ def pack(folder: Path, *, out: Path | None = None, sources: bool = False) -> Pac
     if copies:
         peers.refuse(manifest.id, copies)
     contents = {name: _bytes(path) for name, path in files.items()}
+    _check_python(contents)
     left_out: tuple[tuple[str, str], ...] = ()
     if not sources:
         manifest, contents, left_out = _compiled(manifest, package, contents)
@@ -173,6 +176,21 @@ def _check_parts(manifest: Manifest, files: Mapping[str, Path]) -> None:
                 got=f"{each.module or each.sources}",
                 fix=f"put it at {where}, or correct the manifest",
             )
+
+
+def _check_python(contents: Mapping[str, bytes]) -> None:
+    """Refuse what no worker could import."""
+    for name in sorted(name for name in contents if name.endswith(".py")):
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                ast.parse(contents[name], name)
+        except (SyntaxError, ValueError) as cause:
+            line = f", line {cause.lineno}" if isinstance(cause, SyntaxError) else ""
+            raise PluginProjectError(
+                "a file of the package is no Python",
+                got=f"{name}{line}: {getattr(cause, 'msg', cause)}",
+                fix="correct it; what is no code goes under another ending than .py",
+            ) from cause
 
 
 def package_files(package: Path) -> Iterator[tuple[str, Path]]:

@@ -24,11 +24,12 @@ from openautoglm.plugins.packing import (
     stem_of,
 )
 from openautoglm.plugins.packing_archive import archive, put
+from openautoglm.plugins.trial.requests import FILE as REQUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_BESIDE: Final = ("pyproject.toml", "README.md", "LICENSE")
+_BESIDE: Final = ("pyproject.toml", "README.md", "LICENSE", REQUESTS)
 
 
 def build_wheel(

@@ -112,7 +112,8 @@ def test_kernels_go_in_as_a_library_or_stay_sources(tmp_path: Path) -> None:
 
 def test_metadata_says_what_pip_asks(project: Path) -> None:
     edit(project, "dependencies = [] #", 'dependencies = ["acme-base>=3"] #')
-    edit(project, 'description = "A step', 'license = "MIT"\ndescription = "A 步 step')
+    edit(project, 'description = "A step', 'description = "A 步 step')
+    edit(project, 'license = "Apache-2.0"', 'license = "MIT"')
     with zipfile.ZipFile(pack(project).path) as archive:
         text = archive.read("acme_upper-0.1.0.dist-info/METADATA").decode()
     head, _, body = text.partition("\n\n")
@@ -212,3 +213,17 @@ def test_a_dependency_in_the_workspace_is_asked_for_in_its_version(tmp_path: Pat
     shutil.rmtree(tmp_path / "shared")
     with pytest.raises(PluginProjectError, match="no member of the workspace"):
         pack(project)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("x = (\n", ", line 1: "), ("x = '\0'\n", "null bytes")]
+)
+def test_a_module_that_is_no_python_is_named_with_its_line(
+    project: Path, text: str, told: str
+) -> None:
+    (project / "src/acme_upper/more.py").write_text(text)
+    with pytest.raises(PluginProjectError, match="is no Python") as refused:
+        pack(project)
+    assert str(refused.value.got).startswith("acme_upper/more.py")
+    assert told in str(refused.value.got)
+    assert not (project / "dist").exists()

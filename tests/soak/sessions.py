@@ -8,12 +8,10 @@ come twice or are visible by half without a word are findings.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import shutil
 import signal
-import sys
 import tempfile
 import threading
 from collections import Counter
@@ -21,6 +19,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from table import finish, none, told  # type: ignore[import-not-found] # beside
 
 from openautoglm.data import SINKS, SOURCES, Location
 from openautoglm.engine.backend import BACKENDS, LoadSpec, Request
@@ -232,17 +232,19 @@ def _at(path: str) -> Location:
 
 
 def main() -> None:
-    """Run and print the outcome as JSON; exit code 1 where there is a finding."""
+    """Run, print the outcome as JSON and a table; exit code 1 where there is a finding."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=1_000)
     parser.add_argument("--level", choices=["L1", "L2"], default="L1")
     parser.add_argument("--begin-again", action="store_true", help="a mistake, to be found")
     options = parser.parse_args()
     if options.begin_again:
-        crew_remote._Stream._may_begin_again = lambda *_: True  # type: ignore[method-assign]
+        crew_remote._Stream._may_begin_again = lambda *_: True  # type: ignore[method-assign] # a mistake on purpose
     outcome = run(sessions=options.sessions, level=options.level)
-    sys.stdout.write(json.dumps(vars(outcome), indent=2) + "\n")
-    sys.exit(bool(outcome.silent))
+    counts = {name: each for name, each in vars(outcome).items() if not isinstance(each, list)}
+    rows = [told(name, each) for name, each in counts.items()]
+    rows += [none("silent ends", outcome.silent)]
+    finish(f"Sessions whose worker is killed, at {options.level}", outcome, rows)
 
 
 if __name__ == "__main__":

@@ -84,6 +84,20 @@ def test_what_comes_next_is_told_and_is_true(
     assert "sign" in oag("new", "acme.fast", "--kind", "operator-cpp").stdout
 
 
+def test_what_is_installed_is_used_and_a_command_ends_without_a_word(
+    oag: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    oag("new", "acme.try-it", "--kind", "step")
+    oag("install", json.loads(oag("pack", "acme-try-it", "--json").stdout)["path"])
+    (tmp_path / "loud.yaml").write_text(
+        "name: loud\ninputs: {text: {to: it.text}}\n"
+        "components: {it: {type: acme.try-it}}\noutputs: {result: it.text}\n"
+    )
+    done = oag("loud.yaml", "--text", "hello", group="run")
+    assert json.loads(done.stdout)["outputs"] == {"result": "HELLO"}
+    assert done.stderr == ""
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler here")
 def test_what_this_machine_cannot_compile_is_told(
     oag: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path

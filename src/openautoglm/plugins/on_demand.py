@@ -287,6 +287,8 @@ def _hosting() -> tuple[PluginHost, Policy]:
 
         _policy = rules()
         _host = PluginHost(bus=bus.current(), policy=_policy)
+        atexit.unregister(close)
+        atexit.register(close)  # after the bus was, so that it is there to the host's end
     return _host, _policy
 
 
@@ -298,6 +300,5 @@ def _leave() -> None:
     _starting.clear()
 
 
-atexit.register(close)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave)

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from table import finish, none, told  # type: ignore[import-not-found] # beside
+from table import at_least, finish, none, told  # type: ignore[import-not-found] # beside
 
 from openautoglm.data import SINKS, SOURCES, Location
 from openautoglm.engine.backend import BACKENDS, LoadSpec, Request
@@ -243,6 +243,7 @@ def main() -> None:
     outcome = run(sessions=options.sessions, level=options.level)
     counts = {name: each for name, each in vars(outcome).items() if not isinstance(each, list)}
     rows = [told(name, each) for name, each in counts.items()]
+    rows += [at_least("workers killed", outcome.kills, options.sessions)]
     rows += [none("silent ends", outcome.silent)]
     finish(f"Sessions whose worker is killed, at {options.level}", outcome, rows)
 

@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from table import at_least, finish, none, told  # type: ignore[import-not-found] # beside
 from tampering import NOW, Case, Maker  # type: ignore[import-not-found] # beside this program
 
 from openautoglm.plugins.inventory_store import SIGNATURE, ContentStore
@@ -85,7 +84,7 @@ def stored_verdict(case: Case, kept: ContentStore, package: Package) -> Verdict:
 
 
 def main() -> None:
-    """Run and print the outcome as JSON; exit code 1 where there is a finding."""
+    """Run, print the outcome as JSON and a table; exit code 1 where there is a finding."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tampered", type=int, default=1_000)
     parser.add_argument("--good", type=int, default=400)
@@ -95,8 +94,15 @@ def main() -> None:
         outcome = run(
             tampered=options.tampered, good=options.good, seed=options.seed, store=Path(folder)
         )
-    sys.stdout.write(json.dumps(vars(outcome), indent=2) + "\n")
-    sys.exit(bool(outcome.admitted or outcome.misjudged or outcome.refused))
+    rows = [
+        at_least("tampered packages", outcome.tampered, options.tampered),
+        told("kinds of tampering", len(outcome.kinds)),
+        none("admitted", outcome.admitted),
+        none("refused for another reason", outcome.misjudged),
+        at_least("good packages", outcome.good, options.good),
+        none("of them refused", outcome.refused),
+    ]
+    finish("Tampered packages", outcome, rows)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
 _BEGAN: Final = time.monotonic()
 
@@ -50,11 +49,9 @@ def told(figure: str, measured: object) -> Row:
     return Row(figure, measured)
 
 
-def finish(title: str, outcome: Any, rows: Sequence[Row]) -> NoReturn:  # noqa: ANN401 - a dataclass or JSON
+def finish(title: str, outcome: object, rows: Sequence[Row]) -> NoReturn:
     """Print both, and end with 1 where a row fails."""
-    is_value = is_dataclass(outcome) and not isinstance(outcome, type)
-    plain = asdict(outcome) if is_value else outcome
-    sys.stdout.write(json.dumps(plain, indent=2) + "\n")
+    sys.stdout.write(json.dumps(outcome, default=vars, indent=2) + "\n")
     sys.stdout.flush()
     code = int(any(row.verdict == "FAIL" for row in rows))
     cells = [(row.figure, str(row.measured), row.threshold, row.verdict) for row in rows]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Protocol, final
 from weakref import WeakSet
 
 from openautoglm.errors import OpenAutoGLMError, PluginTimeoutError
@@ -17,7 +17,12 @@ from openautoglm.plugins.host.channel import WorkerGoneError
 
 if TYPE_CHECKING:
     from openautoglm.plugins.host.channel import Channel, Owner
-    from openautoglm.plugins.host.places import OneWorker
+
+
+class Having(Protocol):
+    """What has a worker for itself, beside others."""
+
+    worker: Owner | None
 
 
 @final
@@ -44,7 +49,7 @@ class Pool:
         self._idle = threading.Condition(self._lock)
         self._free: list[Channel] = []
         self._waiters: list[_Waiter] = []
-        self._places: WeakSet[OneWorker] = WeakSet()
+        self._places: WeakSet[Having] = WeakSet()
         self._busy = 0
         self._refusal: OpenAutoGLMError | None = None
         self._closed: OpenAutoGLMError | None = None
@@ -59,7 +64,7 @@ class Pool:
         return channel in self._free
 
     def lease(
-        self, deadline: float, worker: Owner | None = None, *, place: OneWorker | None = None
+        self, deadline: float, worker: Owner | None = None, *, place: Having | None = None
     ) -> Channel:
         """Return a channel of the caller's own; it is given back by `give` or `drop`.
 
@@ -152,7 +157,7 @@ class Pool:
             left_s = max(0.0, deadline - time.monotonic())
             return self._idle.wait_for(lambda: not self._busy, left_s)
 
-    def leave(self, place: OneWorker) -> None:
+    def leave(self, place: Having) -> None:
         """Count a place no longer."""
         with self._lock:
             self._places.discard(place)

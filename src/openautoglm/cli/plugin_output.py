@@ -85,6 +85,10 @@ def rows(found: Installed, names: Mapping[str, str]) -> Iterator[tuple[str, str]
     yield "versions", ", ".join([found.version, *others])
     signed = [f"by {names.get(key, 'a key that is gone')} ({key})" for key in found.verdict.keys]
     yield "signed", ", ".join(signed) if found.verdict.trusted else "not by a trusted key"
+    proof = found.proof
+    yield "checked", "not here" if proof is None else f"{proof.profile}, digest {proof.digest}"
+    if found.is_downgrade:
+        yield "older", "a higher version was in use before"
     yield "files", str(found.root)
 
 
@@ -104,6 +108,8 @@ def plain(found: Installed) -> dict[str, object]:
         "versions": list(found.versions),
         "dependencies": dict(found.dependencies),
         "verdict": msgspec.to_builtins(found.verdict),
+        "proof": msgspec.to_builtins(found.proof),
+        "is_downgrade": found.is_downgrade,
         "installed": found.installed,
         "manifest": msgspec.to_builtins(found.manifest),
     }

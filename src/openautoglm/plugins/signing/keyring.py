@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, final
 import msgspec
 from msgspec import Meta, Struct, structs
 
-from openautoglm.errors import InputNotFoundError, KeyringError
+from openautoglm.errors import KeyringError
 from openautoglm.native.cache import put, turn
 from openautoglm.plugins.ranges import is_lower
 from openautoglm.plugins.signing.keys import PUBLIC_BYTES, key_id
@@ -293,14 +293,3 @@ def _is_higher(version: str, than: str) -> bool:
             fix='mend "versions" of the keyring',
         )
     return is_higher
-
-
-def read_keyring(path: Path) -> Keyring:
-    """Return the keyring in a file that must be there; errors as `KeyringFile.read`.
-
-    Raises:
-        InputNotFoundError: there is no such file.
-    """
-    if not path.exists():
-        raise InputNotFoundError("no such keyring", got=str(path), fix="`oag plugin key new NAME`")
-    return KeyringFile(path).read()

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from openautoglm.errors import PluginUnavailableError
+from openautoglm.errors import PluginReplaceError, PluginUnavailableError
 from openautoglm.plugins.host import PluginHost
 from openautoglm.plugins.inventory_known import Known, known_of
 from openautoglm.plugins.report import Finding, PluginReport
+from openautoglm.plugins.rollout.offline import OfflineAsks, candidate, upgrade
 from openautoglm.plugins.signing import new_local_key, sign
 from openautoglm.policy import DEFAULT_RULES, Policy
 
@@ -96,6 +97,23 @@ def test_a_report_is_signed_as_long_as_the_key_counts(
     assert told(found, home)["report"]["profile"] == "full"
     (home.home / "keyring.json").unlink()
     assert told(found, home)["report"]["signed"] is False
+
+
+def test_the_report_of_an_upgrade_is_kept_and_an_older_version_needs_somebody_to_admit_it(
+    home: Inventory, wheel: Callable[..., Path]
+) -> None:
+    old = wheel()
+    home.install(wheel(version="0.2.0"))
+    new = candidate(home, "acme.upper", str(old))
+    with pytest.raises(PluginReplaceError, match="a higher version"):
+        upgrade(home, new, OfflineAsks())
+    yes = Asked()
+    yes.allow = True
+    asks = OfflineAsks(validate=lambda _: report(profile="quick"), admit=lambda *_: yes)
+    assert upgrade(home, new, asks).ok
+    kept = home.show("acme.upper").proof
+    assert kept is not None
+    assert (kept.ok, kept.profile, kept.warned) == (True, "quick", ("static.size",))
 
 
 @pytest.mark.parametrize(

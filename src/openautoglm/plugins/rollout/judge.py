@@ -10,8 +10,6 @@ The tests are made when 4, 8, 16, ... answers have come and when all have. Looki
 something by chance; so the looks share one level: the last has half of it, the k-th before it
 2**-(k + 1). The probability that a version that is not bad is ever called bad is at most `alpha`.
 
-The first calls of a version are slow together, whatever it is: times are judged from 16 answers on.
-
 What this does not find: what is rare against the number of requests, see `power`; a wrong answer;
 and a slower version where nothing serves beside it.
 """
@@ -26,9 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FIRST_LOOK: Final = 4
-TIMED_FROM: Final = 16
-"""Answers from which on times are judged: a cold start makes the first ones late, and not each by
-chance of its own."""
 TAIL: Final = 0.05
 """P95: of 100 answers, 5 come later."""
 
@@ -93,7 +88,7 @@ def judge(canary: Counted, stable: Counted, limits: Limits, alpha: float) -> Ver
         beside = f"{stable.errors} of {stable.requests} of the stable version"
         return Verdict(is_bad=True, reason=f"{said}, {beside} (p {max(p_absolute, p_beside):.1g})")
     bound = p95_bound(stable.seconds, alpha / 4)
-    if bound is None or len(canary.seconds) < TIMED_FROM:
+    if bound is None or not canary.seconds:
         return Verdict(is_bad=False, reason=f"{said}; too few to compare times")
     limit = max(bound * limits.p95_ratio, bound + limits.p95_slack_s)
     late = sum(1 for seconds in canary.seconds if seconds > limit)

@@ -124,6 +124,19 @@ def test_a_list_written_by_hand_is_refused_and_nothing_is_deleted(
     assert (home.home / "state.json").read_bytes() == written
 
 
+@pytest.mark.parametrize("name", [".", "state.json"])
+def test_a_list_that_anybody_may_write_is_not_believed(home: Inventory, name: str) -> None:
+    path = home.home / name
+    mode = path.stat().st_mode
+    path.chmod(mode | 0o002)
+    with pytest.raises(PluginStoreError, match="anybody may write") as refused:
+        home.list()
+    assert "chmod o-w" in str(refused.value.fix)
+    path.chmod(mode)
+    assert [each.id for each in home.list()] == ["acme.one"]
+    assert not mode & 0o022
+
+
 @pytest.mark.parametrize("seen", ["no version", "", "99999"])
 def test_a_highest_version_written_by_hand_asks_for_a_word(
     home: Inventory, wheels: tuple[Path, Path], seen: str

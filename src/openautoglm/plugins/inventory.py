@@ -164,7 +164,7 @@ class Inventory:
             staged.commit()
             change.state = after
         self._sweep(digests(change.before))
-        if judged.verdict.trusted:
+        if enable and judged.verdict.trusted:
             judging.remember(self.home, manifest.id, manifest.version)
         return self.show(manifest.id, version=manifest.version)
 

@@ -186,7 +186,7 @@ class StateFile:
         """Return the state; nothing is installed where there is no file.
 
         Raises:
-            PluginStoreError: the file is damaged or cannot be read.
+            PluginStoreError: the file is damaged, cannot be read, or anybody may write it.
         """
         try:
             data = detect().read_file(self.path)
@@ -198,6 +198,8 @@ class StateFile:
             raise unreadable(self.path, str(cause.got or cause.problem)) from cause
         except OpenAutoGLMError as cause:
             raise unreadable(self.path, str(cause.got or cause.problem)) from cause
+        for each in (self._home, self.path):
+            _refuse_open_to_all(each)
         try:
             return msgspec.json.decode(data, type=State)
         except (msgspec.MsgspecError, OpenAutoGLMError, RecursionError) as cause:
@@ -261,6 +263,19 @@ def default_home() -> Path:
         raise PluginStoreError(
             "there is no folder to keep plugins in", got=str(cause), fix=_ELSEWHERE
         ) from cause
+
+
+def _refuse_open_to_all(path: Path) -> None:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:  # it was read a moment ago, and went
+        return
+    if mode & stat.S_IWOTH:
+        raise PluginStoreError(
+            "anybody may write the list of installed plugins",
+            got=f"{path}: mode {mode:o}",
+            fix=f"look through it, then chmod o-w {path}",
+        )
 
 
 def _may_be_made(folder: Path) -> bool:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, final
 
-from openautoglm.errors import ContentStoreError
+from openautoglm.errors import ContentStoreError, PluginStoreError
 from openautoglm.plugins.inventory_listing import LISTING, Listing, listed
 from openautoglm.plugins.inventory_state import make_folder, unwritable
 from openautoglm.plugins.manifest import FILE_NAME, Manifest
@@ -106,6 +106,7 @@ class ContentStore:
             PluginStoreError: no room or no permission; nothing is left behind.
             OpenAutoGLMError: what `bring` raises.
         """
+        make_folder(self.root.parent)
         make_folder(self.root)
         try:
             folder = Path(tempfile.mkdtemp(prefix=f"{_NEW}{os.getpid()}-", dir=self.root))
@@ -120,6 +121,8 @@ class ContentStore:
             yield Staged(
                 self, folder, self.at(package.sha256), contents=listing.digest, brought=brought
             )
+        except PluginStoreError:
+            raise  # an OSError that says more already
         except OSError as cause:
             raise unwritable(self.root, cause) from cause
         finally:

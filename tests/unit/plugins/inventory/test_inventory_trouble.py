@@ -114,8 +114,9 @@ def test_dependencies_that_cannot_be_had_leave_nothing(
     home: Inventory, tmp_path: Path, wanted: str, error: type[Exception]
 ) -> None:
     folder = with_base(tmp_path, wanted)
-    with pytest.raises(error):
+    with pytest.raises(error, match="cannot be had; nothing was installed") as no:
         home.install(pack(folder).path, fetching=Fetching(find_links=(tmp_path,), offline=True))
+    assert wanted in str(no.value.got)
     assert home.list() == ()
     assert list((home.home / "store").iterdir()) == []
 

@@ -14,7 +14,7 @@ from openautoglm.plugins.host import PluginHost
 from openautoglm.plugins.inventory_known import Known, known_of
 from openautoglm.plugins.report import Finding, PluginReport
 from openautoglm.plugins.rollout.offline import OfflineAsks, candidate, upgrade
-from openautoglm.plugins.signing import new_local_key, sign
+from openautoglm.plugins.signing import KeyringFile, new_local_key, sign
 from openautoglm.policy import DEFAULT_RULES, Policy
 
 if TYPE_CHECKING:
@@ -97,6 +97,22 @@ def test_a_report_is_signed_as_long_as_the_key_counts(
     assert told(found, home)["report"]["profile"] == "full"
     (home.home / "keyring.json").unlink()
     assert told(found, home)["report"]["signed"] is False
+
+
+def test_a_signed_version_that_was_only_put_there_keeps_none_out(
+    home: Inventory, wheel: Callable[..., Path]
+) -> None:
+    key = new_local_key(home.home, "mine").key
+    for version, is_used in (("0.1.0", True), ("0.3.0", False), ("0.2.0", True)):
+        path = wheel("acme.upper", version)
+        sign(path, key)
+        assert home.install(path, enable=is_used).verdict.trusted
+    assert KeyringFile(home.home / "keyring.json").read().versions == {"acme.upper": "0.2.0"}
+    old = wheel("acme.upper", "0.1.1")
+    sign(old, key)
+    with pytest.raises(PluginReplaceError, match="a higher version") as refused:
+        home.install(old)
+    assert refused.value.got == "0.1.1, after 0.2.0"
 
 
 def test_the_report_of_an_upgrade_is_kept_and_an_older_version_needs_somebody_to_admit_it(

@@ -14,6 +14,7 @@ import pytest
 
 from openautoglm.errors import (
     ContentStoreError,
+    OpenAutoGLMError,
     PluginConflictError,
     PluginNotFoundError,
     PluginPackageError,
@@ -111,7 +112,7 @@ def test_dependencies_lie_beside_the_plugin(home: Inventory, tmp_path: Path) -> 
     [("acme-base>=2", PluginStoreError), ("acme-none", PluginStoreError)],
 )
 def test_dependencies_that_cannot_be_had_leave_nothing(
-    home: Inventory, tmp_path: Path, wanted: str, error: type[Exception]
+    home: Inventory, tmp_path: Path, wanted: str, error: type[OpenAutoGLMError]
 ) -> None:
     folder = with_base(tmp_path, wanted)
     with pytest.raises(error, match="cannot be had; nothing was installed") as no:

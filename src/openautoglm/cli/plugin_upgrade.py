@@ -47,7 +47,7 @@ def upgrade(  # noqa: PLR0913, PLR0917 - options of a command
         bool, typer.Option("--trusted", help="Check it unconfined (L1): only code you trust.")
     ] = False,
     downgrade: Annotated[
-        bool, typer.Option("--downgrade", help="An older version than was seen before is fine.")
+        bool, typer.Option("--allow-downgrade", help="An older version than was seen before is fine.")
     ] = False,
     find_links: Annotated[
         list[Path] | None,

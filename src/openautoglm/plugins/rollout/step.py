@@ -123,6 +123,7 @@ class Step:
         self._number, self._weight, self._steps = number, weight, steps
         self._probes, self._wake, self._watch, self._tell = probes, wake, watch, tell
         self._beside, self._own = Arm(wake.set), Arm(wake.set)
+        self._before = old.recent_seconds
         self._began = self._called = time.monotonic()
         self._told = 0.0
         self._live = 0
@@ -184,7 +185,7 @@ class Step:
             if found is not None:
                 return found
             stable = self._beside.counted if self._has_beside else self._old.recent
-            verdict = judge(self._own.counted, stable, limits, at)
+            verdict = judge(self._own.counted, stable, limits, at, before=self._before)
             if verdict.is_bad or self._is_cut:
                 break
         if self.was_idle and self._recorded:

@@ -212,7 +212,7 @@ def test_the_command_goes_forth_and_back(home: Inventory, wheel: Make) -> None:
     report: Any = json.loads(oag("upgrade", "acme.upper", "0.2.0", "--trusted", "--json"))
     assert report["outcome"] == "promoted"
     assert "a higher version" in oag("upgrade", "acme.upper", "0.1.0", "--trusted", exits=1)
-    oag("upgrade", "acme.upper", "0.1.0", "--trusted", "--downgrade")
+    oag("upgrade", "acme.upper", "0.1.0", "--trusted", "--allow-downgrade")
     assert home.show("acme.upper").version == "0.1.0"
 
 

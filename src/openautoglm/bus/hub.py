@@ -165,10 +165,13 @@ class Hub:
 
     def check(self, source: str, verb: Verb, type_: str) -> None:
         """Raise BusDeniedError, and audit it, unless `source` may do this."""
-        if self._permissions.allows(source, verb, type_):
-            return
+        if not self._permissions.allows(source, verb, type_):
+            self.refuse(source, verb, type_, table=self._permissions)
+
+    def refuse(self, source: str, verb: Verb, type_: str, *, table: PermissionTable) -> NoReturn:
+        """Raise BusDeniedError for what a table does not allow, and audit it."""
         self.write("denied", source=source, verb=verb, type=type_)
-        has = ", ".join(self._permissions.of_source(source)) or "no permissions"
+        has = ", ".join(table.of_source(source)) or "no permissions"
         raise BusDeniedError(
             f"`{source}` may not {verb} `{type_}`",
             got=f"it has {has}",

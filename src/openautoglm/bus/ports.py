@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from openautoglm.bus.delivery import Handler
     from openautoglm.bus.hub import Hub
-    from openautoglm.bus.permissions import Verb
+    from openautoglm.bus.permissions import PermissionTable, Verb
     from openautoglm.bus.requests import Answer
 
 _LONGEST_DEADLINE_S: Final = 86_400.0
@@ -354,6 +354,11 @@ class Channel(Port):
     def __init__(self, hub: Hub, source: str, on_close: Callable[[], object]) -> None:
         super().__init__(hub, source)
         self._on_close = on_close
+
+    def hold(self, table: PermissionTable, verb: Verb, type_: str) -> None:
+        """Raise BusDeniedError, and audit it, unless a table allows this source something too."""
+        if not table.allows(self.source, verb, type_):
+            self._hub.refuse(self.source, verb, type_, table=table)
 
     @property
     def speaks_for_others(self) -> bool:

@@ -10,7 +10,6 @@ Does not guard against a writer who changes values while the other side reads th
 
 from __future__ import annotations
 
-import itertools
 import threading
 from bisect import bisect_right, insort
 from collections import deque
@@ -152,7 +151,7 @@ class Arena:
         self._grow = grow
         self._limit = limit_bytes
         self._owned: dict[int, _Owned] = {}
-        self._numbers = itertools.count()
+        self._next_number = 0
         self._by_address: list[tuple[int, _Owned]] = []
         self._gone: deque[Root] = deque()
         self._lock = threading.RLock()
@@ -320,8 +319,9 @@ class Arena:
                 got=f"{held} of {self._limit} bytes are taken",
                 fix="let go of arrays from earlier calls, or raise the limit",
             )
-        number = next(self._numbers)
-        owned = self._owned[number] = _Owned(self._grow(number, size))
+        number = self._next_number
+        owned = _Owned(self._grow(number, size))  # a number that brought nothing is asked for again
+        self._owned[number], self._next_number = owned, number + 1
         insort(self._by_address, (owned.segment.address, owned), key=lambda each: each[0])
         slot = owned.take(nbytes)
         assert slot is not None  # noqa: S101 - a new segment has room for what it was made for

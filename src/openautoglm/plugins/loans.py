@@ -114,8 +114,8 @@ def close_on(bus: Bus) -> None:
             _served[bus] = responder, users - 1
             return
         _served.pop(bus, None)
-    if responder is not None:
-        responder.close()
+        if responder is not None:  # here, so that the next `open_on` finds the type free
+            responder.close()
 
 
 def _answer(request: Message) -> object:

@@ -82,10 +82,12 @@ def refresh() -> tuple[str, ...]:
 
     Raises:
         PluginReplaceError: a new version did not take the place of the old one, which serves on.
-        OpenAutoGLMError: as `look`.
+        OpenAutoGLMError: as `look`. Where several plugins fail, the other errors are logged.
     """
     with _lock:
         changed, failures = _renewed()
+        for failure in failures[1:]:
+            _log.error("%s", failure)
         if failures:
             raise failures[0]
         return changed
@@ -195,11 +197,12 @@ def _renewed() -> tuple[tuple[str, ...], list[OpenAutoGLMError]]:
         return (), [error]
     for plugin, held in serving.items():
         found = installed.get(plugin)
-        if found is not None and _is_of(held, found) and (same_keys or _may_stay(held, found)):
+        may_stay = found is not None and (same_keys or _may_stay(held))
+        if found is not None and _is_of(held, found) and may_stay:
             continue
         changed.append(plugin)
         try:
-            _change(held, found)
+            _change(held, found, may_stay=may_stay)
         except OpenAutoGLMError as error:
             failures.append(error)
     return tuple(changed), failures
@@ -209,29 +212,38 @@ def _is_of(held: RunningPlugin, found: Installed) -> bool:
     return (held.manifest, held.path) == (found.manifest, tuple(found.path))
 
 
-def _may_stay(held: RunningPlugin, found: Installed) -> bool:
-    """Return whether a plugin may still run as it does, by the keys that are trusted now."""
+def _may_stay(held: RunningPlugin) -> bool:
+    """Return whether a version may still run as it does, by the keys that are trusted now."""
+    from openautoglm.plugins.inventory import Inventory
+
     host, policy = _hosting()
     try:
+        found = Inventory().show(held.manifest.id, version=held.manifest.version)
         level, verdict = judged(found)
-        return host.admit(found, isolation=level, verdict=verdict) == held.level
+        return (
+            _is_of(held, found)
+            and host.admit(found, isolation=level, verdict=verdict) == held.level
+        )
     except OpenAutoGLMError:
         return False
     finally:
         policy.close()
 
 
-def _change(held: RunningPlugin, found: Installed | None) -> None:
-    """Put what is installed in the place of what serves; nothing, where it is not to be used."""
+def _change(held: RunningPlugin, found: Installed | None, *, may_stay: bool) -> None:
+    """Put what is installed in the place of what serves; nothing, where it is not to be used.
+
+    What may not stay serves no more, whether anything takes its place or not.
+    """
     if _host is None:
         return
     plugin, old = held.manifest.id, held.manifest.version
     is_routed = "L0" not in {held.level, None if found is None else found.manifest.level}
     if found is None or not held.is_registered:
         _host.stop(plugin)
-    elif is_routed and found.version != old:
+    elif is_routed and may_stay and found.version != old:
         _replace(_host, found)
-    else:  # the same version with other files or other trust, or code that is loaded once
+    else:  # the same version with other files, other trust, or code that is loaded once
         _host.stop(plugin)
         _start(found)
 

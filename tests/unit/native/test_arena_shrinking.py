@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from openautoglm.errors import SharedTensorError
 from openautoglm.native.arena import MIB, Arena, lend, lend_for_writing
 from openautoglm.native.segment import Segment
 
@@ -30,6 +31,24 @@ def test_memory_that_rests_is_given_back_as_a_whole_when_nothing_in_it_is_in_use
     assert again.max() == 0
     assert [segment.number for segment in arena.segments] == [0, 2]
     assert small.tolist() == [7] * 10
+
+
+def test_a_number_that_brought_no_memory_is_asked_for_again() -> None:
+    asked: list[int] = []
+
+    def grow(number: int, size: int) -> Segment:
+        asked.append(number)
+        if len(asked) == 1:
+            raise SharedTensorError("the system has none at the moment")
+        return lend(number, size)
+
+    arena = Arena(grow)
+    with pytest.raises(SharedTensorError, match="none at the moment"):
+        arena.empty(10)
+    assert arena.segments == ()
+    array = arena.empty(10)
+    assert asked == [0, 0]
+    assert arena.reference(array) is not None
 
 
 def test_an_array_that_is_pinned_keeps_its_memory() -> None:

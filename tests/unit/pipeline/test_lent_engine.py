@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from openautoglm import AutoGLM
-from openautoglm.bus import Bus
+from openautoglm.bus import Bus, Responder
 from openautoglm.engine.generation import Generation
 from openautoglm.errors import (
     BusDeniedError,
@@ -306,6 +306,31 @@ def test_hosts_on_one_bus_share_who_answers_and_the_last_one_ends_it(folder: Pat
     loans.close_on(bus)
     bus.respond(loans.MODEL, lambda _: "free again").close()
     bus.close()
+
+
+def test_who_comes_while_the_last_one_leaves_is_answered() -> None:
+    leaving, going_on = threading.Event(), threading.Event()
+    with Bus() as bus:
+        loans.open_on(bus)
+        responder, _ = loans._served[bus]
+        assert responder is not None
+        forget = responder.on_close
+
+        def forget_slowly(one: Responder) -> None:
+            leaving.set()
+            going_on.wait(0.2)
+            forget(one)
+
+        responder.on_close = forget_slowly
+        last = threading.Thread(target=loans.close_on, args=(bus,))
+        last.start()
+        assert leaving.wait(5.0)
+        loans.open_on(bus)
+        last.join()
+        with loans.lending(lambda asked, _: asked["text"]) as loan:
+            asked = {"loan": loan, "text": "hello"}
+            assert bus.request(loans.MODEL, asked, deadline_s=5.0).payload == "hello"
+        loans.close_on(bus)
 
 
 def test_a_bus_whose_model_another_answers_keeps_that_one(

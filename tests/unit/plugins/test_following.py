@@ -152,6 +152,41 @@ def test_a_key_that_is_revoked_meanwhile_ends_what_it_signed(home: Path, tmp_pat
     assert on_demand.running() == ()
 
 
+@pytest.mark.parametrize("is_broken", [True, False])
+def test_a_version_whose_key_is_revoked_serves_no_more_also_where_the_next_one_does_not_start(
+    home: Path, tmp_path: Path, *, is_broken: bool
+) -> None:
+    wheel, key = first(tmp_path), new_local_key(home, "mine").key
+    sign(wheel, key)
+    Inventory(home).install(wheel)
+    held = STEPS.get("acme.upper")()
+    broken = ("from openautoglm", "raise OSError('no luck')\nfrom openautoglm")
+    later = changed(tmp_path, "0.2.0", broken if is_broken else LOWER)
+    sign(later, key)
+    Inventory(home).install(later)
+    if is_broken:
+        with pytest.raises(PluginReplaceError):
+            plugins.refresh()
+    KeyringFile(home / "keyring.json").update(
+        lambda old: old.revoking("mine", at=datetime.now(UTC), reason="lost")
+    )
+    with pytest.raises(PluginUnavailableError, match=r"policy does not admit acme.upper 0.2.0"):
+        plugins.refresh()
+    with pytest.raises(PluginUnavailableError):
+        held.run(text="held")
+    assert on_demand.running() == ()
+
+
+def test_refresh_raises_one_error_and_logs_the_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures = [PluginUnavailableError("the first"), PluginUnavailableError("the second")]
+    monkeypatch.setattr(on_demand, "_renewed", lambda: ((), failures))
+    with pytest.raises(PluginUnavailableError, match="the first"):
+        plugins.refresh()
+    assert "the second" in caplog.text
+
+
 def test_a_damaged_list_keeps_nothing_from_serving_and_is_told(
     home: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -34,8 +34,9 @@ class Attached(Protocol):
 class BusLines:
     """The channels of plugins on one bus: one for each id, whatever its versions are.
 
-    Versions of a plugin that run beside each other share what the first one was allowed. While
-    there is one that may ask for what is lent to it, it is answered on the bus.
+    Versions that run beside each other, or one after the other, may do what both the first one and
+    their own manifest may: a later one gets no permission that nobody judged it by. While there is
+    one that may ask for what is lent to it, it is answered on the bus.
     """
 
     def __init__(self, bus: object) -> None:
@@ -65,9 +66,11 @@ class BusLines:
             self._channels[manifest.id] = channel, permissions, users + 1
         if set(permissions) != set(manifest.permissions):
             _log.warning(
-                "%s %s has the permissions of the version beside it", manifest.id, manifest.version
+                "%s %s has only the permissions that the version beside it has too",
+                manifest.id,
+                manifest.version,
             )
-        return lambda connection: Attachment(channel, connection)
+        return lambda connection: Attachment(channel, connection, permissions=manifest.permissions)
 
     def close(self, manifest: Manifest) -> None:
         """Let go of what `open` returned; the last version closes the channel."""

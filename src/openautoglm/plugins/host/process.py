@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, final
 
 from openautoglm.errors import OpenAutoGLMError, PluginProtocolError
-from openautoglm.native.arena import lend_for_writing
+from openautoglm.native.arena import MIB, lend_for_writing
 from openautoglm.native.mappings import Mappings
 from openautoglm.plugins.host import frames
 from openautoglm.plugins.host.channel import Channel, WorkerGoneError
@@ -298,7 +298,7 @@ class WorkerProcess:
         number = self._granted
         held = self._granted_bytes + size
         frame, handles = frames.control(Sign.DENIED, number), []
-        if size > 0 and held <= self._assignment.arena_bytes:
+        if size >= MIB and held <= self._assignment.arena_bytes:  # each is a mapping here, too
             with contextlib.suppress(OpenAutoGLMError):
                 segment = lend_for_writing(number, size)
                 self._mappings.keep(segment)

@@ -47,7 +47,8 @@ def upgrade(  # noqa: PLR0913, PLR0917 - options of a command
         bool, typer.Option("--trusted", help="Check it unconfined (L1): only code you trust.")
     ] = False,
     downgrade: Annotated[
-        bool, typer.Option("--allow-downgrade", help="An older version than was seen before is fine.")
+        bool,
+        typer.Option("--allow-downgrade", help="An older version than was seen before is fine."),
     ] = False,
     find_links: Annotated[
         list[Path] | None,
@@ -67,8 +68,8 @@ def upgrade(  # noqa: PLR0913, PLR0917 - options of a command
     It is verified, checked beside the version before, decided upon, and put into the store. The
     requests recorded in it are made of both versions; where it is not worse, one write makes it the
     one in use. The version before stays: --rollback goes back to it. What
-    does not pass changes nothing and makes the exit code 1. Programs that run a version go on with
-    it; they replace it under their calls with `host.replace`.
+    does not pass changes nothing and makes the exit code 1. Programs that use it by its names
+    follow at the next one they ask for; a host of one's own does with `host.replace`.
     """
     from openautoglm.plugins.inventory import Inventory
     from openautoglm.plugins.rollout.offline import candidate

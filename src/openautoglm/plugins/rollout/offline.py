@@ -1,8 +1,8 @@
 """The upgrade of an installed plugin that no host here runs: proved, decided upon, then switched.
 
 Owns `upgrade`. The switch is one write of the inventory; the version before stays in the store.
-Since there are no calls, a rehearsal judges both versions on recorded requests. Hosts in other
-processes go on with what they run.
+Since there are no calls, a rehearsal judges both versions on recorded requests. Other processes
+find out by themselves (`on_demand`); a host of somebody's own goes on with what it runs.
 """
 
 from __future__ import annotations

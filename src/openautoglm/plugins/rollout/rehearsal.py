@@ -34,7 +34,7 @@ class Rehearsal:
 
     Attributes:
         on_idle: what becomes of a version without recorded requests.
-        is_trusted: run both unconfined (L1), whatever they ask for.
+        is_trusted: run both unconfined (L1), whatever they ask for; else nothing is.
         told: is told where it is: the state, and what it waits for.
     """
 
@@ -50,10 +50,9 @@ class Rehearsal:
         """
         if not recorded(old.manifest, new):
             return self._without(old, new, "no requests are recorded that do no harm twice")
-        isolation: Level | None = "L1" if self.is_trusted else None
         with PluginHost() as host:
             try:
-                host.start(old, isolation=isolation)
+                host.start(old, isolation=self._level(old))
             except OpenAutoGLMError as error:
                 return self._without(old, new, f"{old.version} does not start: {error.problem}")
             report = host.replace(
@@ -61,9 +60,15 @@ class Rehearsal:
                 new,
                 plan=replace(PLAN, on_idle=self.on_idle),
                 progress=self._on,
-                isolation=isolation,
+                isolation=self._level(new),
             )
         return cast("RolloutReport", report)
+
+    def _level(self, plugin: Installed) -> Level | None:
+        """Return where a version runs: confined as its check was, whoever signed it."""
+        if plugin.manifest.level == "L3":
+            return None
+        return "L1" if self.is_trusted else "L2"
 
     def _without(self, old: Installed, new: Installed, reason: str) -> RolloutReport:
         is_good = self.on_idle == "promote"

@@ -52,10 +52,12 @@ def wheel(tmp_path: Path) -> Make:
         code: str = "",
         change: tuple[str, str] | None = None,
         requests: bool = True,
+        isolation: str = "auto",
     ) -> Path:
         folder = new_project(plugin, kind="step", into=tmp_path / f"{plugin}-{version}")
         project = folder / "pyproject.toml"
-        project.write_text(project.read_text().replace('"0.1.0"', f'"{version}"'))
+        text = project.read_text().replace('"0.1.0"', f'"{version}"')
+        project.write_text(text.replace("schema = 1", f'schema = 1\nisolation = "{isolation}"'))
         (source,) = folder.glob("src/*/step.py")
         if code:
             source.write_text(code)
@@ -163,6 +165,22 @@ def test_the_rehearsal_makes_recorded_requests_of_both(
     assert report.outcome == outcome, str(report)
     assert said in report.steps[0].reason
     assert told[0].startswith("canary step 1 of 1, 100 %: 0 of 4 answers of 0.2.0")
+
+
+def test_a_rehearsal_runs_nothing_unconfined_that_nobody_said_to_trust(
+    home: Inventory, wheel: Make, tmp_path: Path
+) -> None:
+    mark = tmp_path / "was-not-confined"
+    writes = f"open({str(mark)!r}, 'w')"
+    code = f"import contextlib\nwith contextlib.suppress(OSError):\n    {writes}\nfrom openautoglm"
+    home.install(wheel("0.1.1", change=("from openautoglm", code), isolation="L1"))
+    new = candidate(home, "acme.upper", str(wheel("0.2.0")))
+    assert upgrade(home, new, OfflineAsks(rehearse=Rehearsal(on_idle="promote"))).ok
+    assert not mark.exists()
+    home.rollback("acme.upper")
+    trusting = Rehearsal(on_idle="promote", is_trusted=True)
+    assert upgrade(home, new, OfflineAsks(rehearse=trusting)).ok
+    assert mark.exists()
 
 
 @pytest.mark.parametrize(("on_idle", "ok"), [("promote", True), ("abort", False)])

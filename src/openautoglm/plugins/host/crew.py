@@ -162,7 +162,7 @@ class Crew:
 
     def _fail(self, worker: WorkerProcess) -> None:
         cause = worker.failure
-        self._become("failed", str(cause) if cause is not None else worker.obituary)
+        self._become("failed", _in_a_line(cause) if cause is not None else worker.obituary)
         self.pool.refuse(cause or self._unavailable())
         self._failure = cause
         self._kill_rest()
@@ -285,12 +285,11 @@ class Crew:
         settled = self._settled.wait(timeout_s)
         if settled and self.state != "failed":
             return
-        cause = getattr(self, "_failure", None)
         raise PluginUnavailableError(
             f"plugin {self.said} did not start",
             got=self.reason if settled else f"not ready in {timeout_s:g} s",
-            fix=f"see {logged_at(self.assignment.plugin)}",
-        ) from cause
+            fix=f"tell its author; see {logged_at(self.assignment.plugin)}",
+        ) from getattr(self, "_failure", None)
 
     def drain(self, timeout_s: float) -> bool:
         """Take no more calls, and wait for those under way; return whether all ended in time."""
@@ -310,3 +309,7 @@ def _empty(folder: Path) -> None:
             shutil.rmtree(inside, ignore_errors=True)
         else:
             inside.unlink(missing_ok=True)
+
+
+def _in_a_line(cause: OpenAutoGLMError) -> str:
+    return cause.problem if cause.got is None else f"{cause.problem}: {cause.got}"

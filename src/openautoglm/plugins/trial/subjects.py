@@ -151,9 +151,12 @@ def is_like(answer: Any, expected: Any) -> bool:  # noqa: ANN401 - anything a pl
     if not hasattr(answer, "__array__") or not isinstance(expected, (list, int, float)):
         return stable(answer) == stable(expected)
     numpy = import_module("numpy")
-    found, wanted = numpy.asarray(answer), numpy.asarray(expected)
-    if found.shape != wanted.shape:
-        return False
+    try:
+        found, wanted = numpy.asarray(answer), numpy.asarray(expected)
+    except ValueError:  # no array at all
+        return stable(answer) == stable(expected)
+    if found.shape != wanted.shape or wanted.dtype.kind not in "biuf":
+        return stable(answer) == stable(expected)
     return bool(numpy.allclose(found, wanted, rtol=1e-5, atol=1e-6, equal_nan=True))
 
 

@@ -74,6 +74,9 @@ def test_answers_are_the_same_where_they_say_the_same(
         ((np.ones(2), np.zeros(1)), [[1, 1], [0]], True),
         ((np.ones(2), np.zeros(1)), [[1, 1], [1]], False),
         (np.ones(2), "ones", False),
+        (np.array([0.5, 1.0], np.float32), ["float32", [0.5, 1.0]], True),  # its dtype recorded too
+        (np.array([0.5, 1.0], np.float32), ["float64", [0.5, 1.0]], False),
+        (np.ones(2), [[1.0], [1.0, 1.0]], False),
         ([0.1], [0.1000001], False),
     ],
 )

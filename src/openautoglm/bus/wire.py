@@ -134,7 +134,9 @@ class Peer:
         except OpenAutoGLMError as error:
             answer = Answer(number=ask.number, error=_worded(error))
         except BaseException as error:  # noqa: BLE001 - a handler's SystemExit is an answer too
-            failed = RespondFailedError("a handler failed", got=told(error), fix="catch it in the handler")
+            failed = RespondFailedError(
+                "a handler failed", got=told(error), fix="catch it in the handler"
+            )
             answer = Answer(number=ask.number, error=_worded(failed))
         with suppress(BusClosedError):  # nobody waits for it any more
             self._send(answer)

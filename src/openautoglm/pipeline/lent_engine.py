@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Literal, cast, final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast, final
 
 import msgspec
 
@@ -68,7 +68,7 @@ class Run(Asked, tag="run"):
 class Batch(Asked, tag="batch"):
     """Several prompts; an error is that of its row."""
 
-    rows: list[Row]
+    rows: Annotated[list[Row], msgspec.Meta(max_length=ROWS)]
     overrides: dict[str, Any]
 
 
@@ -165,6 +165,8 @@ def lender(context: StepContext) -> loans.Lender:
                 got=str(cause),
                 fix="use `context.engine` of a pipeline's step",
             ) from cause
+        if not isinstance(asked, CountTokens):  # who asks need not be a `LentEngine`
+            SamplingParams().override(asked.overrides)
         engine = context.engine
         match asked:
             case Run():

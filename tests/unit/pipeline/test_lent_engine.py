@@ -16,13 +16,16 @@ from openautoglm.errors import (
     DeadlineExceededError,
     InvalidParameterError,
     InvalidPromptError,
+    MessageError,
     PipelineGraphError,
     PluginCrashedError,
     PluginTimeoutError,
     RespondFailedError,
     StepError,
 )
+from openautoglm.pipeline.context import RunContext
 from openautoglm.pipeline.graph import Pipeline
+from openautoglm.pipeline.lent_engine import ROWS, lender
 from openautoglm.plugins import loans
 from openautoglm.plugins.host import PluginHost
 from openautoglm.plugins.host.sandbox import supported
@@ -294,6 +297,28 @@ def test_what_is_not_lent_is_not_answered(
     assert running.state == "running"
     with pytest.raises(RespondFailedError, match="nothing is lent"):
         bus.request(loans.MODEL, payload)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"method": "batch", "rows": [{"prompt": "a"}], "overrides": {"progress": True}},
+        {"method": "batch", "rows": [{"prompt": "a"}], "overrides": {"on_error": "raise"}},
+        {"method": "run", "row": {"prompt": "a"}, "overrides": {"prompt": "b"}},
+        {"method": "batch", "rows": [{"prompt": "a"}] * (ROWS + 1), "overrides": {}},
+    ],
+    ids=["progress", "on_error", "prompt", "too many"],
+)
+def test_a_worker_that_writes_its_requests_itself_gets_no_more_than_the_model(
+    asked: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    context = RunContext(given_engine=AutoGLM(backend=EchoBackend()))
+    with (
+        loans.lending(lender(context)) as loan,
+        pytest.raises((InvalidParameterError, MessageError)),
+    ):
+        loans.answered({loans.LOAN: loan, **asked})
+    assert capsys.readouterr() == ("", "")
 
 
 def test_hosts_on_one_bus_share_who_answers_and_the_last_one_ends_it(folder: Path) -> None:

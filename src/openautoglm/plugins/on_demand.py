@@ -61,8 +61,8 @@ def look(point: str, name: str) -> None:
         PluginStoreError: the list of plugins is damaged.
         OpenAutoGLMError: what else `PluginHost.start` raises.
     """
-    if _stamp() == _seen and _is_there(point, name):
-        return
+    if _stamp() == _seen and (_is_there(point, name) or _provider(point, name) is None):
+        return  # also while another plugin is started
     with _lock:
         for failure in _renewed()[1]:
             _log.error("%s", failure)

@@ -177,6 +177,19 @@ def test_a_version_whose_key_is_revoked_serves_no_more_also_where_the_next_one_d
     assert on_demand.running() == ()
 
 
+def test_a_name_that_no_plugin_has_waits_for_no_other_plugin_to_start(
+    home: Path, tmp_path: Path
+) -> None:
+    Inventory(home).install(first(tmp_path))
+    STEPS.get("acme.upper")
+    answers: list[bool] = []
+    asking = threading.Thread(target=lambda: answers.append(STEPS.has("acme.nothing")), daemon=True)
+    with on_demand._lock:  # as while a plugin starts
+        asking.start()
+        asking.join(5.0)
+        assert answers == [False]
+
+
 def test_refresh_raises_one_error_and_logs_the_others(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,6 +5,7 @@ Owns `Mappings`. Does not guard against a writer who changes values while this s
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeAlias, final
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @final
 class Mappings:
-    """Another process's arena, mapped once and kept.
+    """Another process's arena, mapped once and kept. Safe to use from several threads.
 
     Args:
         writable: whether this side may write it.
@@ -33,6 +34,7 @@ class Mappings:
         self._segments: dict[int, Segment] = {}
         self._roots: dict[int, Root] = {}
         self._gone: deque[Root] = deque()
+        self._lock = threading.Lock()
 
     def __contains__(self, number: int) -> bool:
         return number in self._segments
@@ -68,7 +70,8 @@ class Mappings:
         root = Root(whole, self._gone.append)
         root.token, root.start = reference.token, segment.address + offset
         root.key = id(whole)
-        self._roots[root.key] = root
+        with self._lock:
+            self._roots[root.key] = root
         return array
 
     def reference(self, array: Array) -> Reference | None:
@@ -87,11 +90,12 @@ class Mappings:
     def released(self) -> list[Token]:
         """Return a token for each view that is gone since the last time."""
         tokens = []
-        while self._gone:
-            root = self._gone.popleft()
-            if self._roots.get(root.key) is root:
-                del self._roots[root.key]
-            tokens.append(root.token)
+        with self._lock:  # heartbeats ask too, beside the calls
+            while self._gone:
+                root = self._gone.popleft()
+                if self._roots.get(root.key) is root:
+                    del self._roots[root.key]
+                tokens.append(root.token)
         return tokens
 
     def _around(self, address: int) -> Root | None:

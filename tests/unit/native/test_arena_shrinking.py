@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from openautoglm.errors import SharedTensorError
 from openautoglm.native.arena import MIB, Arena, lend, lend_for_writing
+from openautoglm.native.mappings import Mappings
+from openautoglm.native.reference import Root
 from openautoglm.native.segment import Segment
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memfd is Linux's")
@@ -49,6 +53,27 @@ def test_a_number_that_brought_no_memory_is_asked_for_again() -> None:
     array = arena.empty(10)
     assert asked == [0, 0]
     assert arena.reference(array) is not None
+
+
+class Slow(deque[Root]):
+    """Lets another thread in before an item is taken."""
+
+    def popleft(self) -> Root:
+        threading.Event().wait(0.05)
+        return super().popleft()
+
+
+def test_a_view_that_is_gone_is_told_once_whoever_asks() -> None:
+    arena, there = Arena(lend), Mappings(writable=False)
+    array = arena.empty(10)
+    reference = arena.reference(array)
+    assert reference is not None
+    there.adopt(os.dup(arena.segments[0].handle), 0)
+    there._gone = Slow()
+    there.view(reference)
+    with ThreadPoolExecutor(2) as threads:  # a heartbeat beside a call
+        told = list(threads.map(lambda _: there.released(), range(2)))
+    assert sorted(map(len, told)) == [0, 1]
 
 
 def test_an_array_that_is_pinned_keeps_its_memory() -> None:

@@ -96,7 +96,11 @@ class Calls:
                     raise self.crashed(channel, gone, names, idempotent=idempotent) from gone.cause
                 self.retries += 1
             except OverdueError:
+                place.bind(channel.worker)  # it may have begun to keep something
                 raise self.late(names, seconds) from None
+            except OpenAutoGLMError:
+                place.bind(channel.worker)
+                raise
             else:
                 place.bind(channel.worker)
                 return value

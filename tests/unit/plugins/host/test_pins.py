@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from openautoglm.errors import PluginCrashedError
+from openautoglm.errors import PluginCallError, PluginCrashedError, PluginTimeoutError
 from openautoglm.native.arena import Arena, lend
 from openautoglm.native.mappings import Mappings
 from openautoglm.plugins.host import Supervision
@@ -85,6 +85,25 @@ def test_what_was_pinned_to_a_dead_worker_ends_in_an_error(
     with pytest.raises(PluginCrashedError, match=r"what it kept for them is lost"):
         pin.call("echo", 1)
     assert running.remote("acme.probe").pinned().call("echo", 1) == 1
+
+
+@pytest.mark.parametrize("how", ["raised", "late"])
+def test_what_a_first_call_began_is_not_taken_to_be_in_another_worker(
+    host: PluginHost, start: Start, how: str
+) -> None:
+    running = start(host, workers=2, idempotent=True)
+    pin = running.remote("acme.probe").pinned()
+    before = pids(running)
+    if how == "raised":
+        with pytest.raises(PluginCallError):
+            pin.call("fail", "half way")
+        kill(pin._place.worker.pid)
+    else:
+        with pytest.raises(PluginTimeoutError):
+            pin.call("wait", 60.0, timeout_s=0.1)
+    until(lambda: pids(running) != before and len(pids(running)) == 2)
+    with pytest.raises(PluginCrashedError, match="these calls belong to is gone"):
+        pin.call("pid")
 
 
 def test_a_pin_that_no_call_has_reached_takes_another_worker(

@@ -30,7 +30,7 @@ from openautoglm.plugins.points import POINTS
 from openautoglm.registry import watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from openautoglm.plugins.host import PluginHost, RunningPlugin
     from openautoglm.plugins.inventory_installed import Installed
@@ -195,6 +195,8 @@ def _renewed() -> tuple[tuple[str, ...], list[OpenAutoGLMError]]:
         installed = {each.id: each for each in Inventory().list() if each.enabled}
     except OpenAutoGLMError as error:  # what serves does not need the list
         return (), [error]
+    if not same_keys:
+        _end_ways_back(serving)
     for plugin, held in serving.items():
         found = installed.get(plugin)
         may_stay = found is not None and (same_keys or _may_stay(held))
@@ -206,6 +208,13 @@ def _renewed() -> tuple[tuple[str, ...], list[OpenAutoGLMError]]:
         except OpenAutoGLMError as error:
             failures.append(error)
     return tuple(changed), failures
+
+
+def _end_ways_back(serving: Mapping[str, RunningPlugin]) -> None:
+    """Stop last good versions that may not run any more, so that no call falls back to them."""
+    for each in running():
+        if _host is not None and each is not serving[each.manifest.id] and not _may_stay(each):
+            _host.stop(each)
 
 
 def _is_of(held: RunningPlugin, found: Installed) -> bool:

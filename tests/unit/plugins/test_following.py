@@ -177,6 +177,26 @@ def test_a_version_whose_key_is_revoked_serves_no_more_also_where_the_next_one_d
     assert on_demand.running() == ()
 
 
+def test_a_last_good_version_whose_key_is_revoked_is_no_way_back(
+    home: Path, tmp_path: Path
+) -> None:
+    wheel = first(tmp_path)
+    sign(wheel, new_local_key(home, "mine").key)
+    Inventory(home).install(wheel)
+    held = STEPS.get("acme.upper")()
+    later = changed(tmp_path, "0.2.0", LOWER)
+    sign(later, new_local_key(home, "other").key)
+    Inventory(home).install(later)
+    assert plugins.refresh() == ("acme.upper",)
+    assert [each.manifest.version for each in on_demand.running()] == ["0.1.0", "0.2.0"]
+    KeyringFile(home / "keyring.json").update(
+        lambda old: old.revoking("mine", at=datetime.now(UTC), reason="lost")
+    )
+    assert plugins.refresh() == ()
+    assert [each.manifest.version for each in on_demand.running()] == ["0.2.0"]
+    assert held.run(text="Held") == {"text": "held"}
+
+
 def test_a_name_that_no_plugin_has_waits_for_no_other_plugin_to_start(
     home: Path, tmp_path: Path
 ) -> None:

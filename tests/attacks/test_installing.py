@@ -20,8 +20,8 @@ from openautoglm.errors import (
     PluginPackageError,
     PluginStoreError,
 )
-from openautoglm.plugins.inventory import Inventory
-from openautoglm.plugins.packing import pack
+from openautoglm.plugins.inventory.inventory import Inventory
+from openautoglm.plugins.packing.packing import pack
 from openautoglm.plugins.project import new_project
 from openautoglm.plugins.signing import KeyringFile, new_local_key, sign, verify
 from openautoglm.plugins.wheel import read_wheel
@@ -33,7 +33,7 @@ INSTALL = """
 import resource, sys
 from pathlib import Path
 from openautoglm.errors import OpenAutoGLMError
-from openautoglm.plugins.inventory import Inventory
+from openautoglm.plugins.inventory.inventory import Inventory
 if int(sys.argv[3]):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
 try:
@@ -295,7 +295,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
-from openautoglm.plugins.inventory import Inventory
+from openautoglm.plugins.inventory.inventory import Inventory
 
 class Earlier(datetime):
     @classmethod

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from table import at_least, finish, none, told  # type: ignore[import-not-found] # beside
 from tampering import NOW, Case, Maker  # type: ignore[import-not-found] # beside this program
 
-from openautoglm.plugins.inventory_store import SIGNATURE, ContentStore
+from openautoglm.plugins.inventory.store import SIGNATURE, ContentStore
 from openautoglm.plugins.signing import judge, verify_bytes
 
 if TYPE_CHECKING:

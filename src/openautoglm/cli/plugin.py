@@ -27,7 +27,7 @@ from openautoglm.cli.plugin_output import (
 from openautoglm.cli.plugin_signing import refused_now, ring, signing_commands
 
 if TYPE_CHECKING:
-    from openautoglm.plugins.inventory import Inventory
+    from openautoglm.plugins.inventory.inventory import Inventory
 
 NO_MEMBERS: Final = "no members; `oag plugin new ID --kind KIND --in plugins` makes one"
 plugin = typer.Typer(help="Make, prove, install and replace plugins.", no_args_is_help=True)
@@ -86,8 +86,8 @@ def pack(
     No build backend is fetched. Kernels are compiled for this kind of machine, or kept as sources.
     In the folder of a workspace all its members are packed.
     """
-    from openautoglm.plugins.packing import pack as write
-    from openautoglm.plugins.packing_workspace import pack_all
+    from openautoglm.plugins.packing.packing import pack as write
+    from openautoglm.plugins.packing.workspace import pack_all
     from openautoglm.plugins.project.workspace import Workspace
 
     if Workspace.at(folder) is not None:
@@ -228,7 +228,7 @@ def doctor(
 
     Both sides of a conflict are named. Anything found makes the exit code 1.
     """
-    from openautoglm.plugins.inventory_doctor import builtin_names
+    from openautoglm.plugins.inventory.doctor import builtin_names
 
     inventory = _inventory()
     gone = inventory.clean() if clean else ()
@@ -276,7 +276,7 @@ def _mount() -> None:
 
 
 def _inventory() -> Inventory:
-    from openautoglm.plugins.inventory import Inventory
+    from openautoglm.plugins.inventory.inventory import Inventory
 
     return Inventory()
 

@@ -55,8 +55,8 @@ def install(  # noqa: PLR0913, PLR0917 - options of a command
     version than one that was installed before is refused.
     """
     from openautoglm.cli.plugin_output import cannot_run, tell
-    from openautoglm.plugins.inventory import Inventory
-    from openautoglm.plugins.inventory_dependencies import Fetching
+    from openautoglm.plugins.inventory.dependencies import Fetching
+    from openautoglm.plugins.inventory.inventory import Inventory
     from openautoglm.plugins.wheel import read_wheel
 
     read = read_wheel(wheel)

@@ -10,8 +10,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from openautoglm.plugins.inventory_conflicts import Conflict
-    from openautoglm.plugins.inventory_installed import Installed
+    from openautoglm.plugins.inventory.conflicts import Conflict
+    from openautoglm.plugins.inventory.installed import Installed
 
 
 def tell(verb: str, found: Installed, *, as_json: bool = False) -> None:

@@ -13,8 +13,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from openautoglm.plugins.inventory import Inventory
-    from openautoglm.plugins.inventory_conflicts import Conflict
+    from openautoglm.plugins.inventory.conflicts import Conflict
+    from openautoglm.plugins.inventory.inventory import Inventory
     from openautoglm.plugins.report import PluginReport
     from openautoglm.plugins.signing import Keyring, KeyringFile, Verdict
 
@@ -203,7 +203,7 @@ def verify(
 
 def home_folder(given: Path | None) -> Path:
     """Return where keys and plugins of this user lie."""
-    from openautoglm.plugins.inventory_state import default_home
+    from openautoglm.plugins.inventory.state import default_home
 
     return default_home() if given is None else given
 
@@ -222,7 +222,7 @@ def refused_now(inventory: Inventory) -> Iterator[Conflict]:
     Those whose files changed are left out: they are no plugin any more that could be judged.
     """
     from openautoglm.errors import ContentStoreError
-    from openautoglm.plugins.inventory_conflicts import Conflict
+    from openautoglm.plugins.inventory.conflicts import Conflict
 
     for each in inventory.list():
         if each.wheel is None or not each.enabled:

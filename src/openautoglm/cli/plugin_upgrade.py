@@ -12,7 +12,7 @@ import typer
 from openautoglm.cli.plugin_signing import ring
 
 if TYPE_CHECKING:
-    from openautoglm.plugins.inventory_state import Verdict
+    from openautoglm.plugins.inventory.state import Verdict
     from openautoglm.plugins.report import PluginReport
     from openautoglm.plugins.rollout.asks import Decision, Proof
     from openautoglm.plugins.rollout.offline import Candidate, OfflineAsks
@@ -71,7 +71,7 @@ def upgrade(  # noqa: PLR0913, PLR0917 - options of a command
     does not pass changes nothing and makes the exit code 1. Programs that use it by its names
     follow at the next one they ask for; a host of one's own does with `host.replace`.
     """
-    from openautoglm.plugins.inventory import Inventory
+    from openautoglm.plugins.inventory.inventory import Inventory
     from openautoglm.plugins.rollout.offline import candidate
     from openautoglm.plugins.rollout.offline import upgrade as switch
     from openautoglm.plugins.rollout.rehearsal import Rehearsal
@@ -111,7 +111,7 @@ class _Asked:
         self.report: PluginReport | None = None
 
     def asks(self, find_links: tuple[Path, ...], is_offline: bool) -> OfflineAsks:
-        from openautoglm.plugins.inventory_dependencies import Fetching
+        from openautoglm.plugins.inventory.dependencies import Fetching
         from openautoglm.plugins.rollout.offline import OfflineAsks
 
         return OfflineAsks(
@@ -123,7 +123,7 @@ class _Asked:
 
     def _verify(self, new: Candidate) -> Verdict:
         from openautoglm.errors import PluginPackageError
-        from openautoglm.plugins.inventory_state import Verdict
+        from openautoglm.plugins.inventory.state import Verdict
         from openautoglm.plugins.signing import verify
 
         judged = self._judged = verify(
@@ -159,7 +159,7 @@ class _Asked:
 
         from openautoglm.plugins.host.placing import level_of
         from openautoglm.plugins.host.sandbox import supported
-        from openautoglm.plugins.inventory_judging import proof_of
+        from openautoglm.plugins.inventory.judging import proof_of
         from openautoglm.policy import Policy
         from openautoglm.policy.admission import HostFacts, admission_input, report_input
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from openautoglm.plugins.host.placing import Level
-    from openautoglm.plugins.inventory_installed import Installed
+    from openautoglm.plugins.inventory.installed import Installed
     from openautoglm.plugins.manifest import Provides
     from openautoglm.plugins.points import ExtensionPoint
 
@@ -64,7 +64,7 @@ def contributions(*points: str) -> tuple[Contribution, ...]:
         PluginStoreError: the list of plugins is damaged.
     """
     try:
-        from openautoglm.plugins.inventory import Inventory
+        from openautoglm.plugins.inventory.inventory import Inventory
 
         installed = Inventory().list()
     except (ImportError, MissingExtraError):

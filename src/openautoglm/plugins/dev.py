@@ -22,7 +22,7 @@ from openautoglm.plugins import peers
 from openautoglm.plugins.dev_generations import Generations
 from openautoglm.plugins.dev_said import Heard, explained
 from openautoglm.plugins.manifest import Manifest
-from openautoglm.plugins.packing import package_folder
+from openautoglm.plugins.packing.packing import package_folder
 from openautoglm.plugins.project.workspace import sibling_sources
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from openautoglm.plugins.host import PluginHost, RunningPlugin
-    from openautoglm.plugins.inventory_installed import Installed
+    from openautoglm.plugins.inventory.installed import Installed
     from openautoglm.plugins.rollout.outcome import RolloutReport
     from openautoglm.policy import Policy
 
@@ -140,7 +140,7 @@ def _is_there(point: str, name: str) -> bool:
 
 def _stamp() -> Stamp:
     try:
-        from openautoglm.plugins.inventory_state import default_home
+        from openautoglm.plugins.inventory.state import default_home
         from openautoglm.plugins.signing.keyring import FILE_NAME
     except (ImportError, MissingExtraError):
         return ()
@@ -185,7 +185,7 @@ def _renewed() -> tuple[tuple[str, ...], list[OpenAutoGLMError]]:
     if stamp == _seen or not serving:
         _seen = stamp
         return (), []
-    from openautoglm.plugins.inventory import Inventory
+    from openautoglm.plugins.inventory.inventory import Inventory
 
     same_keys = _seen is not None and stamp[1:] == _seen[1:]
     _seen = stamp
@@ -223,7 +223,7 @@ def _is_of(held: RunningPlugin, found: Installed) -> bool:
 
 def _may_stay(held: RunningPlugin) -> bool:
     """Return whether a version may still run as it does, by the keys that are trusted now."""
-    from openautoglm.plugins.inventory import Inventory
+    from openautoglm.plugins.inventory.inventory import Inventory
 
     host, policy = _hosting()
     try:
@@ -280,7 +280,7 @@ def _replace(host: PluginHost, found: Installed) -> None:
 def _provider(point: str, name: str) -> Installed | None:
     """Return the plugin that has a name, an enabled one first; None without the extra `plugins`."""
     try:
-        from openautoglm.plugins.inventory import Inventory
+        from openautoglm.plugins.inventory.inventory import Inventory
     except (ImportError, MissingExtraError):
         return None
     found = [

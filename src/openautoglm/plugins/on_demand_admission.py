@@ -12,7 +12,7 @@ from openautoglm.plugins.points import POINTS
 
 if TYPE_CHECKING:
     from openautoglm.plugins.host.placing import Level
-    from openautoglm.plugins.inventory_installed import Installed
+    from openautoglm.plugins.inventory.installed import Installed
     from openautoglm.plugins.signing import Verdict
     from openautoglm.policy import Policy
 
@@ -22,7 +22,7 @@ RULES: Final = "policy"
 
 def rules() -> Policy:
     """Return the rules of the package, and those of the home where it has some."""
-    from openautoglm.plugins.inventory_state import default_home
+    from openautoglm.plugins.inventory.state import default_home
     from openautoglm.policy import DEFAULT_RULES, Policy
 
     own = default_home() / RULES
@@ -47,7 +47,7 @@ def _verified(found: Installed) -> Verdict | None:
     """Hold the files to what was installed, and judge them; a pip-installed one has no verdict."""
     if found.wheel is None:
         return None
-    from openautoglm.plugins.inventory import Inventory
+    from openautoglm.plugins.inventory.inventory import Inventory
 
     try:
         return Inventory().judged(found)

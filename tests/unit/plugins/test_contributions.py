@@ -9,7 +9,7 @@ import pytest
 
 from openautoglm.plugins import Installed, Manifest, Provides
 from openautoglm.plugins.contributions import contributed, isolation_of
-from openautoglm.plugins.inventory_state import Verdict
+from openautoglm.plugins.inventory.state import Verdict
 
 if TYPE_CHECKING:
     from openautoglm.plugins.manifest import Isolation

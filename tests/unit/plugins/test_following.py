@@ -20,8 +20,8 @@ from openautoglm.errors import (
 from openautoglm.pipeline.catalog import STEPS
 from openautoglm.plugins import on_demand
 from openautoglm.plugins.host.sandbox import supported
-from openautoglm.plugins.inventory import Inventory
-from openautoglm.plugins.packing import pack
+from openautoglm.plugins.inventory.inventory import Inventory
+from openautoglm.plugins.packing.packing import pack
 from openautoglm.plugins.project import new_project
 from openautoglm.plugins.signing import KeyringFile, new_local_key, sign
 

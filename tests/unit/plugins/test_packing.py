@@ -19,7 +19,7 @@ from openautoglm.errors import (
     PluginProjectError,
 )
 from openautoglm.plugins.manifest import FILE_NAME, Manifest
-from openautoglm.plugins.packing import pack
+from openautoglm.plugins.packing.packing import pack
 from openautoglm.plugins.project import new_project
 from openautoglm.plugins.wheel import read_wheel
 

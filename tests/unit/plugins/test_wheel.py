@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from openautoglm.errors import OpenAutoGLMError, PluginManifestError, PluginPackageError
 from openautoglm.plugins.manifest import FILE_NAME
-from openautoglm.plugins.packing import pack
-from openautoglm.plugins.packing_archive import archive
+from openautoglm.plugins.packing.archive import archive
+from openautoglm.plugins.packing.packing import pack
 from openautoglm.plugins.project import new_project
 from openautoglm.plugins.signing import archive as signing_archive
 from openautoglm.plugins.wheel import read_wheel

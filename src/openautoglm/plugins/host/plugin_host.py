@@ -242,7 +242,7 @@ class PluginHost:
     def _ask_policy(
         self, policy: Deciding, plugin: Manifest | Loadable, level: Level, verdict: Judged | None
     ) -> None:
-        from openautoglm.plugins.inventory_known import known_of
+        from openautoglm.plugins.inventory.known import known_of
         from openautoglm.policy.admission import HostFacts, admission_input
 
         manifest = plugin if isinstance(plugin, Manifest) else plugin.manifest

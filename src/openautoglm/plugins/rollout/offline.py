@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openautoglm.errors import OpenAutoGLMError, PluginNotFoundError, PluginReplaceError
-from openautoglm.plugins.inventory_dependencies import Fetching
+from openautoglm.plugins.inventory.dependencies import Fetching
 from openautoglm.plugins.report import PluginReport
 from openautoglm.plugins.rollout.outcome import Change, RolloutReport
 from openautoglm.plugins.rollout.states import Life
@@ -22,9 +22,9 @@ from openautoglm.plugins.wheel import read_wheel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openautoglm.plugins.inventory import Inventory
-    from openautoglm.plugins.inventory_installed import Installed
-    from openautoglm.plugins.inventory_state import Verdict
+    from openautoglm.plugins.inventory.installed import Installed
+    from openautoglm.plugins.inventory.inventory import Inventory
+    from openautoglm.plugins.inventory.state import Verdict
     from openautoglm.plugins.manifest import Manifest
     from openautoglm.plugins.rollout.asks import Decision, Proof
     from openautoglm.plugins.rollout.outcome import Ending, StepReport

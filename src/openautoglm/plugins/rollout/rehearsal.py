@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from openautoglm.plugins.host.placing import Level
-    from openautoglm.plugins.inventory_installed import Installed
+    from openautoglm.plugins.inventory.installed import Installed
     from openautoglm.plugins.rollout.plan import OnIdle
     from openautoglm.plugins.rollout.step import Progress
 

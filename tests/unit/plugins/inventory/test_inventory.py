@@ -16,10 +16,10 @@ from openautoglm.errors import (
     PluginPeerError,
     PluginReplaceError,
 )
-from openautoglm.plugins.inventory import Inventory
-from openautoglm.plugins.inventory_dependencies import Fetching
-from openautoglm.plugins.inventory_state import Verdict
-from openautoglm.plugins.packing import pack
+from openautoglm.plugins.inventory.dependencies import Fetching
+from openautoglm.plugins.inventory.inventory import Inventory
+from openautoglm.plugins.inventory.state import Verdict
+from openautoglm.plugins.packing.packing import pack
 from openautoglm.plugins.project import new_project
 from openautoglm.plugins.wheel import read_wheel
 
@@ -314,7 +314,7 @@ def test_a_wheel_for_another_machine_is_refused(home: Inventory, tmp_path: Path)
     shutil.rmtree(kernels)
     kernels.mkdir()
     (kernels / "kernels.so").write_bytes(b"\x7fELF and so on")
-    from openautoglm.plugins import packing
+    from openautoglm.plugins.packing import packing
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packing, "platform_tag", lambda: "plan9_mips")

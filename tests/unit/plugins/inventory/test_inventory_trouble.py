@@ -21,10 +21,10 @@ from openautoglm.errors import (
     PluginPeerError,
     PluginStoreError,
 )
-from openautoglm.plugins import inventory_environment, inventory_state
-from openautoglm.plugins.inventory import Inventory
-from openautoglm.plugins.inventory_dependencies import Fetching
-from openautoglm.plugins.packing import pack
+from openautoglm.plugins.inventory import environment, state
+from openautoglm.plugins.inventory.dependencies import Fetching
+from openautoglm.plugins.inventory.inventory import Inventory
+from openautoglm.plugins.packing.packing import pack
 from openautoglm.plugins.project import new_project
 from openautoglm.plugins.wheel import LOCK
 
@@ -57,7 +57,7 @@ def test_nothing_of_a_plugin_is_imported_to_install_list_show_or_examine_it(
     home.list(), home.show("acme.trap"), home.doctor(), home.disable("acme.trap")
     options = ["-q", "--no-index", "--no-deps", "--no-compile", "--target", str(site)]
     subprocess.run([sys.executable, "-m", "pip", "install", *options, path], check=True)
-    (found,) = inventory_environment.find([str(site)])
+    (found,) = environment.find([str(site)])
     assert found.manifest is not None
     assert found.manifest.id == "acme.trap"
     assert "acme_trap" not in sys.modules
@@ -188,7 +188,7 @@ METADATA = "Metadata-Version: 2.1\nName: acme-base\nVersion: 1.0\n"
 
 def with_base(tmp_path: Path, wanted: str, needs: str = "") -> Path:
     """Return a project that depends on `acme-base`, of which version 1.0 lies in `tmp_path`."""
-    from openautoglm.plugins.packing_archive import archive, put
+    from openautoglm.plugins.packing.archive import archive, put
 
     info = "acme_base-1.0.dist-info"
     requires = f"Requires-Dist: {needs}\n" if needs else ""
@@ -207,7 +207,7 @@ def with_base(tmp_path: Path, wanted: str, needs: str = "") -> Path:
 INSTALL = """
 import sys
 from pathlib import Path
-from openautoglm.plugins.inventory import Inventory
+from openautoglm.plugins.inventory.inventory import Inventory
 for path in sys.argv[2:]:
     Inventory(Path(sys.argv[1])).install(Path(path))
 """
@@ -229,8 +229,8 @@ def test_two_processes_that_install_at_once_lose_nothing(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from openautoglm.plugins import {module} as module
-from openautoglm.plugins.inventory import Inventory
+from openautoglm.plugins.inventory import {module} as module
+from openautoglm.plugins.inventory.inventory import Inventory
 real = module.{name}
 def die(*args, **kwargs):
     {before}
@@ -243,13 +243,13 @@ Inventory(Path(sys.argv[1])).install(Path(sys.argv[2]))
 @pytest.mark.parametrize(
     ("module", "name", "before"),
     [
-        ("inventory_store", "_unpack", "pass"),
-        ("inventory_store", "_unpack", "real(*args, **kwargs)"),
-        ("inventory_store", "listed", "pass"),
-        ("inventory_store", "_sealed", "real(*args, **kwargs)"),
+        ("store", "_unpack", "pass"),
+        ("store", "_unpack", "real(*args, **kwargs)"),
+        ("store", "listed", "pass"),
+        ("store", "_sealed", "real(*args, **kwargs)"),
         ("inventory", "with_version", "pass"),
-        ("inventory_store.Staged", "commit", "real(*args, **kwargs)"),
-        ("inventory_state.StateFile", "_write", "pass"),
+        ("store.Staged", "commit", "real(*args, **kwargs)"),
+        ("state.StateFile", "_write", "pass"),
     ],
 )
 def test_an_install_that_is_killed_is_never_seen_and_can_be_done_again(
@@ -309,7 +309,7 @@ def test_a_full_disk_changes_nothing(
     def full(*_args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("openautoglm.plugins.inventory_store._unpack", full)
+    monkeypatch.setattr("openautoglm.plugins.inventory.store._unpack", full)
     with pytest.raises(PluginStoreError, match="nothing was changed") as refused:
         home.install(wheel("acme.other"))
     assert "No space left" in str(refused.value)
@@ -321,9 +321,9 @@ def test_a_lock_that_is_held_too_long_is_told(
     home: Inventory, wheel: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home.install(wheel())
-    monkeypatch.setattr(inventory_state, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(state, "PATIENCE_S", 0.05)
     with (
-        inventory_state.StateFile(home.home).changing(),
+        state.StateFile(home.home).changing(),
         pytest.raises(PluginStoreError, match="another process"),
     ):
         home.disable("acme.upper")

@@ -11,7 +11,7 @@ import pytest
 
 from openautoglm.errors import PluginReplaceError, PluginUnavailableError
 from openautoglm.plugins.host import PluginHost
-from openautoglm.plugins.inventory_known import Known, known_of
+from openautoglm.plugins.inventory.known import Known, known_of
 from openautoglm.plugins.report import Finding, PluginReport
 from openautoglm.plugins.rollout.offline import OfflineAsks, candidate, upgrade
 from openautoglm.plugins.signing import KeyringFile, new_local_key, sign
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from openautoglm.plugins.inventory import Inventory
-    from openautoglm.plugins.inventory_installed import Installed
+    from openautoglm.plugins.inventory.installed import Installed
+    from openautoglm.plugins.inventory.inventory import Inventory
 
 PASSED = (Finding(row="trial.load", status="pass"), Finding(row="static.size", status="warn"))
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from openautoglm.errors import PluginNotFoundError, PluginPackageError, PluginReplaceError
-from openautoglm.plugins.inventory import Inventory
-from openautoglm.plugins.inventory_state import Verdict
-from openautoglm.plugins.packing import pack
+from openautoglm.plugins.inventory.inventory import Inventory
+from openautoglm.plugins.inventory.state import Verdict
+from openautoglm.plugins.packing.packing import pack
 from openautoglm.plugins.project import new_project
 from openautoglm.plugins.rollout.offline import OfflineAsks, candidate, upgrade
 from openautoglm.plugins.rollout.outcome import RolloutReport
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from openautoglm.plugins.inventory_installed import Installed
+    from openautoglm.plugins.inventory.installed import Installed
     from openautoglm.plugins.rollout.outcome import Ending
     from openautoglm.plugins.rollout.plan import OnIdle
 

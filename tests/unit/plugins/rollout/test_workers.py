@@ -12,9 +12,9 @@ import pytest
 from openautoglm import ops
 from openautoglm.errors import PluginCrashedError, PluginReplaceError, PluginUnavailableError
 from openautoglm.plugins.host import PluginHost, Supervision
-from openautoglm.plugins.inventory import Inventory
+from openautoglm.plugins.inventory.inventory import Inventory
 from openautoglm.plugins.manifest import Limits, Manifest, Provides
-from openautoglm.plugins.packing import pack
+from openautoglm.plugins.packing.packing import pack
 from openautoglm.plugins.project import new_project
 from openautoglm.plugins.rollout import AT_ONCE, Canary
 from openautoglm.testing.bare import BARE_OBJECTS

@@ -22,8 +22,8 @@ from openautoglm.errors import (
     PluginReplaceError,
     SigningKeyError,
 )
-from openautoglm.plugins.inventory import Inventory
-from openautoglm.plugins.inventory_state import Proof
+from openautoglm.plugins.inventory.inventory import Inventory
+from openautoglm.plugins.inventory.state import Proof
 from openautoglm.plugins.report import Finding, PluginReport
 from openautoglm.plugins.signing.verify import report_beside
 

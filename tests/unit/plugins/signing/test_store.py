@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from openautoglm.errors import ContentStoreError
-from openautoglm.plugins.inventory_store import SIGNATURE, ContentStore
+from openautoglm.plugins.inventory.store import SIGNATURE, ContentStore
 from openautoglm.plugins.signing import Keyring, SigningKey, judge, sign, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from openautoglm.plugins.inventory_store import StoredContent
+    from openautoglm.plugins.inventory.store import StoredContent
     from openautoglm.plugins.signing import Package, Verdict
 
 

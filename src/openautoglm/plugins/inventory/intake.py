@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from openautoglm.errors import PluginConflictError, PluginPackageError
-from openautoglm.plugins import inventory_judging as judging
 from openautoglm.plugins import peers
-from openautoglm.plugins.inventory_dependencies import Fetching, put_dependencies
-from openautoglm.plugins.inventory_lock import parse_lock
+from openautoglm.plugins.inventory import judging
+from openautoglm.plugins.inventory.dependencies import Fetching, put_dependencies
+from openautoglm.plugins.inventory.lock import parse_lock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from openautoglm.plugins.inventory_state import State
+    from openautoglm.plugins.inventory.state import State
     from openautoglm.plugins.wheel import Wheel
 
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, final
 
-from openautoglm.plugins.inventory_conflicts import Side
-from openautoglm.plugins.inventory_state import Verdict
-from openautoglm.plugins.inventory_store import DEPENDENCIES, PLUGIN, WHEEL
+from openautoglm.plugins.inventory.conflicts import Side
+from openautoglm.plugins.inventory.state import Verdict
+from openautoglm.plugins.inventory.store import DEPENDENCIES, PLUGIN, WHEEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from openautoglm.plugins.inventory_environment import Found
-    from openautoglm.plugins.inventory_state import Proof, StoredPlugin, StoredVersion
+    from openautoglm.plugins.inventory.environment import Found
+    from openautoglm.plugins.inventory.state import Proof, StoredPlugin, StoredVersion
     from openautoglm.plugins.manifest import Manifest
 
 NO_VERDICT: Final = Verdict()

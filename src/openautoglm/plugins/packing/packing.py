@@ -20,7 +20,7 @@ from openautoglm.errors import PluginManifestError, PluginPeerError, PluginProje
 from openautoglm.plugins import peers
 from openautoglm.plugins.manifest import ENTRY_POINTS, FILE_NAME, Manifest, normalised
 from openautoglm.plugins.metadata import metadata_of, project_table
-from openautoglm.plugins.packing_archive import archive, put
+from openautoglm.plugins.packing.archive import archive, put
 from openautoglm.plugins.points import POINTS
 from openautoglm.plugins.project.workspace import pinned
 from openautoglm.plugins.reading import shown

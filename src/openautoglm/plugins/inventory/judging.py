@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from openautoglm.errors import PluginPackageError, PluginReplaceError
-from openautoglm.plugins.inventory_state import Proof, State, Verdict, is_lower
-from openautoglm.plugins.inventory_store import REPORT, SIGNATURE, WHEEL
+from openautoglm.plugins.inventory.state import Proof, State, Verdict, is_lower
+from openautoglm.plugins.inventory.store import REPORT, SIGNATURE, WHEEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from openautoglm.plugins.inventory_store import StoredContent
+    from openautoglm.plugins.inventory.store import StoredContent
     from openautoglm.plugins.report import PluginReport
     from openautoglm.plugins.signing import Keyring, KeyringFile
     from openautoglm.plugins.signing import Verdict as SigningVerdict

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from openautoglm.plugins.inventory_installed import Installed
+from openautoglm.plugins.inventory.installed import Installed
 from openautoglm.policy.admission import report_input
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
 from openautoglm.errors import PluginPeerError, PluginStoreError
-from openautoglm.plugins.inventory_lock import Locked, refuse_unlocked
+from openautoglm.plugins.inventory.lock import Locked, refuse_unlocked
 from openautoglm.plugins.manifest import normalised
 from openautoglm.plugins.reading import shown
 

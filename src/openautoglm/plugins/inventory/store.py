@@ -18,8 +18,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, final
 
 from openautoglm.errors import ContentStoreError, PluginStoreError
-from openautoglm.plugins.inventory_listing import LISTING, Listing, listed
-from openautoglm.plugins.inventory_state import make_folder, unwritable
+from openautoglm.plugins.inventory.listing import LISTING, Listing, listed
+from openautoglm.plugins.inventory.state import make_folder, unwritable
 from openautoglm.plugins.manifest import FILE_NAME, Manifest
 
 if TYPE_CHECKING:

@@ -19,14 +19,12 @@ from openautoglm.errors import (
     PluginConflictError,
     PluginNotFoundError,
 )
-from openautoglm.plugins import inventory_conflicts as conflicts
-from openautoglm.plugins import inventory_environment as environment
-from openautoglm.plugins import inventory_judging as judging
 from openautoglm.plugins import peers
-from openautoglm.plugins.inventory_dependencies import Fetching
-from openautoglm.plugins.inventory_installed import Installed, from_environment, from_store
-from openautoglm.plugins.inventory_intake import May, bring_dependencies, fitting
-from openautoglm.plugins.inventory_state import (
+from openautoglm.plugins.inventory import conflicts, environment, judging
+from openautoglm.plugins.inventory.dependencies import Fetching
+from openautoglm.plugins.inventory.installed import Installed, from_environment, from_store
+from openautoglm.plugins.inventory.intake import May, bring_dependencies, fitting
+from openautoglm.plugins.inventory.state import (
     State,
     StateFile,
     StoredVersion,
@@ -39,7 +37,7 @@ from openautoglm.plugins.inventory_state import (
     with_version,
     without,
 )
-from openautoglm.plugins.inventory_store import AGAIN, ContentStore
+from openautoglm.plugins.inventory.store import AGAIN, ContentStore
 from openautoglm.plugins.reading import shown
 from openautoglm.registry import suggest
 
@@ -48,8 +46,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from openautoglm.plugins import signing
-    from openautoglm.plugins.inventory_conflicts import Conflict
-    from openautoglm.plugins.inventory_store import StoredContent
+    from openautoglm.plugins.inventory.conflicts import Conflict
+    from openautoglm.plugins.inventory.store import StoredContent
     from openautoglm.plugins.report import PluginReport
 
 NO_FETCHING: Final = Fetching()
@@ -282,12 +280,12 @@ class Inventory:
         Args:
             builtin: names of the host's own contributions, by point.
         """
-        from openautoglm.plugins import inventory_doctor
+        from openautoglm.plugins.inventory import doctor
 
         state = self._file.read()
         stored = [self._installed(state, plugin) for plugin in state.plugins]
         there = [*stored, *self._in_environment(state)]
-        return inventory_doctor.examine(
+        return doctor.examine(
             sides=tuple(each.side for each in there if each.enabled),
             broken=[each for each in environment.find() if each.error is not None],
             damaged=[each for each in stored if not self.intact(each)],

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import Key
 
-from openautoglm.plugins.inventory_store import SIGNATURE, ContentStore
+from openautoglm.plugins.inventory.store import SIGNATURE, ContentStore
 from openautoglm.plugins.manifest import FILE_NAME, Manifest, Provides
 from openautoglm.plugins.signing import Keyring, SigningKey, judge, sidecar, sign, verify
 from openautoglm.policy import Policy

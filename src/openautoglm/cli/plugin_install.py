@@ -31,6 +31,9 @@ def install(  # noqa: PLR0913, PLR0917 - options of a command
     allow_downgrade: Annotated[
         bool, typer.Option("--allow-downgrade", help="Take an older version than one before.")
     ] = False,
+    allow_unsigned: Annotated[
+        bool, typer.Option("--allow-unsigned", help="No trusted key signed it, as one did before.")
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Look at it first; nothing of it is run.")
     ] = True,
@@ -52,7 +55,8 @@ def install(  # noqa: PLR0913, PLR0917 - options of a command
     The static rows of `oag plugin check` are asked first: where one fails, nothing is installed and
     the exit code is 1. Where a signature lies beside the wheel, it is verified, and a wheel that
     contradicts it is refused. The version before stays there: `rollback` goes back to it. An older
-    version than one that was installed before is refused.
+    version than one that was installed before is refused, and so is one that no trusted key signed
+    where one signed a version before.
     """
     from openautoglm.cli.plugin_output import cannot_run, tell
     from openautoglm.plugins.inventory.dependencies import Fetching
@@ -70,6 +74,7 @@ def install(  # noqa: PLR0913, PLR0917 - options of a command
         enable=enable,
         replaces=replace,
         allow_downgrade=allow_downgrade,
+        allow_unsigned=allow_unsigned,
         fetching=Fetching(find_links=tuple(find_links or ()), offline=offline),
         report=proof,
         sha256=read.sha256,

@@ -50,6 +50,9 @@ def upgrade(  # noqa: PLR0913, PLR0917 - options of a command
         bool,
         typer.Option("--allow-downgrade", help="An older version than was seen before is fine."),
     ] = False,
+    allow_unsigned: Annotated[
+        bool, typer.Option("--allow-unsigned", help="No trusted key signed it, as one did before.")
+    ] = False,
     find_links: Annotated[
         list[Path] | None,
         typer.Option("--find-links", metavar="DIR", help="Wheels it depends on; may be repeated."),
@@ -89,6 +92,7 @@ def upgrade(  # noqa: PLR0913, PLR0917 - options of a command
     told = None if as_json else lambda state, reason: typer.echo(f"{state:<10} {reason}")
     asks = replace(
         asked.asks(tuple(find_links or ()), offline),
+        allow_unsigned=allow_unsigned,
         rehearse=Rehearsal(on_idle=on_idle.value, is_trusted=trusted, told=told),
     )
     report = switch(inventory, new, asks, told=told)

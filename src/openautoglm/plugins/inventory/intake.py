@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from openautoglm.errors import PluginConflictError, PluginPackageError
+from openautoglm.errors import PluginConflictError, PluginPackageError, PluginReplaceError
 from openautoglm.plugins import peers
 from openautoglm.plugins.inventory import judging
 from openautoglm.plugins.inventory.dependencies import Fetching, put_dependencies
@@ -28,13 +28,15 @@ class May:
 
     replaces: bool
     downgrade: bool
+    unsigned: bool
 
     def check(self, state: State, wheel: Wheel) -> None:
-        """Refuse other contents under a version that is there, and an older version.
+        """Refuse what is there with other contents, what is older, and what lost its signature.
 
         Raises:
             PluginConflictError: it is there with other contents.
-            PluginReplaceError: it is older than one that was installed before.
+            PluginReplaceError: it is older than one that was installed before, or not trusted
+                where one before was.
         """
         manifest = wheel.manifest
         stored = state.plugins.get(manifest.id)
@@ -47,6 +49,13 @@ class May:
             )
         if not self.downgrade:
             judging.refuse_older(state, wheel.package)
+        if not self.unsigned:
+            raise PluginReplaceError(
+                f"a key you trust signed plugin `{manifest.id}` before, and none signed this one",
+                got=f"{manifest.id} {manifest.version}",
+                fix="get the wheel with its signature beside it from its author; --allow-unsigned "
+                "takes this one all the same",
+            )
 
 
 def fitting(path: Path, sha256: str | None) -> Wheel:

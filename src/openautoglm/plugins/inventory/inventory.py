@@ -105,6 +105,7 @@ class Inventory:
         enable: bool = True,
         replaces: bool = False,
         allow_downgrade: bool = False,
+        allow_unsigned: bool = False,
         fetching: Fetching = NO_FETCHING,
         verdict: Verdict | None = None,
         report: PluginReport | None = None,
@@ -120,6 +121,7 @@ class Inventory:
             enable: use it; else it is only put there, and a version that is in use stays so.
             replaces: take the place of the same version with other contents.
             allow_downgrade: take a version lower than one that was installed before.
+            allow_unsigned: take one that no trusted key signed, where one signed a version before.
             fetching: where pip looks for its dependencies, beside the folder of the wheel.
             verdict: on its signature, to be kept instead of this home's own.
             report: of its check, to be kept where no trusted key stands for another.
@@ -128,7 +130,8 @@ class Inventory:
         Raises:
             PluginPackageError: the wheel is damaged, another one, for another machine, or
                 contradicts its signature or its lock.
-            PluginReplaceError: it is older than one that was installed before.
+            PluginReplaceError: it is older than one that was installed before, or no trusted key
+                signed it where one signed a version before.
             PluginPeerError: it does not go with what the host has.
             PluginConflictError: it does not go with an enabled plugin; both are named.
             PluginStoreError: no room or no permission.
@@ -137,8 +140,10 @@ class Inventory:
         manifest = wheel.manifest
         beside = judging.read_beside(path)
         judged = judging.judge(wheel.package, beside, self.home, allow_downgrade=allow_downgrade)
-        may = May(replaces=replaces, downgrade=allow_downgrade)
-        may.check(self._file.read(), wheel)
+        kept, state = verdict or judged.verdict, self._file.read()
+        is_free = allow_unsigned or kept.trusted or not judging.was_trusted(self.home, manifest.id)
+        may = May(replaces=replaces, downgrade=allow_downgrade, unsigned=is_free)
+        may.check(state, wheel)
         links = (*fetching.find_links, path.absolute().parent)
         fetching = Fetching(find_links=links, offline=fetching.offline)
         bring = partial(bring_dependencies, wheel, fetching=fetching)
@@ -153,7 +158,7 @@ class Inventory:
                 contents=staged.contents,
                 installed=datetime.now(UTC).isoformat(timespec="seconds"),
                 dependencies=staged.brought,
-                verdict=verdict or judged.verdict,
+                verdict=kept,
                 proof=judged.proof or (None if report is None else judging.proof_of(report)),
             )
             after = with_version(change.state, stored, enable=enable)

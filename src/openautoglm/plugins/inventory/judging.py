@@ -122,6 +122,11 @@ def remember(home: Path, plugin: str, version: str) -> Keyring:
     return _keyring_file(home).update(lambda keyring: keyring.having_seen(plugin, version))
 
 
+def was_trusted(home: Path, plugin: str) -> bool:
+    """Return whether a version that a trusted key signed was in use before."""
+    return plugin in _keyring_file(home).read().versions
+
+
 def older(plugin: str, version: str, seen: str) -> PluginReplaceError:
     """Return the error for a version that is lower than one before."""
     return PluginReplaceError(

@@ -52,6 +52,7 @@ class OfflineAsks:
         rehearse: replaces the version used now by this one, both as they lie in the store, and
             returns what came of it; asked where the plugin is enabled.
         fetching: where dependencies come from.
+        allow_unsigned: whether it may lack a trusted signature where a version before had one.
     """
 
     verify: Callable[[Candidate], Verdict] | None = None
@@ -59,6 +60,7 @@ class OfflineAsks:
     admit: Callable[[Candidate, Proof | None], Decision] | None = None
     rehearse: Callable[[Installed, Installed], RolloutReport] | None = None
     fetching: Fetching = Fetching()  # noqa: RUF009 - frozen
+    allow_unsigned: bool = False
 
 
 def candidate(inventory: Inventory, plugin: str, target: str) -> Candidate:
@@ -198,6 +200,7 @@ def _switched(
             new.wheel,
             enable=new.current.enabled and not is_rehearsed,
             allow_downgrade=asks.admit is not None,  # who admitted it knew
+            allow_unsigned=asks.allow_unsigned,
             fetching=asks.fetching,
             verdict=verdict,
             report=report,

@@ -162,6 +162,21 @@ def test_an_older_version_than_one_installed_with_a_signature_is_refused(
     install(old, offline=True, check=False, allow_downgrade=True)
 
 
+def test_a_plugin_that_was_signed_is_not_followed_by_one_that_is_not(
+    plugin: Plugin, wheel: WheelMaker
+) -> None:
+    signed, unsigned = (wheel(version=v, files=entry_points(v)) for v in ("1.0", "99.0"))
+    plugin("key", "new", "mine")
+    plugin("sign", signed, "--key", "mine")
+    install(signed, offline=True, check=False)
+    with pytest.raises(PluginReplaceError, match="none signed this one") as caught:
+        install(unsigned, offline=True, check=False)
+    assert caught.value.got == "acme.upper 99.0"
+    assert "--allow-unsigned" in str(caught.value.fix)
+    assert [each.version for each in Inventory().list()] == ["1.0"]
+    install(unsigned, offline=True, check=False, allow_unsigned=True)
+
+
 def test_a_folder_is_told_to_be_packed(
     plugin: Plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

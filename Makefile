@@ -21,9 +21,13 @@ docs: .venv/.ready-test ## build the documentation into site/
 bench: .venv/.ready-test ## measure every published number again, beside its peers
 	$(BIN)/python benchmarks/run_all.py
 
-soak: .venv/.ready-test ## hours in minutes: swaps under load, memory, threads
-	for soak in swap signing bus plugin_zoo replace "faults --level L1" "faults --level L2"; do \
-	  $(BIN)/python tests/soak/$${soak%% *}.py $$(echo "$$soak" | cut -s -d' ' -f2-) || exit 1; done
+SOAKS := swap signing bus hostile plugin_zoo cycles "sessions --level L1" "sessions --level L2" \
+  "faults --level L1" "faults --level L2" replace
+
+soak: .venv/.ready-test ## hours in minutes: swaps, faults, cycles and replacements under load
+	failed=; for soak in $(SOAKS); do \
+	  $(BIN)/python tests/soak/$${soak%% *}.py $$(echo "$$soak" | cut -s -d' ' -f2-) || failed="$$failed $$soak;"; \
+	done; test -z "$$failed" || { echo "failed:$$failed"; exit 1; }
 
 clean:
 	rm -rf .venv site dist build $(WASM)/node_modules

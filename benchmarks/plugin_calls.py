@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from openautoglm.plugins.host import PluginHost
-from openautoglm.plugins.host.bare import BARE
 from openautoglm.plugins.host.sandbox import supported
 from openautoglm.plugins.manifest import Limits, Manifest, Provides
 from openautoglm.plugins.points import POINTS
 from openautoglm.registry import owned_by
+from openautoglm.testing.bare import BARE
 from timing import medians_s, report
 
 if TYPE_CHECKING:

@@ -10,15 +10,15 @@ import zipfile
 from functools import partial
 from pathlib import Path
 
-from openautoglm.plugins.inventory import Inventory
-from openautoglm.plugins.packing import pack
+from openautoglm.plugins.inventory.inventory import Inventory
+from openautoglm.plugins.packing.packing import pack
 from openautoglm.plugins.project import new_project
 from timing import medians_s, report
 
 ROUNDS = 21
 COUNT = 100
 OAG = str(Path(sys.executable).parent / "oag")
-DISCOVER = "from openautoglm.plugins.inventory import Inventory; Inventory().list()"
+DISCOVER = "from openautoglm.plugins.inventory.inventory import Inventory; Inventory().list()"
 LISTING = "Inventory().list() in a process that runs"
 PROGRAMS = {
     "oag --help": [OAG, "--help"],

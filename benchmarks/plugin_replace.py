@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from openautoglm.plugins.host.bare import BARE
 from openautoglm.plugins.points import POINTS
 from openautoglm.plugins.rollout import Rollouts
 from openautoglm.registry import owned_by
+from openautoglm.testing.bare import BARE
 from openautoglm.testing.versions import Host, Running, manifest
 from timing import medians_s, report
 

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import Key
 
+from openautoglm.plugins.inventory.store import SIGNATURE, ContentStore
 from openautoglm.plugins.manifest import FILE_NAME, Manifest, Provides
-from openautoglm.plugins.signing import ContentStore, Keyring, SigningKey, sidecar, sign, verify
+from openautoglm.plugins.signing import Keyring, SigningKey, judge, sidecar, sign, verify
 from openautoglm.policy import Policy
 from openautoglm.policy.admission import HostFacts, admission_input
 from timing import medians_s, report
@@ -113,7 +114,10 @@ def packages(folder: Path, *, payload: int, rounds: int, name: str) -> dict[str,
     verdict = verify(path, keyring)
     assert verdict.trusted  # noqa: S101 - else the figures are of something else
     assert verdict.package is not None  # noqa: S101 - it is trusted
-    stored = store.put(verdict).sha256
+    sha256 = verdict.package.sha256
+    with store.staged(verdict.package, beside={SIGNATURE: verdict.signature or b""}) as staged:
+        staged.commit()
+    stored = store.open(sha256, contents=staged.contents)
     cases: dict[str, Callable[[], object]] = {
         f"SHA-256 of the file alone, {name}": lambda: hashlib.sha256(path.read_bytes()).digest(),
         f"zipfile reads every file, {name}": lambda: zipfile.ZipFile(
@@ -121,7 +125,8 @@ def packages(folder: Path, *, payload: int, rounds: int, name: str) -> dict[str,
         ).testzip(),
         f"sign, {name}": write,
         f"verify, {name}": lambda: verify(path, keyring),
-        f"open from the store, {name}": lambda: store.open(stored),
+        f"open from the store, {name}": lambda: store.open(sha256, contents=staged.contents),
+        f"judge what was opened, {name}": lambda: judge(stored, stored.signature, keyring),
     }
     return medians_s(cases, rounds=rounds)
 

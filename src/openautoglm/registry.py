@@ -6,12 +6,14 @@ Owns `Registry` and `owned_by`. Knows nothing of what the entries are.
 from __future__ import annotations
 
 import difflib
+import os
 import threading
+import weakref
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, final
 
 from openautoglm.errors import NameTakenError, NoOwnerError, UnknownNameError
 
@@ -25,6 +27,7 @@ ON_DEMAND: Final = "openautoglm.plugins.on_demand"
 """Asked for a name that is not there; imported then, by name, since it stands above this module."""
 
 _starts_plugins = True
+_watched: frozenset[str] = frozenset()
 _owner: ContextVar[str | None] = ContextVar("openautoglm_registry_owner", default=None)
 
 
@@ -50,6 +53,12 @@ def start_no_plugins() -> None:
     """Start no plugin for a name that is not there, from now on; for the processes of plugins."""
     global _starts_plugins  # noqa: PLW0603 - a process is one for plugins or not
     _starts_plugins = False
+
+
+def watch(owner: str) -> None:
+    """Look whether an owner is as it is installed, whenever an entry of it is asked for."""
+    global _watched  # noqa: PLW0603 - readers see an immutable snapshot, a change replaces it
+    _watched |= {owner}
 
 
 def current_owner() -> str | None:
@@ -78,6 +87,8 @@ class Registry(Generic[T]):
             `owned_by("openautoglm")`, so that importing the package registers nothing.
         point: the extension point that plugins add entries by. With one, a name that is not there
             is looked for in the plugins that are installed, and the one that has it is started.
+
+    A forked process has the entries of the one it came from.
     """
 
     def __init__(
@@ -90,8 +101,10 @@ class Registry(Generic[T]):
         self._noun = noun
         self._point = point
         self._builtins = builtins
+        self._loading: Callable[[Registry[T]], None] | None = None
         self._entries: Mapping[str, Entry[T]] = {}
         self._lock = threading.RLock()
+        _all.add(self)
 
     def add(self, name: str, value: T) -> None:
         """Add an entry for the owner of the enclosing `owned_by`.
@@ -110,11 +123,7 @@ class Registry(Generic[T]):
         with self._lock:
             taken = self._entries.get(name)
             if taken is not None:
-                raise NameTakenError(
-                    f"{self._noun} `{name}` is taken",
-                    got=f"{owner} adds what {taken.owner} added before",
-                    fix="choose another name, or revoke the other owner first",
-                )
+                raise self._taken(name, taken.owner, owner)
             self._entries = {**self._entries, name: Entry(name=name, value=value, owner=owner)}
 
     def get(self, name: str) -> T:
@@ -129,9 +138,10 @@ class Registry(Generic[T]):
         """Return an entry with its owner; errors as `get`."""
         self._load_builtins()
         given: object = name
-        is_missing = isinstance(given, str) and given not in self._entries
-        if is_missing and self._point is not None and _starts_plugins:
-            import_module(ON_DEMAND).start(self._point, name)
+        if self._point is not None and _starts_plugins and isinstance(given, str):
+            found = self._entries.get(given)
+            if found is None or found.owner in _watched:
+                import_module(ON_DEMAND).look(self._point, name)
         return self._there(name)
 
     def has(self, name: str) -> bool:
@@ -161,6 +171,15 @@ class Registry(Generic[T]):
                 got=f"known: {', '.join(self.names()) or 'none'}",
                 fix=suggest(name, self.names()) or f"check the name, or {can}",
             ) from None
+
+    def _taken(self, name: str, holder: str, owner: str) -> NameTakenError:
+        fix = "choose another name, or revoke the other owner first"
+        if holder == owner:
+            fix = "add it once"
+            if self._point is not None:
+                fix = "stop the plugin in the host that runs it, or start it with register=False"
+        got = f"{owner} adds what {holder} added before"
+        return NameTakenError(f"{self._noun} `{name}` is taken", got=got, fix=fix)
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all entries, sorted."""
@@ -193,18 +212,42 @@ class Registry(Generic[T]):
             self._entries = {n: e for n, e in self._entries.items() if e.owner != owner}
         return gone
 
+    def _renew_lock(self) -> None:
+        """Take a lock that nobody holds: in a forked process, the old one's holder is not there."""
+        self._lock = threading.RLock()
+        if self._loading is not None:
+            self._start_again(self._loading)
+
     def _load_builtins(self) -> None:
         with self._lock:
             if self._builtins is None:
                 return
-            load, self._builtins = self._builtins, None
+            load = self._loading = self._builtins
+            self._builtins = None
             try:
                 with owned_by(CORE_OWNER):
                     load(self)
             except BaseException:  # the next look tries again instead of finding half of them
-                self.revoke(CORE_OWNER)
-                self._builtins = load
+                self._start_again(load)
                 raise
+            finally:
+                self._loading = None
+
+    def _start_again(self, load: Callable[[Registry[T]], None]) -> None:
+        self.revoke(CORE_OWNER)
+        self._builtins, self._loading = load, None
+
+
+_all: Final[weakref.WeakSet[Registry[Any]]] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    for each in tuple(_all):
+        each._renew_lock()  # noqa: SLF001 - the registries of this module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 def suggest(name: str, known: tuple[str, ...]) -> str | None:

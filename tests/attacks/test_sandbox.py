@@ -21,11 +21,11 @@ import pytest
 
 from openautoglm.errors import PluginCrashedError
 from openautoglm.plugins.host import PluginHost, RunningPlugin
-from openautoglm.plugins.host.bare import BARE
 from openautoglm.plugins.host.sandbox import supported
 from openautoglm.plugins.manifest import Limits, Manifest, Provides
 from openautoglm.plugins.points import POINTS
 from openautoglm.registry import owned_by
+from openautoglm.testing.bare import BARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -25,11 +25,15 @@ NEEDS_COMPILER = {"operator-cpp", "operator-cuda"}
 def oag(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run `oag plugin` in a folder and a home of its own; it must end with `exits`."""
 
-    def run(*arguments: str | Path, exits: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: str | Path, exits: int = 0, group: str = "plugin", path: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        own = {"OPENAUTOGLM_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
+        own |= {} if path is None else {"PATH": path}
         done = subprocess.run(
-            [OAG, "plugin", *arguments],
+            [OAG, group, *arguments],
             cwd=tmp_path,
-            env={**os.environ, "OPENAUTOGLM_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"},
+            env={**os.environ, **own},
             capture_output=True,
             text=True,
             check=False,
@@ -50,8 +54,10 @@ def test_a_new_project_passes_its_tests_and_check_and_comes_and_goes(
     told = oag("dev", "acme-try-it", "--once").stdout
     assert "loaded    generation 1" in told
     assert " passed" in told
-    if kind != "operator-cuda":  # its kernels for the CPU are those of operator-cpp
-        assert ", 0 fail, " in oag("check", "acme-try-it", "--quick").stdout
+    checked = oag("check", "acme-try-it", "--quick").stdout
+    assert ", 0 fail, 0 warn, " in checked
+    asked = {line.split()[0]: line.split()[1] for line in checked.splitlines()[:-2]}
+    assert asked["trial.requests"] == asked["trial.latency"] == "pass", checked
     packed = json.loads(oag("pack", "acme-try-it", "--json").stdout)
     oag("install", packed["path"])
     shutil.rmtree(tmp_path / "acme-try-it")
@@ -63,6 +69,82 @@ def test_a_new_project_passes_its_tests_and_check_and_comes_and_goes(
     assert "disabled" in oag("list").stdout
     oag("remove", "acme.try-it")
     assert json.loads(oag("list", "--json").stdout) == []
+
+
+def test_what_comes_next_is_told_and_is_true(
+    oag: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    told = oag("new", "acme.try-it", "--kind", "step").stdout.splitlines()
+    commands = [line.removeprefix("next").split() for line in told[1:]]
+    assert [words[2] for words in commands] == ["dev", "check", "pack", "install"]
+    for words in commands[2:]:
+        files = sorted(map(str, tmp_path.glob(words[-1])))
+        oag(*words[2:-1], *files)
+    assert "acme.try-it" in oag("list").stdout
+    assert "sign" in oag("new", "acme.fast", "--kind", "operator-cpp").stdout
+
+
+def test_what_is_installed_is_used_and_a_command_ends_without_a_word(
+    oag: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    oag("new", "acme.try-it", "--kind", "step")
+    oag("install", json.loads(oag("pack", "acme-try-it", "--json").stdout)["path"])
+    (tmp_path / "loud.yaml").write_text(
+        "name: loud\ninputs: {text: {to: it.text}}\n"
+        "components: {it: {type: acme.try-it}}\noutputs: {result: it.text}\n"
+    )
+    done = oag("loud.yaml", "--text", "hello", group="run")
+    assert json.loads(done.stdout)["outputs"] == {"result": "HELLO"}
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler here")
+def test_what_this_machine_cannot_compile_is_told(
+    oag: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    oag("new", "acme.fast", "--kind", "operator-cuda")
+    refused = oag("pack", "acme-fast", exits=2, path=str(tools)).stderr
+    assert "[OAG206]" in refused
+    assert "install GCC" in refused
+    for name in ("g++", "as", "ld"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    for command in (["dev", "--once", "--no-test"], ["check", "--quick"], ["pack"]):
+        told = oag(*command, "acme-fast", path=str(tools)).stdout
+        assert "cuda.cu" in told
+        assert "nvcc is not on PATH" in told
+    (wheel,) = (tmp_path / "acme-fast/dist").glob("*.whl")
+    assert "no trusted key signed it" in oag("install", wheel).stdout
+    assert "cannot run" in oag("list").stdout
+
+
+def test_doctor_and_pipeline_list_name_what_plugins_bring_and_import_nothing(
+    oag: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    oag("new", "acme.try-it", "--kind", "step")
+    with (tmp_path / "acme-try-it/src/acme_try_it/step.py").open("a") as file:
+        file.write("raise SystemExit('somebody imported it')\n")
+    oag("install", json.loads(oag("pack", "acme-try-it", "--json").stdout)["path"])
+    line = "plugin acme.try-it 0.1.0, L2"
+    assert f"acme.try-it  step of {line}" in oag("list", group="pipeline").stdout
+    assert f"plugin       step acme.try-it: {line}" in oag(group="doctor").stdout
+    (found,) = json.loads(oag("--json", group="doctor").stdout)["plugins"]
+    assert (found["plugin"], found["isolation"], found["enabled"]) == ("acme.try-it", "L2", True)
+    oag("disable", "acme.try-it")
+    assert "plugin acme.try-it 0.1.0, disabled" in oag("list", group="pipeline").stdout
+
+
+def test_a_workspace_is_checked_as_a_whole_and_developed_one_by_one(
+    oag: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.uv.workspace]\nmembers = ["plugins/*"]\n')
+    assert "no members" in oag("workspace").stdout
+    assert "no plugin yet" in oag("check", exits=2).stderr
+    for name in ("acme.one", "acme.two"):
+        oag("new", name, "--kind", "step", "--in", "plugins")
+    assert oag("check", "--quick").stdout.count(", 0 fail, 0 warn, ") == 2
+    assert "plugins/acme-one, plugins/acme-two" in oag("dev", "--once", exits=2).stderr
 
 
 def test_a_workspace_packs_plugins_and_the_library_they_share(
@@ -106,7 +188,15 @@ def share(folder: Path) -> None:
     ("arguments", "exits", "told"),
     [
         (["new", "../x", "--kind", "step"], 2, "OAG723"),
+        (["new", "Acme Upper", "--kind", "step"], 2, "as in acme-upper"),
+        (["new", "a" * 61, "--kind", "step"], 2, "at most 60 characters, and this has 61"),
+        (["new", "numpy", "--kind", "step"], 2, "numpy, which numpy brings"),
+        (["new", "text.clean", "--kind", "step"], 2, "as in acme.text.clean"),
+        (["new", "acme.x", "--kind", "step", "--license", "gpl"], 2, "LicenseRef-Proprietary"),
         (["new", "acme.x", "--kind", "opera"], 2, "operator-cuda"),
+        (["new", "acme.x", "--kind", "stepp"], 2, "did you mean `step`?"),
+        (["check", "nowhere"], 2, "OAG724"),
+        (["check", ".", "--json", "none/report.json"], 3, "its folder is not there"),
         (["new", "acme.x"], 2, "--kind"),
         (["pack", "nowhere"], 2, "OAG721"),
         (["install", "none.whl"], 2, "OAG724"),

@@ -51,6 +51,7 @@ def test_the_wheel_carries_the_model_the_tasks_and_the_types_and_no_tests(wheel:
     assert "openautoglm/pipeline/tasks/extract.yaml" in sizes
     assert "openautoglm/engine/weights/nano/model.safetensors" in sizes
     assert "openautoglm/engine/weights/nano/MODEL_CARD.md" in sizes
+    assert "openautoglm/bus/direct.abi3.so" in sizes
     assert "openautoglm/native/lib/liboag_core.so" in sizes
     assert "openautoglm/native/lib/liboag_kernels.so" in sizes
     assert "openautoglm/native/include/openautoglm/op.h" in sizes

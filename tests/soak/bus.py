@@ -15,9 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from table import at_least, at_most, finish, none, told  # type: ignore[import-not-found] # beside
 
 from openautoglm.bus import AuditLog, Bus, Channel, Message, verify
 from openautoglm.bus.outboxes.sqlite import SqliteOutbox
@@ -206,15 +208,25 @@ def run(*, spoofs: int, kills: int, seed: int) -> Outcome:
 
 
 def main() -> None:
-    """Run and print the outcome as JSON; exit code 1 where there is a finding."""
+    """Run, print the outcome as JSON and a table; exit code 1 where there is a finding."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spoofs", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=20_261_123)
     options = parser.parse_args()
     outcome = run(spoofs=options.spoofs, kills=options.kills, seed=options.seed)
-    sys.stdout.write(json.dumps(asdict(outcome), indent=2) + "\n")
-    sys.exit(not outcome.is_clean())
+    rows = [
+        at_least("messages with another's source", outcome.spoofs, options.spoofs),
+        at_most("of them delivered", outcome.passed, 0),
+        at_most("of them not in the audit log", outcome.unaudited, 0),
+        at_least("processes killed", outcome.kills, options.kills),
+        told("durable messages sent", outcome.sent),
+        at_most("lost", outcome.lost, 0),
+        at_most("never sent, and there", outcome.invented, 0),
+        told("handled twice by those who were killed", outcome.doubled),
+        none("errors", outcome.errors),
+    ]
+    finish("The bus", outcome, rows)
 
 
 if __name__ == "__main__":

@@ -10,23 +10,22 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
-import json
 import os
 import shutil
 import signal
 import statistics
-import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+from table import at_least, at_most, finish, none, told  # type: ignore[import-not-found] # beside
 
 from openautoglm.errors import (
     OpenAutoGLMError,
@@ -38,10 +37,10 @@ from openautoglm.errors import (
     SharedTensorError,
 )
 from openautoglm.plugins.host import PluginHost, RunningPlugin, Supervision
-from openautoglm.plugins.host.bare import BARE
 from openautoglm.plugins.manifest import Limits, Manifest, Provides
 from openautoglm.plugins.points import POINTS
 from openautoglm.registry import owned_by
+from openautoglm.testing.bare import BARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,6 +58,7 @@ SUPERVISION = Supervision(
     attempts=20,
 )
 CALLERS = 2
+LONG, BACK_P95_MS = 1_000, 100.0  # times are judged in the long form
 FAULT_S = 0.15  # time of a call that does not end
 
 
@@ -285,14 +285,31 @@ def _rss_mb() -> float:
 
 
 def main() -> None:
-    """Run and print the outcome as JSON; exit code 1 where there is a finding."""
+    """Run, print the outcome as JSON and a table; exit code 1 where there is a finding."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--faults", type=int, default=1_000)
+    parser.add_argument("--faults", type=int, default=LONG)
     parser.add_argument("--level", choices=["L1", "L2"], default="L1")
     options = parser.parse_args()
     outcome = run(faults=options.faults, level=options.level)
-    sys.stdout.write(json.dumps(asdict(outcome), indent=2) + "\n")
-    sys.exit(bool(outcome.lost or outcome.wrong or outcome.silent or outcome.strange))
+    is_long = options.faults >= LONG
+    rows = [
+        at_least("faults", sum(outcome.faults.values()), options.faults),
+        at_least("kinds of them", len(outcome.faults), 12),
+        at_least("calls meanwhile", outcome.calls, options.faults),
+        none("idempotent calls lost", outcome.lost),
+        none("wrong answers", outcome.wrong),
+        none("silent ends", outcome.silent),
+        none("ends in another error", outcome.strange),
+        at_most("host deaths", 0, 0),  # who reads this is the host
+        told("workers that died", outcome.deaths),
+        told("calls made again", outcome.retries),
+        told("a worker is back, P50, ms", outcome.back_p50_ms),
+        at_most("a worker is back, P95, ms", outcome.back_p95_ms, BACK_P95_MS, judged=is_long),
+        told("memory grown, MB", outcome.grown_mb),
+        at_most("descriptors grown", outcome.descriptors, 0, judged=is_long),
+        at_most("threads grown", outcome.threads, 0),
+    ]
+    finish(f"Faults of workers at {options.level}", outcome, rows)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ a broken plugin is not caught by its rows, or a good one is refused.
 from __future__ import annotations
 
 import argparse
-import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from table import at_least, finish, none, told  # type: ignore[import-not-found] # beside
 
 from openautoglm.plugins.trial.nursery import Nursery
 from openautoglm.plugins.validation import validate_plugin
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from openautoglm.plugins.report import PluginReport
 
 PLUGINS: Final = Path(__file__).parents[2] / "plugins"
+LEAST: Final = 30
 
 
 def expected(folder: Path) -> set[str]:
@@ -39,12 +40,12 @@ def checked(folder: Path, nursery: Nursery) -> PluginReport:
     )
 
 
-def main() -> int:
-    """Check everything, print what differs, return how it ended."""
+def main() -> None:
+    """Check everything, print what differs and a table; exit code 1 where something does."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="of the good plugins")
     rounds = parser.parse_args().rounds
-    wrong, count, start = 0, 0, time.perf_counter()
+    wrong, count = list[str](), 0
     with Nursery() as nursery:
         for kind, times in (("broken", 1), ("good", rounds)):
             for folder in sorted(PLUGINS.glob(f"{kind}/*/pyproject.toml")) * times:
@@ -53,12 +54,18 @@ def main() -> int:
                 wanted = expected(folder.parent) if kind == "broken" else set()
                 count += 1
                 if found != wanted:
-                    wrong += 1
-                    sys.stdout.write(f"{folder.parent.name}: {sorted(found)}, not {wanted}\n")
-    taken = time.perf_counter() - start
-    sys.stdout.write(f"{count} checks in {taken:.0f} s, {wrong} wrong\n")
-    return 1 if wrong else 0
+                    wrong.append(f"{folder.parent.name}: {sorted(found)}, not {sorted(wanted)}")
+    kinds = {
+        kind: len(list(PLUGINS.glob(f"{kind}/*/pyproject.toml"))) for kind in ("broken", "good")
+    }
+    rows = [
+        at_least("defective plugins", kinds["broken"], LEAST),
+        told("good plugins", kinds["good"]),
+        told("checks", count),
+        none("found by other rows than they should, or refused", wrong),
+    ]
+    finish("The zoo of plugins, full profile", {**kinds, "checks": count, "wrong": wrong}, rows)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

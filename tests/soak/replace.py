@@ -11,34 +11,35 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
-import json
 import logging
 import math
-import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from table import at_least, at_most, finish, none, told  # type: ignore[import-not-found] # beside
 
 from openautoglm.bus import Bus
 from openautoglm.errors import OpenAutoGLMError
 from openautoglm.plugins.host import PluginHost, Supervision
-from openautoglm.plugins.host.bare import BARE, BARE_OBJECTS
 from openautoglm.plugins.manifest import Limits, Manifest, Provides
 from openautoglm.plugins.points import POINTS
 from openautoglm.plugins.rollout import Canary, rollout
 from openautoglm.plugins.rollout.calls import RoutedObject
 from openautoglm.registry import owned_by
+from openautoglm.testing.bare import BARE, BARE_OBJECTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from openautoglm.plugins.rollout import RolloutReport
 
+LONG, FLIP_US, RATIO = 1_000, 1_000.0, 2.0  # times are judged in the long form
 CALLERS = 5  # of them one counts
 PAUSE_S = 0.002  # of a caller between two calls
 STEADY_S, STEADY_EVERY = 0.5, 10
@@ -336,17 +337,32 @@ def _at(values: list[float], part: float, scale: float) -> float:
 
 
 def main() -> None:
-    """Run and print the outcome as JSON; exit code 1 where there is a finding."""
+    """Run, print the outcome as JSON and a table; exit code 1 where there is a finding."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--replacements", type=int, default=1_000)
+    parser.add_argument("--replacements", type=int, default=LONG)
     parser.add_argument("--good", action="store_true", help="good versions alone")
     parser.add_argument("--without", choices=["", "retries", "state"], default="")
     options = parser.parse_args()
     logging.getLogger("openautoglm.plugins").setLevel(logging.CRITICAL)
     with sabotaged(options.without):
         outcome = run(replacements=options.replacements, bad=not options.good)
-    sys.stdout.write(json.dumps(asdict(outcome), indent=2) + "\n")
-    sys.exit(bool(outcome.lost or outcome.wrong or outcome.surprises))
+    is_long = options.replacements >= LONG
+    rows = [
+        at_least("replacements", outcome.replacements, options.replacements),
+        at_least("requests meanwhile", outcome.requests, outcome.replacements * PLAN.requests),
+        none("requests lost", outcome.lost),
+        none("wrong answers", outcome.wrong),
+        none("ended otherwise than they should", outcome.surprises),
+        *(told(f"{kind}: ended", said) for kind, said in outcome.outcomes.items()),
+        told("calls made on the other version", outcome.retries),
+        told("change of routes, P99, us", outcome.flip_p99_us),
+        at_most("change of routes, longest, us", outcome.flip_max_us, FLIP_US, judged=is_long),
+        told("p99 steady, ms", outcome.steady_p99_ms),
+        told("p99 while replacing, ms", outcome.p99_ms),
+        at_most("p99 while replacing / steady", outcome.p99_ratio, RATIO, judged=is_long),
+        at_most("threads grown", outcome.threads, 0),
+    ]
+    finish("Replacing plugins under load", outcome, rows)
 
 
 if __name__ == "__main__":

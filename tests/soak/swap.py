@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
-import sys
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from table import at_least, at_most, finish, none, told  # type: ignore[import-not-found] # beside
 
 from openautoglm import ops
 from openautoglm.native import trial
@@ -112,14 +111,21 @@ def _same(values: list[float]) -> float:
 
 
 def main() -> None:
-    """Run and print the outcome as JSON; exit code 1 where there is a finding."""
+    """Run, print the outcome as JSON and a table; exit code 1 where there is a finding."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--swaps", type=int, default=1_000)
     parser.add_argument("--calls", type=int, default=1_000_000)
     options = parser.parse_args()
     outcome = run(swaps=options.swaps, calls=options.calls)
-    sys.stdout.write(json.dumps(asdict(outcome), indent=2) + "\n")
-    sys.exit(bool(outcome.wrong or outcome.errors or outcome.mapped))
+    rows = [
+        at_least("swaps", outcome.swaps, options.swaps),
+        at_least("calls meanwhile", outcome.calls, options.calls),
+        at_most("results of no build", outcome.wrong, 0),
+        none("errors", outcome.errors),
+        at_most("builds that stayed in memory", outcome.mapped, 0),
+        told("a swap takes, median, ms", round(outcome.median_swap_ms, 2)),
+    ]
+    finish("Swapping kernels", outcome, rows)
 
 
 if __name__ == "__main__":

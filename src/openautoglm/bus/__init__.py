@@ -3,11 +3,16 @@
 `emit`, `subscribe`, `consume`, `request` and `respond` of this module are those of one bus for the
 whole process, made when it is first used; in a plugin's worker they are the plugin's own channel.
 Importing this module starts no thread.
+
+Example:
+    >>> emit("config.update", {"source": "plugin.auth", "payload": {"timeout": 3000}}).source
+    'plugin.auth'
 """
 
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,7 +26,7 @@ from openautoglm.bus.outbox import Claim, Consumer, Feed, Outbox, Quarantined, R
 from openautoglm.bus.permissions import CORE, VERBS, Permission, PermissionTable, Verb
 from openautoglm.bus.ports import Channel, Port
 from openautoglm.bus.requests import Responder
-from openautoglm.bus.verbs import DEADLINE_S, Opened, Options, Speaks
+from openautoglm.bus.verbs import DEADLINE_S, Emit, Opened, Options, Speaks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,6 +61,7 @@ __all__ = [
     "consume",
     "current",
     "emit",
+    "made",
     "request",
     "respond",
     "speaking_as",
@@ -65,13 +71,21 @@ __all__ = [
 ]
 
 _speaking: Final[ContextVar[Speaks | None]] = ContextVar("openautoglm_bus_port", default=None)
-_made: Final = threading.Lock()
-_default: Speaks | None = None
+_making: Final = threading.Lock()
+_process: Final[list[Speaks]] = []  # what the process speaks through, once it does
 
 
 def current() -> Speaks:
     """Return what this module's functions speak through: here and now, or for the process."""
-    return _speaking.get() or _default or _make()
+    return _speaking.get() or (_process[0] if _process else _make())
+
+
+def made() -> Bus | None:
+    """Return the bus of this process if there is one by now and its host speaks on it; make none.
+
+    For news that nobody asked for: where there is none, nobody can have subscribed.
+    """
+    return next((port for port in _process if isinstance(port, Bus)), None)
 
 
 def use(port: Speaks) -> Speaks | None:
@@ -80,9 +94,9 @@ def use(port: Speaks) -> Speaks | None:
     A plugin's worker does so with the channel of its plugin before it imports the plugin. The one
     before is returned, not closed.
     """
-    global _default
-    with _made:
-        before, _default = _default, port
+    with _making:
+        before = _process[0] if _process else None
+        _process[:] = [port]
     return before
 
 
@@ -100,14 +114,25 @@ def speaking_as(port: Speaks) -> Iterator[None]:
         _speaking.reset(token)
 
 
-def emit(type_: str, event: object = None, /, **options: Unpack[Options]) -> Message:
-    """Send a message to all who subscribed to its type; see `Port.emit`.
+def _in_c(emit: Emit) -> Emit:
+    """Return the same in C, which leaves whatever is unusual to the one given; or that one.
 
-    Example:
-        >>> emit("config.update", {"source": "plugin.auth", "payload": {"timeout": 3000}}).source
-        'plugin.auth'
+    `OPENAUTOGLM_DIRECT=0` and `OPENAUTOGLM_NATIVE=0` ask for Python alone.
     """
-    port = _speaking.get() or _default or _make()
+    if "0" in (os.environ.get("OPENAUTOGLM_DIRECT"), os.environ.get("OPENAUTOGLM_NATIVE")):
+        return emit
+    try:
+        from openautoglm.bus import direct
+    except ImportError:  # built without a compiler or Python's headers, or not for this Python
+        return emit
+    direct.prepare(emit, _speaking.get, _process, Message)
+    return direct.emit
+
+
+@_in_c
+def emit(type_: str, event: object = None, /, **options: Unpack[Options]) -> Message:
+    """Send a message to all who subscribed to its type; see `Port.emit`."""
+    port = _speaking.get() or (_process[0] if _process else _make())  # `current`, a call less
     return port.emit(type_, event, **options) if options else port.emit(type_, event)
 
 
@@ -134,10 +159,13 @@ def request(
     payload: object = None,
     *,
     deadline_s: float = DEADLINE_S,
+    subject: str | None = None,
     dataref: str | None = None,
 ) -> Message:
     """Ask the one who answers a type, and return the reply; see `Port.request`."""
-    return current().request(type_, payload, deadline_s=deadline_s, dataref=dataref)
+    return current().request(
+        type_, payload, deadline_s=deadline_s, subject=subject, dataref=dataref
+    )
 
 
 def respond(type_: str, handler: Answer, *, threads: int = 1) -> Opened:
@@ -146,9 +174,8 @@ def respond(type_: str, handler: Answer, *, threads: int = 1) -> Opened:
 
 
 def _make() -> Speaks:
-    global _default  # noqa: PLW0603 - a process has one bus, and this is the place that owns it
-    with _made:
-        if _default is None:
-            _default = made = Bus()
-            atexit.register(made.close)
-        return _default
+    with _making:
+        if not _process:
+            _process.append(new := Bus())
+            atexit.register(new.close)
+        return _process[0]

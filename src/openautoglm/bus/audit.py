@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self, final
 import msgspec
 
 from openautoglm.bus.locks import lock_file
+from openautoglm.bus.words import shown, written
 from openautoglm.errors import AuditBrokenError, BusClosedError
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ START: Final = "0" * 64  # what the first line says of the line before it
 _HASH: Final = ',"hash":"'
 _TAIL: Final = len(_HASH) + 64 + len('"}')
 _MAX_TAIL: Final = 1 << 20  # read to find the last line
-_MAX_TEXT: Final = 2048  # of one value: what is audited may come from a stranger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ class AuditLog:
             raise
 
     def write(self, event: str, **facts: object) -> None:
-        """Append one line; values that are no JSON are written as their `repr`.
+        """Append one line; values that are no JSON are written as short texts of them.
 
         Raises:
             BusClosedError: the log is closed.
@@ -220,7 +220,7 @@ def _read(line: bytes, key: bytes | None, *, prev: str | None) -> tuple[int, str
     body, tail = line[:-_TAIL], line[-_TAIL:]
     try:
         facts = msgspec.json.decode(line, type=dict[str, object])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return 0, "", "it is no JSON object"
     number, digest = facts.get("n"), facts.get("hash")
     if not isinstance(number, int) or not isinstance(digest, str):
@@ -243,6 +243,4 @@ def _digest(body: bytes, key: bytes | None) -> str:
 def _shown(value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
-    text = value if isinstance(value, str) else repr(value)
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}… ({len(text)} characters)"
+    return written(value) if isinstance(value, str) else shown(value)

@@ -14,8 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self, Unpack, final
 
-from openautoglm.bus.delivery import CAPACITY, Subscription, is_async
+from openautoglm.bus.delivery import CAPACITY, Subscription, check_function
 from openautoglm.bus.message import Message
+from openautoglm.bus.permissions import PermissionTable
+from openautoglm.bus.requests import check_threads
 from openautoglm.bus.verbs import DEADLINE_S, Opened, Options, attributes_of
 from openautoglm.bus.wire import Ask, Peer, Tell
 from openautoglm.errors import (
@@ -29,11 +31,12 @@ from openautoglm.errors import (
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from openautoglm.bus.delivery import Handler
     from openautoglm.bus.outbox import Retry
+    from openautoglm.bus.permissions import Verb
     from openautoglm.bus.ports import Channel
     from openautoglm.bus.requests import Answer
 
@@ -51,10 +54,25 @@ class Attachment:
 
     Has a thread, and up to 16 for requests, until it is closed or the worker ends. What the worker
     opened is closed with it, the channel is not.
+
+    Args:
+        channel: of the plugin.
+        connection: to the worker.
+        permissions: of this worker, beside those of the channel: both must allow what it does.
+            None where the channel's are enough.
     """
 
-    def __init__(self, channel: Channel, connection: socket.socket) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        connection: socket.socket,
+        *,
+        permissions: Iterable[str] | None = None,
+    ) -> None:
         self._channel = channel
+        self._own = None
+        if permissions is not None:
+            self._own = PermissionTable.of({channel.source: permissions})
         self._opened: dict[int, Opened] = {}
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(MAX_REQUESTS, thread_name_prefix=f"bus {channel.source}")
@@ -93,13 +111,17 @@ class Attachment:
 
     def _reply(self, ask: Ask) -> bytes:
         request = Message.from_json(ask.message)
+        self._hold("call", request.type)
         return self._channel.forward(request, deadline_s=ask.deadline_s).to_json()
 
     def _do(self, ask: Ask) -> bytes:
         match ask.verb:
             case "emit":
-                self._channel.publish(Message.from_json(ask.message), durable=ask.durable)
+                message = Message.from_json(ask.message)
+                self._hold("emit", message.type)
+                self._channel.publish(message, durable=ask.durable)
             case "subscribe" | "consume" | "respond":
+                self._hold("respond" if ask.verb == "respond" else "subscribe", ask.what)
                 with self._lock:
                     self._refuse_handle(ask.handle)
                     self._opened[ask.handle] = self._open(ask)
@@ -111,6 +133,10 @@ class Attachment:
             case _:
                 raise MessageError("the bus has no such verb", got=ask.verb[:100])
         return b""
+
+    def _hold(self, verb: Verb, type_: str) -> None:
+        if self._own is not None:
+            self._channel.hold(self._own, verb, type_)
 
     def _open(self, ask: Ask) -> Opened:
         handle, channel = ask.handle, self._channel
@@ -173,7 +199,7 @@ class RemotePort:
         """Send a message; see `Port.emit`."""
         attributes, durable = attributes_of(type_, event, options)
         attributes.setdefault("source", self.source)
-        message = Message(type_, **attributes)  # type: ignore[arg-type]  # `to_json` looks at them
+        message = Message(**attributes)  # type: ignore[arg-type]  # `to_json` looks at them
         self._peer.ask("emit", message=message.to_json(), durable=durable)
         return message
 
@@ -243,12 +269,8 @@ class RemotePort:
         name: str = "",
         retry: Retry | None = None,
     ) -> Opened:
-        if is_async(handler) or threads < 1:
-            raise InvalidParameterError(
-                "a handler that answers is a function, with at least one thread",
-                got=f"{handler!r}, {threads} threads",
-                fix="run the coroutine inside the function",
-            )
+        check_function(handler, "a handler that answers")
+        check_threads(threads)
         handle = next(self._handles)
         made = _Served(handler, self.source, threads, lambda: self._forget(handle))
         self._served[handle] = made

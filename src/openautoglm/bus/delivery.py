@@ -17,6 +17,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Final, Self, final
 
 from openautoglm.bus.names import matcher
+from openautoglm.bus.words import shown
 from openautoglm.errors import InvalidParameterError
 
 if TYPE_CHECKING:
@@ -39,6 +40,16 @@ def is_async(handler: Handler) -> bool:
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
         getattr(handler, "__call__", None)  # noqa: B004 - the method itself is asked, not whether
     )
+
+
+def check_function(handler: object, what: str) -> None:
+    """Raise InvalidParameterError unless a handler is called without `await`."""
+    if not callable(handler) or is_async(handler):
+        raise InvalidParameterError(
+            f"{what} is a function, not `async def`",
+            got=shown(handler),
+            fix="run the coroutine inside a function that returns when it is done",
+        )
 
 
 @final
@@ -66,6 +77,10 @@ class Subscription:
                 "a queue holds at least one message",
                 got=capacity,
                 fix="give a capacity of 1 or more",
+            )
+        if not callable(handler):
+            raise InvalidParameterError(
+                "a handler is a function", got=shown(handler), fix="give what is to be called"
             )
         self.pattern: Final = pattern
         self.takes: Final = matcher(pattern)
@@ -129,12 +144,7 @@ class Subscription:
         self.close()
 
     def _become_inline(self) -> None:
-        if is_async(self._handler):
-            raise InvalidParameterError(
-                "an inline handler is a function, not `async def`",
-                got=repr(self._handler),
-                fix="leave out `inline`",
-            )
+        check_function(self._handler, "an inline handler")
         self._wake: Callable[[], object] = lambda: None
         self.accept = self._handler
 

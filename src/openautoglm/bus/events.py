@@ -13,11 +13,13 @@ Example:
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from openautoglm.errors import MessageError
+from openautoglm.bus import made
+from openautoglm.errors import BusClosedError, MessageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,8 +27,11 @@ if TYPE_CHECKING:
     from openautoglm.bus.message import Message
     from openautoglm.bus.ports import Port
 
+_log: Final = logging.getLogger("openautoglm.bus")
+
 CONFIG_UPDATE: Final = "config.update"
 PLUGIN_STATE: Final = "plugin.state"
+PLUGIN_ROLLOUT: Final = "plugin.rollout"
 KERNEL_RUN: Final = "kernel.run"
 MODEL_STATE: Final = "model.state"
 JOB_STATE: Final = "job.state"
@@ -65,6 +70,29 @@ class PluginState(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class PluginRollout(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the replacement of a plugin is while it waits for answers.
+
+    Of `steps`, in `step`, the version `new` has `weight` percent of the calls. `answers` are those
+    of it in this step and `wanted` how many it is judged at next; `stable_` are those of `old`.
+    `recorded` requests were made of each version, since nobody called.
+    """
+
+    plugin: str
+    old: str
+    new: str
+    step: int
+    steps: int
+    weight: int
+    answers: int
+    wanted: int
+    stable_answers: int
+    stable_wanted: int
+    recorded: int
+    waits_for: str
+    seconds: float
+
+
 class KernelRun(msgspec.Struct, frozen=True, kw_only=True):
     """A kernel ran; `seconds` on a GPU is how long the launch took."""
 
@@ -75,18 +103,30 @@ class KernelRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelState(msgspec.Struct, frozen=True, kw_only=True):
-    """A model was loaded, put to sleep, closed, or failed."""
+    """A model is being loaded, was loaded, put to sleep, closed, or failed.
 
+    `engine` is the same in all messages of one `AutoGLM`. Model and backend are what was asked for
+    until it is `ready`, and then what was loaded, in so many `seconds`.
+    """
+
+    engine: str
     model: str
     backend: str
     state: ModelStateName
+    device: str = ""
+    seconds: float | None = None
     reason: str = ""
 
 
 class JobState(msgspec.Struct, frozen=True, kw_only=True):
-    """A job went from one state to another; counts are rows, `total` None if unknown."""
+    """A job went from one state to another, or on: then it is `running` still.
+
+    `job` is the same in all messages of one job, `task` names the pipeline. Counts are rows: those
+    that are `done`, and how many of these `failed`; `total` is None if unknown.
+    """
 
     job: str
+    task: str
     state: JobStateName
     done: int = 0
     failed: int = 0
@@ -94,15 +134,28 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-Payload = PluginState | KernelRun | ModelState | JobState
-
+Payload = PluginState | PluginRollout | KernelRun | ModelState | JobState
 
 TYPES: Final[Mapping[str, type[Payload]]] = {
     PLUGIN_STATE: PluginState,
+    PLUGIN_ROLLOUT: PluginRollout,
     KERNEL_RUN: KernelRun,
     MODEL_STATE: ModelState,
     JOB_STATE: JobState,
 }
+SENDERS: Final[Mapping[str, tuple[str, ...]]] = {
+    CONFIG_UPDATE: (),  # whoever changed a setting
+    PLUGIN_STATE: (
+        "openautoglm.plugins.host:PluginHost",
+        "openautoglm.plugins.rollout:Rollouts",
+    ),
+    PLUGIN_ROLLOUT: ("openautoglm.plugins.rollout:Rollouts",),
+    KERNEL_RUN: ("openautoglm.bus.events:publisher",),
+    MODEL_STATE: ("openautoglm.engine.autoglm:AutoGLM",),
+    JOB_STATE: ("openautoglm.pipeline.graph:Pipeline",),
+}
+"""Who sends the messages of a type, as "module:attribute"."""
+
 _TYPE_OF: Final = {payload: type_ for type_, payload in TYPES.items()}
 
 
@@ -112,6 +165,23 @@ def tell(port: Port, news: Payload, *, durable: bool = False) -> Message:
     Raises as `Port.emit`.
     """
     return port.emit(_TYPE_OF[type(news)], payload=msgspec.to_builtins(news), durable=durable)
+
+
+def announce(news: Callable[[], Payload]) -> None:
+    """Send a payload on the bus of this process if there is one by now; raise nothing.
+
+    What becomes of a model or a job is not to depend on who wants to know of it. In a worker of a
+    plugin nothing is sent: its models and jobs are not the host's.
+    """
+    port = made()
+    if port is None:
+        return
+    try:
+        tell(port, news())
+    except BusClosedError:
+        return
+    except Exception:  # noqa: BLE001 - such as a full outbox: a run goes on
+        _log.exception("the bus did not take an event")
 
 
 def read(message: Message) -> Payload:
@@ -158,7 +228,11 @@ def schema() -> dict[str, object]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Payloads of the messages that Open-AutoGLM's host sends, by type",
         "properties": {
-            CONFIG_UPDATE: {"description": "Settings by name, each with its new value."},
+            CONFIG_UPDATE: {
+                "description": "Settings by name, each with its new value; those it leaves out "
+                "are as they were. Whose they are says the message's source.",
+                "type": "object",
+            },
             **dict(zip(TYPES, schemas, strict=True)),
         },
         "$defs": components,

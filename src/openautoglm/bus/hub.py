@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Final, NoReturn, final
 from weakref import WeakSet
 
 from openautoglm.bus.names import check_type, matcher
+from openautoglm.bus.words import shown
 from openautoglm.errors import (
+    BusClosedError,
     BusDeniedError,
     NameTakenError,
     NoResponderError,
@@ -29,20 +31,57 @@ if TYPE_CHECKING:
     from openautoglm.bus.permissions import PermissionTable, Verb
     from openautoglm.bus.requests import Responder
 
-    Route = tuple[tuple[Callable[[Message], object], Subscription], ...]
+    Takers = tuple[tuple[Callable[[Message], object], Subscription], ...]
+    Route = tuple[str, str, Takers]
+    """The type and the source that a message is stamped with, and who takes it."""
 
 MAX_ROUTES: Final = 4096  # a channel remembers; a stranger may emit any number of types
 
 _log: Final = logging.getLogger("openautoglm.bus")
 
 
+@final
 class Routes:
-    """The routes one channel has found out, by type; changed under the lock of the hub."""
+    """The routes one channel has found out; changed under the lock of the hub.
 
-    __slots__ = ("__weakref__", "found")
+    Whoever reads them stamps a message with what stands in the route, never with what it was
+    looked up by: a stranger's object may say that it equals any text.
 
-    def __init__(self) -> None:
-        self.found: Final[dict[str, Route]] = {}
+    Attributes:
+        own: those of the channel's own source, by type.
+        found: those of every source it has used, by source and type.
+        is_closed: nothing is remembered any more.
+    """
+
+    __slots__ = ("__weakref__", "_count", "_source", "found", "is_closed", "own")
+
+    def __init__(self, source: str) -> None:
+        self.own: Final[dict[str, Route]] = {}
+        self.found: Final = {source: self.own}
+        self.is_closed = False
+        self._source = source
+        self._count = 0
+
+    def remember(self, route: Route) -> None:
+        """Let the next message of the source and type find its route."""
+        if self._count >= MAX_ROUTES:
+            self.forget()
+        if not self.is_closed:
+            type_, source, _ = route
+            self.found.setdefault(source, {})[type_] = route
+            self._count += 1
+
+    def forget(self) -> None:
+        """Let all routes be found out again."""
+        self.own.clear()
+        self.found.clear()
+        self.found[self._source] = self.own
+        self._count = 0
+
+    def close(self) -> None:
+        """Forget all routes, and remember no more."""
+        self.is_closed = True
+        self.forget()
 
 
 @final
@@ -91,9 +130,9 @@ class Hub:
             )
         return self._outbox
 
-    def routes(self) -> Routes:
+    def routes(self, source: str) -> Routes:
         """Return an empty set of routes that is emptied again at every change."""
-        routes = Routes()
+        routes = Routes(source)
         with self.lock:
             self._routes.add(routes)
         return routes
@@ -102,47 +141,55 @@ class Hub:
         """Return whether all messages of a type are stored."""
         return any(takes(type_) for takes in self._durable)
 
-    def route(self, routes: Routes, source: str, type_: str) -> Route:
+    def takers(self, routes: Routes, speaker: str, source: str, type_: str) -> Takers:
         """Return who takes a message, and remember it unless its type is stored first.
 
+        Args:
+            routes: of the channel it came through.
+            speaker: whose channel that is, and whose permissions hold.
+            source: what the message is stamped with.
+            type_: of the message.
+
         Raises:
-            BusDeniedError: `source` may not emit it.
+            BusDeniedError: `speaker` may not emit it.
         """
         check_type(type_)
-        self.check(source, "emit", type_)  # before the lock: a refusal waits for the disk
+        self.check(speaker, "emit", type_)  # before the lock: a refusal waits for the disk
         with self.lock:
-            if not self._permissions.allows(source, "emit", type_):  # taken back just now
-                return self.route(routes, source, type_)
+            if not self._permissions.allows(speaker, "emit", type_):  # taken back just now
+                return self.takers(routes, speaker, source, type_)
             found = tuple((s.accept, s) for s in self._subscriptions if s.takes(type_))
             if not self.is_durable(type_):
-                if len(routes.found) >= MAX_ROUTES:
-                    routes.found.clear()
-                routes.found[type_] = found
+                routes.remember((type_, source, found))
             return found
 
     def check(self, source: str, verb: Verb, type_: str) -> None:
         """Raise BusDeniedError, and audit it, unless `source` may do this."""
-        if self._permissions.allows(source, verb, type_):
-            return
+        if not self._permissions.allows(source, verb, type_):
+            self.refuse(source, verb, type_, table=self._permissions)
+
+    def refuse(self, source: str, verb: Verb, type_: str, *, table: PermissionTable) -> NoReturn:
+        """Raise BusDeniedError for what a table does not allow, and audit it."""
         self.write("denied", source=source, verb=verb, type=type_)
-        has = ", ".join(self._permissions.of_source(source)) or "no permissions"
+        has = ", ".join(table.of_source(source)) or "no permissions"
         raise BusDeniedError(
             f"`{source}` may not {verb} `{type_}`",
             got=f"it has {has}",
             fix=f'add "{verb}:{type_}" to the permissions in its manifest, if it should',
         )
 
-    def refuse_forged(self, source: str, claimed: object, type_: object) -> NoReturn:
+    def refuse_forged(self, source: str, claimed: object, type_: str) -> NoReturn:
         """Raise SourceForgedError, and audit it."""
-        self.write("forged", source=source, claimed=claimed, type=type_)
+        text = claimed if isinstance(claimed, str) else shown(claimed)
+        self.write("forged", source=source, claimed=text, type=type_)
         raise SourceForgedError(
             "a message claims a source that is not its channel's",
-            got=f"{claimed!r} through the channel of `{source}`"[:300],
+            got=f"{shown(claimed)} through the channel of `{source}`",
             fix="leave the source out: the channel stamps it",
         )
 
     def write(self, event: str, **facts: object) -> None:
-        """Audit a refusal; a full disk takes nothing of it back."""
+        """Audit a refusal; a full disk, or a log that is closed, takes nothing of it back."""
         with self.lock:
             self.refusals += 1
         if self.audit is None:
@@ -150,7 +197,7 @@ class Hub:
             return
         try:
             self.audit.write(event, **facts)
-        except OSError:
+        except (OSError, BusClosedError):
             _log.exception("the audit log did not take %s: %r", event, facts)
 
     def add(self, subscription: Subscription) -> None:
@@ -205,4 +252,4 @@ class Hub:
 
     def _forget_routes(self) -> None:
         for routes in self._routes:
-            routes.found.clear()
+            routes.forget()

@@ -11,16 +11,17 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Mapping  # noqa: TC003 - msgspec reads the types of the fields
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import chain, count, cycle, repeat
 from operator import add
-from typing import Final
+from typing import Final, NoReturn
 
 import msgspec
 
 from openautoglm.bus.names import check_source, check_type
+from openautoglm.bus.words import shown
 from openautoglm.errors import MessageError
 
 JSON_TYPE: Final = "application/json"
@@ -134,7 +135,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
         wire.update((name, value) for name in _TEXTS if (value := getattr(self, name)) is not None)
         wire.update(self.extensions or {})
         if isinstance(self.payload, bytes | bytearray | memoryview):
-            wire["data_base64"] = base64.b64encode(self.payload).decode("ascii")
+            wire["data_base64"] = base64.b64encode(bytes(self.payload)).decode("ascii")
         elif self.payload is not None:
             wire["data"] = self.payload
         return _limited(_encode(wire, self))
@@ -146,7 +147,8 @@ class Message(msgspec.Struct, frozen=True, gc=False):
         Raises:
             MessageError: it is none; the message names the attribute.
         """
-        wire = _decode(_limited(text.encode() if isinstance(text, str) else text))
+        given = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+        wire = {n: v for n, v in _decode(_limited(given)).items() if v is not None}  # null is unset
         if wire.get("specversion", "1.0") != "1.0":
             _refuse("`specversion` is not 1.0", wire["specversion"], "send CloudEvents 1.0")
         for name in ("id", "source", "type"):
@@ -180,16 +182,22 @@ def check(message: Message) -> None:
         text: object = getattr(message, name)
         if text is not None and (not isinstance(text, str) or not text):
             _refuse(f"`{name}` is not a text", text, "give a text, or leave it out")
-    for name, value in (message.extensions or {}).items():
-        _check_extension(name, value)
+    if not isinstance(message.time_ns, int):
+        _refuse("`time_ns` is no time", message.time_ns, "give nanoseconds since 1970")
+    if message.extensions is not None:
+        _check_extensions(message.extensions)
 
 
-def _check_extension(name: object, value: object) -> None:
-    if not isinstance(name, str) or not _EXTENSION.fullmatch(name) or name in _KNOWN:
-        fix = "use 1 to 20 lower-case letters and digits, and no name CloudEvents has"
-        _refuse("an extension has a name CloudEvents does not allow", name, fix)
-    if not isinstance(value, str | int):
-        _refuse(f"extension `{name}` is no text, integer or bool", value, "put it into the payload")
+def _check_extensions(extensions: object) -> None:
+    if not isinstance(extensions, Mapping):
+        _refuse("`extensions` are not values by name", extensions, "give a dict")
+    for name, value in extensions.items():
+        if not isinstance(name, str) or not _EXTENSION.fullmatch(name) or name in _KNOWN:
+            fix = "use 1 to 20 lower-case letters and digits, and no name CloudEvents has"
+            _refuse("an extension has a name CloudEvents does not allow", name, fix)
+        if not isinstance(value, str | int):
+            fix = "put it into the payload"
+            _refuse(f"extension `{name}` is no text, integer or bool", value, fix)
 
 
 def _payload(wire: dict[str, object]) -> object:
@@ -209,9 +217,9 @@ def _time_text(time_ns: int) -> str:
     try:
         seconds, rest = divmod(time_ns, 1_000_000_000)
         whole = _second_text(seconds)
-    except (OverflowError, TypeError) as cause:
+    except OverflowError as cause:
         raise MessageError(
-            "`time_ns` is no time", got=repr(time_ns), fix="give nanoseconds since 1970"
+            "`time_ns` is no time", got=shown(time_ns), fix="give nanoseconds since 1970"
         ) from cause
     return f"{whole}.{rest:09d}Z" if rest else f"{whole}Z"
 
@@ -234,7 +242,7 @@ def _time_ns(text: object) -> int:
             rest = int((fraction or "0")[:9].ljust(9, "0"))
             return (whole.days * 86_400 + whole.seconds) * 1_000_000_000 + rest
     raise MessageError(
-        "`time` is no time", got=repr(text), fix="write it as RFC 3339, like 2026-01-31T09:00:00Z"
+        "`time` is no time", got=shown(text), fix="write it as RFC 3339, like 2026-01-31T09:00:00Z"
     )
 
 
@@ -252,7 +260,7 @@ def _encode(wire: dict[str, object], message: Message) -> bytes:
 def _decode(text: bytes) -> dict[str, object]:
     try:
         return msgspec.json.decode(text, type=dict[str, object])
-    except (msgspec.DecodeError, RecursionError) as cause:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
         raise MessageError(
             "a message is no JSON object", got=str(cause), fix="send CloudEvents structured JSON"
         ) from cause
@@ -265,5 +273,5 @@ def _limited(text: bytes) -> bytes:
     return text
 
 
-def _refuse(problem: str, got: object, fix: str) -> None:
-    raise MessageError(problem, got=got if isinstance(got, str) else repr(got), fix=fix)
+def _refuse(problem: str, got: object, fix: str) -> NoReturn:
+    raise MessageError(problem, got=got if isinstance(got, str) else shown(got), fix=fix)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from openautoglm.bus.words import shown
 from openautoglm.errors import MessageError
 
 if TYPE_CHECKING:
@@ -25,6 +26,14 @@ _MAX_REMEMBERED: Final = 4096  # a stranger may send any number of names
 
 _types: Final[set[str]] = set()
 _sources: Final[set[str]] = set()
+
+
+def plain(value: object) -> object:
+    """Return the text itself of a text that is more than one, such as a `StrEnum`'s; else `value`.
+
+    What the text says of itself by methods of its own, such as what it equals, does not count.
+    """
+    return str.__str__(value) if issubclass(type(value), str) else value
 
 
 def check_type(name: object) -> str:
@@ -85,6 +94,6 @@ def _checked(name: object, allowed: re.Pattern[str], noun: str, example: str) ->
         return name
     raise MessageError(
         f"{noun} is made of letters, digits and dots between them",
-        got=repr(name)[: MAX_NAME * 2],
+        got=shown(name),
         fix=f"write one of at most {MAX_NAME} characters, {example}",
     )

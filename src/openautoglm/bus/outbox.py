@@ -10,12 +10,14 @@ id)`. A message that fails `Retry.tries` times, or kills its process as often, i
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, Self, final
 
-from openautoglm.bus.delivery import is_async
+from openautoglm.bus.delivery import check_function
+from openautoglm.bus.words import told
 from openautoglm.errors import InvalidParameterError, OutboxError
 
 if TYPE_CHECKING:
@@ -50,11 +52,13 @@ class Retry:
     jitter: float = 0.25
 
     def __post_init__(self) -> None:
-        if self.tries < 1 or self.first_s < 0 or self.factor < 1 or not 0 <= self.jitter <= 1:
+        waits = (self.first_s, self.factor - 1, self.limit_s, self.jitter)
+        is_some = all(0 <= wait < math.inf for wait in waits)  # nor is NaN
+        if not is_some or self.tries < 1 or self.jitter > 1:
             raise InvalidParameterError(
                 "retries cannot be made like this",
                 got=repr(self),
-                fix="tries >= 1, first_s >= 0, factor >= 1, 0 <= jitter <= 1",
+                fix="tries >= 1, first_s >= 0, factor >= 1, limit_s >= 0, 0 <= jitter <= 1",
             )
 
     def delay_s(self, attempt: int) -> float:
@@ -65,8 +69,10 @@ class Retry:
             >>> [retry.delay_s(attempt) for attempt in (1, 2, 3)]
             [0.1, 0.2, 0.4]
         """
-        exponent = min(attempt - 1, 64)  # a float ends; so do all sensible waits
-        wait = min(self.first_s * self.factor**exponent, self.limit_s)
+        try:
+            wait = min(self.first_s * self.factor ** (attempt - 1), self.limit_s)
+        except OverflowError:  # a float ends; so do all sensible waits
+            wait = self.limit_s
         return wait * (1 - self.jitter * random.random())  # noqa: S311 - no secret
 
 
@@ -183,12 +189,7 @@ class Consumer:
         handler: Callable[[Message], object],
         retry: Retry,
     ) -> None:
-        if is_async(handler):
-            raise InvalidParameterError(
-                "a durable handler is a function, not `async def`",
-                got=repr(handler),
-                fix="run the coroutine inside the function; its return acknowledges the message",
-            )
+        check_function(handler, "a durable handler")
         self.name: Final = name
         self.pattern: Final = pattern
         self.delivered = self.failed = self.quarantined = 0
@@ -268,7 +269,7 @@ class Consumer:
             self.failed += 1
             self.last_error = error
             if claim.attempt >= self._retry.tries:
-                self._set_aside(claim, f"{type(error).__name__}: {error}")
+                self._set_aside(claim, told(error))
             else:
                 self._feed.retry(claim, self._retry.delay_s(claim.attempt))
         else:

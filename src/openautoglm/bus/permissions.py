@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, final, get_args
 
 from openautoglm.bus.names import check_pattern, matcher
+from openautoglm.bus.words import shown
 from openautoglm.errors import MessageError
 
 if TYPE_CHECKING:
@@ -46,12 +47,13 @@ class Permission:
             >>> Permission.parse("acme.upper", "emit:acme.*")
             Permission(source='acme.upper', verb='emit', type='acme.*')
         """
-        name, colon, pattern = text.partition(":")
+        given: object = text  # by a manifest, which may hold anything
+        name, colon, pattern = given.partition(":") if isinstance(given, str) else ("", "", "")
         verb = next((verb for verb in VERBS if verb == name), None)
         if verb is None or not colon:
             raise MessageError(
                 "a permission is a verb and a pattern over types",
-                got=text,
+                got=shown(text),
                 fix=f"write it like emit:acme.*, with one of {', '.join(VERBS)}",
             )
         return cls(check_pattern(source), verb, check_pattern(pattern))

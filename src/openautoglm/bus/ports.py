@@ -13,8 +13,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final, Self, Unpack, final
 
-import msgspec
-
 from openautoglm.bus.delivery import CAPACITY, Subscription
 from openautoglm.bus.message import Message, check
 from openautoglm.bus.names import check_pattern, check_source, check_type
@@ -34,11 +32,10 @@ if TYPE_CHECKING:
 
     from openautoglm.bus.delivery import Handler
     from openautoglm.bus.hub import Hub
-    from openautoglm.bus.permissions import Verb
+    from openautoglm.bus.permissions import PermissionTable, Verb
     from openautoglm.bus.requests import Answer
 
 _LONGEST_DEADLINE_S: Final = 86_400.0
-_ENVELOPE: Final = {"source", "payload"}
 
 
 class Port(ABC):
@@ -48,15 +45,15 @@ class Port(ABC):
         source: what every message sent here is stamped with.
     """
 
-    __slots__ = ("__weakref__", "_found", "_hub", "_is_closed", "_opened", "_routes", "source")
+    __slots__ = ("__weakref__", "_found", "_hub", "_opened", "_own", "_routes", "source")
 
     def __init__(self, hub: Hub, source: str) -> None:
         self.source: Final = source
         self._hub: Final = hub
-        self._routes: Final = hub.routes()
-        self._found: Final = self._routes.found  # one step less for `emit`
+        self._routes: Final = hub.routes(source)
+        self._own: Final = self._routes.own  # one step less for `emit`
+        self._found: Final = self._routes.found
         self._opened: list[Subscription | Consumer | Responder] = []
-        self._is_closed = False
 
     @property
     @abstractmethod
@@ -87,14 +84,21 @@ class Port(ABC):
             BusClosedError: the port is closed.
             OutboxError: a durable message could not be stored; nobody was handed it.
         """
-        if options or (event.__class__ is dict and "payload" in event):
+        if options:
             return self._emit_with(type_, event, options)
+        payload = event
         try:
-            route = self._found[type_]
-        except (KeyError, TypeError):
+            if isinstance(event, dict) and "payload" in event:
+                # of an envelope that says more no route is known: "" is nobody's source
+                source = event["source"] if len(event) == 2 else ""  # noqa: PLR2004 - and `payload`
+                type_, source, takers = self._found[source][type_]
+                payload = event["payload"]
+            else:
+                type_, source, takers = self._own[type_]
+        except Exception:  # noqa: BLE001 - unknown, or a stranger's object raises when it is looked up
             return self._emit_with(type_, event, options)
-        message = Message(type_, self.source, event)
-        for accept, subscription in route:
+        message = Message(type_, source, payload)
+        for accept, subscription in takers:
             try:
                 accept(message)
             except Exception as error:  # noqa: BLE001 - whatever a subscriber raises, the rest goes on
@@ -107,9 +111,7 @@ class Port(ABC):
         Raises as `emit`; the source it carries is held to be claimed.
         """
         check(message)
-        source = self._claim(message.source, message.type)
-        if source is not message.source:  # a text that only says that it equals ours stays outside
-            message = msgspec.structs.replace(message, source=source)
+        self._claim(message.source, message.type)
         return self._send(message, durable=durable)
 
     def subscribe(
@@ -130,6 +132,7 @@ class Port(ABC):
         """
         self._check(check_pattern(pattern), "subscribe")
         with self._hub.lock:
+            self._refuse_closed()
             if inline and not self.speaks_for_others:
                 self._hub.write("denied", source=self.source, verb="subscribe inline", type=pattern)
                 raise BusDeniedError(
@@ -175,14 +178,15 @@ class Port(ABC):
             made = Consumer(
                 name=name, pattern=pattern, feed=feed, handler=handler, retry=retry or Retry()
             )
+            made.on_close = self._forget
+            made.on_quarantine = self._note_quarantine
+            with self._hub.lock:
+                self._refuse_closed()
+                self._opened.append(made)
+                return made.start()
         except BaseException:
             feed.close()
             raise
-        made.on_close = self._forget
-        made.on_quarantine = self._note_quarantine
-        with self._hub.lock:
-            self._opened.append(made)
-        return made.start()
 
     def request(
         self,
@@ -236,6 +240,7 @@ class Port(ABC):
         """
         self._check(check_type(type_), "respond")
         with self._hub.lock:
+            self._refuse_closed()
             made = self._hub.add_responder(
                 type_, lambda: Responder(type_, self.source, handler, threads=threads)
             )
@@ -250,8 +255,7 @@ class Port(ABC):
             OutboxError: the handler of a consumer does not return; all else is closed.
         """
         with self._hub.lock:
-            self._is_closed = True
-            self._found.clear()
+            self._routes.close()
             opened = list(self._opened)
         self._end_own()
         close_all(reversed(opened))
@@ -268,36 +272,30 @@ class Port(ABC):
         self.close()
 
     def _emit_with(self, type_: str, event: object, options: Options) -> Message:
-        if not options and isinstance(event, dict) and event.keys() == _ENVELOPE:
-            source = self._claim(event["source"], type_)
-            return self._send(Message(type_, source, event["payload"]), durable=False)
         attributes, durable = attributes_of(type_, event, options)
-        if not attributes:
-            message = Message(type_, self.source)
-        else:
-            attributes["source"] = self._claim(attributes.get("source", self.source), type_)
-            message = Message(type_, **attributes)  # type: ignore[arg-type]  # `check` looks at them
-            check(message)
+        source = attributes.setdefault("source", self.source)
+        message = Message(**attributes)  # type: ignore[arg-type]  # `check` looks at them
+        self._claim(source, message.type)
+        check(message)
         return self._send(message, durable=durable)
 
-    def _claim(self, claimed: object, type_: str) -> str:
-        """Return the source a message is to have, or refuse the one it claims."""
-        if claimed == self.source:
-            return self.source
-        if not self.speaks_for_others:
-            self._hub.refuse_forged(self.source, claimed, type_)
-        return check_source(claimed)
+    def _claim(self, source: object, type_: str) -> None:
+        """Refuse the source that a message claims, unless it may have it."""
+        if not self.speaks_for_others and (type(source) is not str or source != self.source):
+            self._hub.refuse_forged(self.source, source, type_)
 
     def _send(self, message: Message, *, durable: bool) -> Message:
-        route = self._found.get(message.type)
-        if route is None or durable:
-            if self._is_closed:
-                raise self._closed()
-            route = self._hub.route(self._routes, self.source, message.type)
-            is_stored = durable or self._hub.is_durable(message.type)
+        type_, source = message.type, message.source
+        route = self._found.get(source, {}).get(type_)
+        if route is not None and not durable:
+            _, _, takers = route
+        else:
+            self._refuse_closed()
+            takers = self._hub.takers(self._routes, self.source, source, type_)
+            is_stored = durable or self._hub.is_durable(type_)
             if is_stored and not self._hub.outbox.put(message):
                 return message  # known already: whoever is to have it has it, or will
-        for accept, subscription in route:
+        for accept, subscription in takers:
             try:
                 accept(message)
             except Exception as error:  # noqa: BLE001 - whatever a subscriber raises, the rest goes on
@@ -305,12 +303,12 @@ class Port(ABC):
         return message
 
     def _check(self, type_: str, verb: Verb) -> None:
-        if self._is_closed:
-            raise self._closed()
+        self._refuse_closed()
         self._hub.check(self.source, verb, type_)
 
-    def _closed(self) -> BusClosedError:
-        return BusClosedError(f"the channel of `{self.source}` is closed", fix="open another")
+    def _refuse_closed(self) -> None:
+        if self._routes.is_closed:
+            raise BusClosedError(f"the channel of `{self.source}` is closed", fix="open another")
 
     def _forget(self, one: Subscription | Consumer | Responder) -> None:
         with self._hub.lock:
@@ -356,6 +354,11 @@ class Channel(Port):
     def __init__(self, hub: Hub, source: str, on_close: Callable[[], object]) -> None:
         super().__init__(hub, source)
         self._on_close = on_close
+
+    def hold(self, table: PermissionTable, verb: Verb, type_: str) -> None:
+        """Raise BusDeniedError, and audit it, unless a table allows this source something too."""
+        if not table.allows(self.source, verb, type_):
+            self._hub.refuse(self.source, verb, type_, table=table)
 
     @property
     def speaks_for_others(self) -> bool:

@@ -14,7 +14,9 @@ import time
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Final, Self, final
 
+from openautoglm.bus.delivery import check_function
 from openautoglm.bus.message import Message
+from openautoglm.bus.words import told
 from openautoglm.errors import (
     BusClosedError,
     DeadlineExceededError,
@@ -32,6 +34,14 @@ if TYPE_CHECKING:
 WAITING: Final = 1024  # requests that may wait for a responder
 CLOSE_TIMEOUT_S: Final = 5.0
 REPLY_TO: Final = "inreplyto"  # the extension that carries the id of the request
+
+
+def check_threads(threads: int) -> None:
+    """Raise InvalidParameterError unless there is somebody to answer."""
+    if threads < 1:
+        raise InvalidParameterError(
+            "a responder has at least one thread", got=threads, fix="give 1 or more `threads`"
+        )
 
 
 @final
@@ -87,10 +97,8 @@ class Responder:
     """
 
     def __init__(self, type_: str, source: str, handler: Answer, *, threads: int = 1) -> None:
-        if threads < 1:
-            raise InvalidParameterError(
-                "a responder has at least one thread", got=threads, fix="give 1 or more `threads`"
-            )
+        check_function(handler, "a handler that answers")
+        check_threads(threads)
         self.type: Final = type_
         self.source: Final = source
         self.answered = self.late = 0
@@ -171,7 +179,7 @@ class Responder:
         except BaseException as error:  # noqa: BLE001 - a handler's SystemExit ends no thread
             failed = RespondFailedError(
                 f"who answers `{self.type}` failed",
-                got=f"{type(error).__name__}: {error}",
+                got=told(error),
                 fix="see the cause below, or the log of the plugin",
             )
             failed.__cause__ = error

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypedDict, Unpack
 
 from openautoglm.bus.delivery import CAPACITY
-from openautoglm.bus.names import check_type
+from openautoglm.bus.names import check_type, plain
+from openautoglm.bus.words import shown
 from openautoglm.errors import MessageError
 
 if TYPE_CHECKING:
@@ -54,6 +55,14 @@ class Opened(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+
+
+class Emit(Protocol):
+    """The verb `emit`, as `Port` describes it."""
+
+    def __call__(self, type_: str, event: object = None, /, **options: Unpack[Options]) -> Message:
+        """Send a message."""
+        ...
 
 
 class Speaks(Protocol):
@@ -108,7 +117,7 @@ def attributes_of(
     Raises:
         MessageError: the type is none, something is said twice, or is nothing a message has.
     """
-    check_type(type_)
+    type_ = check_type(plain(type_))
     attributes = dict(options)
     durable = attributes.pop("durable", False)
     if isinstance(event, dict) and "payload" in event:
@@ -118,10 +127,12 @@ def attributes_of(
     if unknown := attributes.keys() - _ATTRIBUTES:
         raise MessageError(
             f"an event of `{type_}` has attributes no message has",
-            got=", ".join(sorted(map(repr, unknown))),
+            got=", ".join(sorted(map(shown, unknown))),
             fix="give a payload with a key `payload` as `payload=`, or mend the names",
         )
-    return attributes, bool(durable)
+    if "source" in attributes:
+        attributes["source"] = plain(attributes["source"])
+    return {"type": type_, **attributes}, bool(durable)
 
 
 def _merged(type_: str, event: dict[str, object], options: dict[str, object]) -> dict[str, object]:
@@ -129,7 +140,7 @@ def _merged(type_: str, event: dict[str, object], options: dict[str, object]) ->
     if twice := event.keys() & options.keys():
         raise MessageError(
             f"an event of `{type_}` says something twice",
-            got=", ".join(sorted(map(repr, twice))),
+            got=", ".join(sorted(map(shown, twice))),
             fix="say it in the event or by name",
         )
     return {**event, **options}

@@ -22,6 +22,7 @@ import msgspec
 from openautoglm import errors
 from openautoglm.bus.message import MAX_MESSAGE_BYTES
 from openautoglm.bus.outbox import Retry  # noqa: TC001 - msgspec reads the types of the fields
+from openautoglm.bus.words import shown, told, written
 from openautoglm.errors import BusClosedError, MessageError, OpenAutoGLMError, RespondFailedError
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class Peer:
             answer = Answer(number=ask.number, error=_worded(error))
         except BaseException as error:  # noqa: BLE001 - a handler's SystemExit is an answer too
             failed = RespondFailedError(
-                "a handler failed", got=f"{type(error).__name__}: {error}", fix="see its log"
+                "a handler failed", got=told(error), fix="catch it in the handler"
             )
             answer = Answer(number=ask.number, error=_worded(failed))
         with suppress(BusClosedError):  # nobody waits for it any more
@@ -169,7 +170,7 @@ class Peer:
                     self._serve(frame)
                 else:
                     self._hear(frame)
-        except (OSError, MessageError, msgspec.DecodeError) as error:
+        except (OSError, MessageError, msgspec.DecodeError, UnicodeDecodeError) as error:
             if not self._is_closed:
                 _log.warning("the other end of the bus sent nonsense: %s", error)
         finally:
@@ -220,8 +221,9 @@ class Peer:
 
 
 def _worded(error: OpenAutoGLMError) -> tuple[str, str, str, str]:
-    got = "" if error.got is None else str(error.got)[:2048]
-    return error.code, error.problem[:2048], got, error.fix or ""
+    got = error.got if isinstance(error.got, str) else shown(error.got)
+    got = "" if error.got is None else written(got)
+    return error.code, written(error.problem), got, written(error.fix or "")
 
 
 def _ended() -> BusClosedError:

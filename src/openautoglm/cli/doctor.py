@@ -1,4 +1,4 @@
-"""`oag doctor`: what this machine has and which backends can run on it."""
+"""`oag doctor`: what this machine has, which backends can run on it, and what plugins bring."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from openautoglm.cli.machine import Machine, Memory
+    from openautoglm.plugins.contributions import Contribution
 
 
 def doctor(
@@ -17,7 +18,8 @@ def doctor(
 ) -> int:
     """Say what this machine has, which backends can run, and how to fix those that cannot.
 
-    Imports no model package: versions are read from the packages' metadata.
+    Imports no model package and no plugin: versions are read from the packages' metadata, and what
+    installed plugins bring from their manifests.
     """
     import json
 
@@ -49,6 +51,7 @@ def as_data(machine: Machine, backends: Mapping[str, str | None]) -> Mapping[str
         "backends": {
             name: {"available": lacks is None, "lacks": lacks} for name, lacks in backends.items()
         },
+        "plugins": [asdict(each) for each in _plugins()[0]],
     }
 
 
@@ -73,6 +76,22 @@ def _lines(machine: Machine, backends: Mapping[str, str | None]) -> Iterator[tup
         yield "setting", f"{name} = {value}"
     for name, lacks in backends.items():
         yield "backend", f"{name}: {lacks or 'available'}"
+    found, trouble = _plugins()
+    for each in found:
+        yield "plugin", f"{each.point} {each.name}: {each}"
+    if trouble:
+        yield "plugin", trouble
+
+
+def _plugins() -> tuple[Sequence[Contribution], str]:
+    """Return what installed plugins bring, or why nobody knows."""
+    from openautoglm.errors import PluginStoreError
+    from openautoglm.plugins.contributions import contributions
+
+    try:
+        return contributions(), ""
+    except PluginStoreError as error:
+        return (), f"{error.problem}: {error.got}"
 
 
 def _package_lines(machine: Machine) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""`oag pipeline list|show`: the tasks that come with the package, and pipeline files checked."""
+"""`oag pipeline list|show`: tasks, what plugins bring to pipelines, and pipeline files checked."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ pipeline = typer.Typer(help="Look at tasks and pipeline files.", no_args_is_help
 
 @pipeline.command("list")
 def list_tasks() -> None:
-    """List the tasks that `oag run` knows by name."""
+    """List the tasks that `oag run` knows by name, then what plugins bring to pipelines.
+
+    Of plugins only the manifests are read.
+    """
     from openautoglm.pipeline.catalog import TASKS
     from openautoglm.pipeline.graph import Pipeline
+    from openautoglm.plugins.contributions import contributions
 
     for name in TASKS.names():
         typer.echo(f"{name:<12} {' '.join(Pipeline.load(name).spec.description.split())}")
+    for each in contributions("task", "step"):
+        typer.echo(f"{each.name:<12} {each.point} of {each}")
 
 
 @pipeline.command()

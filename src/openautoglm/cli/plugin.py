@@ -5,7 +5,6 @@ The commands that prove, sign and replace plugins are files of their own.
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,14 +12,24 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
-from openautoglm.cli.plugin_output import plain, plain_conflict, print_json, rows, short, tell, told
+from openautoglm.cli.plugin_install import install_commands
+from openautoglm.cli.plugin_output import (
+    listed,
+    plain,
+    plain_conflict,
+    print_json,
+    rows,
+    short,
+    tell,
+    told,
+    what_next,
+)
 from openautoglm.cli.plugin_signing import refused_now, ring, signing_commands
 
 if TYPE_CHECKING:
-    from openautoglm.plugins.inventory import Inventory
-    from openautoglm.plugins.inventory_state import Verdict
+    from openautoglm.plugins.inventory.inventory import Inventory
 
-SIGNATURE: Final = ".dsse.json"
+NO_MEMBERS: Final = "no members; `oag plugin new ID --kind KIND --in plugins` makes one"
 plugin = typer.Typer(help="Make, prove, install and replace plugins.", no_args_is_help=True)
 
 Id: TypeAlias = Annotated[str, typer.Argument(metavar="ID", help="The plugin, as `list` names it.")]
@@ -45,18 +54,20 @@ def new(
     into: Annotated[
         Path, typer.Option("--in", metavar="DIR", help="Make the project's folder in this one.")
     ] = Path(),
+    licence: Annotated[
+        str,
+        typer.Option("--license", metavar="SPDX", help="As in MIT or LicenseRef-Proprietary."),
+    ] = "Apache-2.0",
 ) -> None:
-    """Write the project of a new plugin, which builds and passes its tests as it is.
+    """Write the project of a new plugin, which passes its tests and `check` as it is.
 
     In a workspace (a pyproject.toml above with [tool.uv.workspace]) it becomes a member.
     """
     from openautoglm.plugins.project import new_project
 
-    folder = new_project(name, kind=kind, into=into)
-    where = short(folder)
-    typer.echo(f"made      {where}")
-    typer.echo(f"next      oag plugin dev {where}")
-    typer.echo(f"          oag plugin pack {where}")
+    folder = new_project(name, kind=kind, into=into, licence=licence)
+    for line in what_next(short(folder), kind):
+        typer.echo(line)
 
 
 @plugin.command()
@@ -75,8 +86,8 @@ def pack(
     No build backend is fetched. Kernels are compiled for this kind of machine, or kept as sources.
     In the folder of a workspace all its members are packed.
     """
-    from openautoglm.plugins.packing import pack as write
-    from openautoglm.plugins.packing_workspace import pack_all
+    from openautoglm.plugins.packing.packing import pack as write
+    from openautoglm.plugins.packing.workspace import pack_all
     from openautoglm.plugins.project.workspace import Workspace
 
     if Workspace.at(folder) is not None:
@@ -85,6 +96,8 @@ def pack(
             print_json([str(path) for path in paths])
         for path in () if as_json else paths:
             typer.echo(f"packed    {short(path)}")
+        if not (paths or as_json):
+            typer.echo(NO_MEMBERS)
         return
     packed = write(folder, out=out, sources=sources)
     if as_json:
@@ -120,56 +133,18 @@ def dev(
     one before stays. Ctrl-C ends it.
     """
     from openautoglm.plugins.dev import follow
+    from openautoglm.plugins.project.workspace import one_plugin
 
     is_good = True
-    for turn in follow(folder, test=test):
+    for turn in follow(one_plugin(folder), test=test):
         for line in turn.lines:
             typer.echo(line)
         is_good = turn.is_good
         if once:
             break
+        typer.echo("waiting   for a save; Ctrl-C ends")
     if not is_good:
         raise typer.Exit(1)
-
-
-@plugin.command()
-def install(
-    wheel: Annotated[Path, typer.Argument(metavar="WHEEL", help="What `pack` wrote.")],
-    enable: Annotated[
-        bool, typer.Option("--enable/--no-enable", help="Use it from now on.")
-    ] = True,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Take the place of other contents of its version.")
-    ] = False,
-    find_links: Annotated[
-        list[Path] | None,
-        typer.Option("--find-links", metavar="DIR", help="Wheels it depends on; may be repeated."),
-    ] = None,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Ask no package index for what it depends on.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Put a plugin into the store, and use it.
-
-    The version before it stays there: `rollback` goes back to it. Where a signature lies beside the
-    wheel, it is verified, and a wheel that contradicts it is refused.
-    """
-    from openautoglm.plugins.inventory_dependencies import Fetching
-
-    fetching = Fetching(find_links=tuple(find_links or ()), offline=offline)
-    verdict, sha256 = _judged(wheel)
-    found = _inventory().install(
-        wheel,
-        enable=enable,
-        replaces=replace,
-        fetching=fetching,
-        verdict=verdict,
-        sha256=sha256,
-    )
-    if verdict is not None and verdict.trusted:
-        _remember(found.id, found.version)
-    tell("installed", found, as_json=as_json)
 
 
 @plugin.command("list")
@@ -177,16 +152,16 @@ def list_plugins(
     as_json: AsJson = False,
     enabled: Annotated[bool, typer.Option("--enabled", help="Only those in use.")] = False,
 ) -> None:
-    """List the plugins of the store and of the environment; nothing of them is imported."""
+    """List the plugins of the store and of the environment, and the level each runs at.
+
+    Nothing of them is imported.
+    """
     found = [each for each in _inventory().list() if each.enabled or not enabled]
     if as_json:
         print_json([plain(each) for each in found])
         return
     for each in found:
-        marks = "" if each.enabled else "  disabled"
-        points = ", ".join(dict.fromkeys(provides.point for provides in each.manifest.provides))
-        line = f"{each.id:<28} {each.version:<10} {points:<16}{marks}"
-        typer.echo(line.rstrip())
+        typer.echo(listed(each))
     if not found:
         typer.echo("no plugins; `oag plugin new` makes one, `oag plugin install` installs one")
 
@@ -204,7 +179,8 @@ def show(
     if as_json:
         print_json(plain(found))
         return
-    for label, value in rows(found):
+    trusted = ring(None).read().keys if found.verdict.trusted else {}
+    for label, value in rows(found, {key: each.name for key, each in trusted.items()}):
         typer.echo(f"{label:<12} {value}")
 
 
@@ -252,12 +228,12 @@ def doctor(
 
     Both sides of a conflict are named. Anything found makes the exit code 1.
     """
-    from openautoglm.plugins.inventory_doctor import builtin_names
+    from openautoglm.plugins.inventory.doctor import builtin_names
 
     inventory = _inventory()
     gone = inventory.clean() if clean else ()
     found = inventory.doctor(builtin=builtin_names())
-    found += tuple(refused_now(inventory.list(), ring(None).read()))
+    found += tuple(refused_now(inventory))
     if as_json:
         print_json([plain_conflict(each) for each in found])
     else:
@@ -280,12 +256,15 @@ def workspace(folder: Folder = Path(), as_json: AsJson = False) -> None:
     else:
         for line in found.lines():
             typer.echo(line)
+        if not found.members:
+            typer.echo(NO_MEMBERS)
     if found.misfits:
         raise typer.Exit(1)
 
 
 def _mount() -> None:
     """Add the commands of the other files."""
+    install_commands(plugin)
     signing_commands(plugin)
     for module, attribute in (
         ("plugin_check", "check_commands"),
@@ -297,45 +276,9 @@ def _mount() -> None:
 
 
 def _inventory() -> Inventory:
-    from openautoglm.plugins.inventory import Inventory
+    from openautoglm.plugins.inventory.inventory import Inventory
 
     return Inventory()
-
-
-def _judged(wheel: Path) -> tuple[Verdict | None, str | None]:
-    """Verify the signature beside a wheel; return the verdict, and which bytes it is on."""
-    if not os.path.lexists(wheel.parent / (wheel.name + SIGNATURE)):
-        return None, None
-    from openautoglm.errors import PluginPackageError
-    from openautoglm.plugins.inventory_state import Verdict
-    from openautoglm.plugins.signing import verify
-
-    found = verify(wheel, ring(None).read())
-    reasons = tuple(f"{each.code}: {each.detail}" for each in found.reasons)
-    if found.state == "refused" and {each.code for each in found.reasons} == {"downgrade"}:
-        raise PluginPackageError(
-            "a higher version of this plugin was seen before",
-            got="; ".join(reasons),
-            fix="`oag plugin rollback ID` goes back; `oag plugin upgrade ID WHEEL --downgrade` "
-            "takes an older wheel",
-        )
-    if found.state == "refused" or found.package is None:
-        raise PluginPackageError(
-            "the wheel contradicts the signature beside it",
-            got="; ".join(reasons),
-            fix="get the wheel again from who signed it; `oag plugin verify` tells more",
-        )
-    return (
-        Verdict(trusted=found.trusted, keys=found.keys, reasons=reasons),
-        found.package.sha256,
-    )
-
-
-def _remember(plugin: str, version: str) -> None:
-    """Have the keyring refuse signed versions below this one from now on."""
-    from openautoglm.cli.plugin_signing import ring
-
-    ring(None).update(lambda keyring: keyring.having_seen(plugin, version))
 
 
 _mount()

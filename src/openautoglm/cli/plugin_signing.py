@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from openautoglm.plugins.inventory_conflicts import Conflict
-    from openautoglm.plugins.inventory_installed import Installed
+    from openautoglm.plugins.inventory.conflicts import Conflict
+    from openautoglm.plugins.inventory.inventory import Inventory
+    from openautoglm.plugins.report import PluginReport
     from openautoglm.plugins.signing import Keyring, KeyringFile, Verdict
-    from openautoglm.plugins.signing.sign import Report
 
 PASSPHRASE = "OPENAUTOGLM_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
-HOME = "OPENAUTOGLM_HOME"
 
 Home: TypeAlias = Annotated[
     Path | None,
@@ -174,10 +173,11 @@ def sign(
     from openautoglm.plugins.signing import sign as write
     from openautoglm.plugins.signing.local import key_path
 
+    _refuse_folder(wheel)
     path = key_path(home_folder(home), by)
     locked = path.exists() and b"ENCRYPTED" in path.read_bytes()
     private = SigningKey.load(path, passphrase=_passphrase() if locked else None)
-    typer.echo(f"signed  {write(wheel, private, None if report is None else _report(report))}")
+    typer.echo(f"signed  {write(wheel, private, None if report is None else read_report(report))}")
 
 
 def verify(
@@ -191,7 +191,8 @@ def verify(
     """Say whether a wheel is what trusted keys signed; where it is not, why, with exit code 1."""
     from openautoglm.plugins.signing import verify as judge
 
-    wanted = None if report is None else _report(report).digest
+    _refuse_folder(wheel)
+    wanted = None if report is None else read_report(report).digest
     keyring = ring(home).read()
     verdict = judge(wheel, keyring, report=wanted)
     for line in _told(verdict, keyring, as_json=json):
@@ -202,13 +203,9 @@ def verify(
 
 def home_folder(given: Path | None) -> Path:
     """Return where keys and plugins of this user lie."""
-    from openautoglm.platform_io import detect
+    from openautoglm.plugins.inventory.state import default_home
 
-    platform = detect()
-    own, shared = platform.get_env(HOME), platform.get_env("XDG_DATA_HOME")
-    if given or own:
-        return given or Path(own)
-    return (Path(shared) if shared else Path.home() / ".local" / "share") / "openautoglm"
+    return default_home() if given is None else given
 
 
 def ring(home: Path | None) -> KeyringFile:
@@ -219,15 +216,21 @@ def ring(home: Path | None) -> KeyringFile:
     return KeyringFile(home_folder(home) / FILE_NAME)
 
 
-def refused_now(plugins: Sequence[Installed], keyring: Keyring) -> Iterator[Conflict]:
-    """Yield the enabled plugins whose kept wheel a verdict refuses today, as after a revocation."""
-    from openautoglm.plugins.inventory_conflicts import Conflict
-    from openautoglm.plugins.signing import verify
+def refused_now(inventory: Inventory) -> Iterator[Conflict]:
+    """Yield the enabled plugins that a verdict refuses today, as after a revocation.
 
-    for each in plugins:
-        if each.wheel is None or not each.enabled or not each.wheel.exists():
+    Those whose files changed are left out: they are no plugin any more that could be judged.
+    """
+    from openautoglm.errors import ContentStoreError
+    from openautoglm.plugins.inventory.conflicts import Conflict
+
+    for each in inventory.list():
+        if each.wheel is None or not each.enabled:
             continue
-        verdict = verify(each.wheel, keyring, allow_downgrade=True)
+        try:
+            verdict = inventory.judged(each)
+        except ContentStoreError:
+            continue
         if verdict.state == "refused":
             yield Conflict(
                 kind="signature",
@@ -236,6 +239,17 @@ def refused_now(plugins: Sequence[Installed], keyring: Keyring) -> Iterator[Conf
                 got="; ".join(map(str, verdict.reasons)),
                 fix=f"it does not start: get a wheel that counts, or `oag plugin remove {each.id}`",
             )
+
+
+def _refuse_folder(wheel: Path) -> None:
+    if wheel.is_dir():
+        from openautoglm.errors import PackageRefusedError
+
+        raise PackageRefusedError(
+            "signatures are on wheels, and this is a folder",
+            got=str(wheel),
+            fix=f"`oag plugin pack {wheel}` makes the wheel of a project; then give that",
+        )
 
 
 def _told(verdict: Verdict, keyring: Keyring, *, as_json: bool) -> list[str]:
@@ -256,7 +270,8 @@ def _end(days: int | None) -> datetime | None:
     return None if days is None else datetime.now(UTC) + timedelta(days=days)
 
 
-def _report(path: Path) -> Report:
+def read_report(path: Path) -> PluginReport:
+    """Return what `oag plugin check --json` wrote."""
     from openautoglm.errors import InputDecodeError
     from openautoglm.platform_io import detect
     from openautoglm.plugins.report import PluginReport

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads the annotations when it runs
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,11 +12,18 @@ import typer
 from openautoglm.cli.plugin_signing import ring
 
 if TYPE_CHECKING:
-    from openautoglm.plugins.inventory_state import Verdict
+    from openautoglm.plugins.inventory.state import Verdict
     from openautoglm.plugins.report import PluginReport
     from openautoglm.plugins.rollout.asks import Decision, Proof
     from openautoglm.plugins.rollout.offline import Candidate, OfflineAsks
     from openautoglm.plugins.signing import Verdict as Judged
+
+
+class _OnIdle(StrEnum):
+    """What becomes of a version without recorded requests: its check has passed by then."""
+
+    PROMOTE = "promote"
+    ABORT = "abort"
 
 
 def upgrade_commands(app: typer.Typer) -> None:
@@ -38,7 +47,11 @@ def upgrade(  # noqa: PLR0913, PLR0917 - options of a command
         bool, typer.Option("--trusted", help="Check it unconfined (L1): only code you trust.")
     ] = False,
     downgrade: Annotated[
-        bool, typer.Option("--downgrade", help="An older version than was seen before is fine.")
+        bool,
+        typer.Option("--allow-downgrade", help="An older version than was seen before is fine."),
+    ] = False,
+    allow_unsigned: Annotated[
+        bool, typer.Option("--allow-unsigned", help="No trusted key signed it, as one did before.")
     ] = False,
     find_links: Annotated[
         list[Path] | None,
@@ -47,18 +60,24 @@ def upgrade(  # noqa: PLR0913, PLR0917 - options of a command
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask no package index for what it depends on.")
     ] = False,
+    on_idle: Annotated[
+        _OnIdle,
+        typer.Option("--on-idle", help="What becomes of a version without recorded requests."),
+    ] = _OnIdle.PROMOTE,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Use another version of a plugin, if it is proved and policy lets it in.
 
-    It is verified, checked beside the version before, decided upon, and put into the store; then
-    one write makes it the one in use. The version before stays: --rollback goes back to it. What
-    does not pass changes nothing and makes the exit code 1. Programs that run a version go on with
-    it; they replace it under their calls with `host.replace`.
+    It is verified, checked beside the version before, decided upon, and put into the store. The
+    requests recorded in it are made of both versions; where it is not worse, one write makes it the
+    one in use. The version before stays: --rollback goes back to it. What
+    does not pass changes nothing and makes the exit code 1. Programs that use it by its names
+    follow at the next one they ask for; a host of one's own does with `host.replace`.
     """
-    from openautoglm.plugins.inventory import Inventory
+    from openautoglm.plugins.inventory.inventory import Inventory
     from openautoglm.plugins.rollout.offline import candidate
     from openautoglm.plugins.rollout.offline import upgrade as switch
+    from openautoglm.plugins.rollout.rehearsal import Rehearsal
 
     if rollback == (target is not None):
         raise typer.BadParameter("name a wheel or a version, or say --rollback")
@@ -71,7 +90,12 @@ def upgrade(  # noqa: PLR0913, PLR0917 - options of a command
     new = candidate(inventory, plugin, target)
     asked = _Asked(is_full=full, is_trusted=trusted, is_downgrade=downgrade)
     told = None if as_json else lambda state, reason: typer.echo(f"{state:<10} {reason}")
-    report = switch(inventory, new, asked.asks(tuple(find_links or ()), offline), told=told)
+    asks = replace(
+        asked.asks(tuple(find_links or ()), offline),
+        allow_unsigned=allow_unsigned,
+        rehearse=Rehearsal(on_idle=on_idle.value, is_trusted=trusted, told=told),
+    )
+    report = switch(inventory, new, asks, told=told)
     if as_json:
         typer.echo(report.to_json())
     elif report.ok:
@@ -91,7 +115,7 @@ class _Asked:
         self.report: PluginReport | None = None
 
     def asks(self, find_links: tuple[Path, ...], is_offline: bool) -> OfflineAsks:
-        from openautoglm.plugins.inventory_dependencies import Fetching
+        from openautoglm.plugins.inventory.dependencies import Fetching
         from openautoglm.plugins.rollout.offline import OfflineAsks
 
         return OfflineAsks(
@@ -103,10 +127,12 @@ class _Asked:
 
     def _verify(self, new: Candidate) -> Verdict:
         from openautoglm.errors import PluginPackageError
-        from openautoglm.plugins.inventory_state import Verdict
+        from openautoglm.plugins.inventory.state import Verdict
         from openautoglm.plugins.signing import verify
 
-        judged = self._judged = verify(new.wheel, ring(None).read())
+        judged = self._judged = verify(
+            new.wheel, ring(None).read(), allow_downgrade=self._may_downgrade
+        )
         reasons = tuple(f"{each.code}: {each.detail}" for each in judged.reasons)
         if judged.package is not None and judged.package.sha256 != new.sha256:
             reasons = ("the wheel changed while it was read", *reasons)
@@ -137,13 +163,15 @@ class _Asked:
 
         from openautoglm.plugins.host.placing import level_of
         from openautoglm.plugins.host.sandbox import supported
+        from openautoglm.plugins.inventory.judging import proof_of
         from openautoglm.policy import Policy
-        from openautoglm.policy.admission import HostFacts, admission_input
+        from openautoglm.policy.admission import HostFacts, admission_input, report_input
 
         judged, report = self._judged, self.report
         is_trusted = judged is not None and judged.trusted
         is_older = Version(new.manifest.version) < Version(new.current.version)
-        proof = {"ok": True, "plugin": new.manifest.id, "version": new.manifest.version}
+        about = {"plugin": new.manifest.id, "version": new.manifest.version}
+        signed = judged.report if judged is not None and is_trusted else None
         return Policy.default().decide(
             admission_input(
                 manifest=json.loads(new.manifest.to_json()),
@@ -152,7 +180,9 @@ class _Asked:
                 else judged.to_json(),
                 isolation=level_of(new.manifest, None, ("L1", "L2", "L3"), is_trusted=is_trusted),
                 host=HostFacts(sandbox=supported().sandbox, wasm=find_spec("wasmtime") is not None),
-                report={**proof, "ok": report.ok} if report is not None else None,
+                report=None
+                if report is None
+                else report_input(proof_of(report), **about, signed_digest=signed),
                 is_downgrade=is_older or (judged is not None and judged.is_downgrade),
                 switches=("downgrade",) if self._may_downgrade else (),
             )

@@ -19,7 +19,6 @@ from openautoglm.cli.parameters import apply_settings, read_options, with_sampli
 from openautoglm.cli.progress import show_progress
 from openautoglm.errors import InvalidParameterError, OpenAutoGLMError
 from openautoglm.pipeline.graph import Pipeline
-from openautoglm.pipeline.result import PipelineResult
 from openautoglm.pipeline.result import Record as PipelineRecord
 from openautoglm.pipeline.spec import REQUIRED
 from openautoglm.pipeline.steps.render import Render
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from openautoglm.cli.progress import Progress
     from openautoglm.engine.autoglm import AutoGLM
     from openautoglm.engine.generation import Generation, Json
+    from openautoglm.engine.stream import GenerationStream
+    from openautoglm.pipeline.result import PipelineResult
     from openautoglm.pipeline.spec import PipelineSpec
     from openautoglm.pipeline.step import Step
 
@@ -59,19 +60,19 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A record and what came of it: a result, or the error it was read with."""
+    """A record and what came of it."""
 
     record: Record
-    result: PipelineResult | None = None
+    result: PipelineResult
 
     @property
     def error(self) -> OpenAutoGLMError | None:
         """Why there is nothing to show, or None."""
-        return self.record.error if self.result is None else self.result.error
+        return self.result.error
 
     def data(self, *, timings: bool) -> Mapping[str, Json]:
         """Return the row as JSON values; `text` is there when offsets count in another text."""
-        result = self.result or PipelineResult(outputs={})
+        result = self.result
         row: dict[str, Json] = {"source": self.record.source}
         if "id" in self.record.row:
             row["id"] = self.record.row["id"]
@@ -123,6 +124,10 @@ class LazyEngine:
     def run(self, prompt: object, **options: object) -> Generation:
         """See `AutoGLM.run`."""
         return self.load().run(prompt, **options)  # type: ignore[arg-type] # it checks itself
+
+    def stream(self, prompt: object, **options: object) -> GenerationStream:
+        """See `AutoGLM.stream`."""
+        return self.load().stream(prompt, **options)  # type: ignore[arg-type] # it checks itself
 
     def batch(self, prompts: Iterable[object], **options: object) -> Iterable[Generation]:
         """See `AutoGLM.batch`."""
@@ -231,20 +236,17 @@ def work_through(
     waiting: deque[Record] = deque()  # read, and not yet given out
     needs_model = any(may_need_model(c.step) for c in pipeline.spec.components.values())
 
-    def readable() -> Iterator[PipelineRecord]:
+    def given() -> Iterator[PipelineRecord]:
         for record in records:
             waiting.append(record)
-            if record.error is None:
-                if needs_model:
-                    engine.load()
-                yield PipelineRecord(inputs=inputs_of(record), source=record.source)
+            is_read = record.error is None
+            if is_read and needs_model:
+                engine.load()
+            inputs = inputs_of(record) if is_read else {}
+            yield PipelineRecord(inputs=inputs, source=record.source, error=record.error)
 
-    for result in pipeline.stream(readable(), engine=engine, on_error="return", window=window):
-        while waiting[0].error is not None:
-            yield Row(record=waiting.popleft())
+    for result in pipeline.stream(given(), engine=engine, on_error="return", window=window):
         yield Row(record=waiting.popleft(), result=result)
-    for record in waiting:
-        yield Row(record=record)
 
 
 def may_need_model(step: Step) -> bool:
@@ -265,7 +267,7 @@ def _write_all(
             progress.tell(_failure(row.record.source, row.error))
         if options.output == "jsonl":
             sink.write(as_json_line(row.data(timings=options.timings)))
-        elif row.result is not None and row.error is None:
+        elif row.error is None:
             sink.write(as_text(row.result.outputs, heading=row.record.source if headed else None))
             if options.timings:
                 progress.tell(_timings_line(row.record.source, row.result.timings_s))

@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     from openautoglm.data.sink import Sink, SinkOpener
     from openautoglm.data.source import Position, Record, Row, Source, SourceOpener
 
-MOST_OPEN: Final = 16
+    _Spec = tuple[str, Mapping[str, object]]  # a name of its own, and the location
+
+MOST_OPEN: Final = 64
 """Sources kept; the one not used for longest is let go, readings of it end in peace."""
+MOST_RECEIPTS: Final = 256
+"""Receipts kept, for a `commit` whose answer did not arrive and that is asked again."""
 BLOCK_ROWS: Final = 64
 BLOCK_S: Final = 0.05
 """Rows travel together: so many, or those of so many seconds."""
@@ -33,37 +37,37 @@ BLOCK_S: Final = 0.05
 
 @final
 class SourceServant:
-    """Serves the sources that one kind of source has open in this worker."""
+    """Serves the sources that one kind of source has open in this worker.
+
+    A call names the source and says where it is, so that a worker started again serves on.
+    """
 
     def __init__(self, adopted: SourceOpener) -> None:
         self._opener = adopted
-        self._open: OrderedDict[bytes, Source] = OrderedDict()
+        self._open: OrderedDict[str, Source] = OrderedDict()
         self._lock = threading.RLock()
 
-    def open(self, location: Mapping[str, object]) -> None:
+    def open(self, spec: _Spec) -> None:
         """Open a source, or say why it cannot be."""
-        self._source(location)
+        self._source(spec)
 
-    def describe(self, location: Mapping[str, object]) -> object:
+    def describe(self, spec: _Spec) -> object:
         """Describe a source."""
-        return msgspec.to_builtins(self._source(location).describe())
+        return msgspec.to_builtins(self._source(spec).describe())
 
-    def shards(self, location: Mapping[str, object], rows: int) -> Iterator[object]:
+    def shards(self, spec: _Spec, rows: int) -> Iterator[object]:
         """Yield shards."""
-        for shard in self._source(location).shards(rows=rows):
+        for shard in self._source(spec).shards(rows=rows):
             yield msgspec.to_builtins(shard)
 
     def read(
-        self,
-        location: Mapping[str, object],
-        shard: Mapping[str, object] | None,
-        resume_from: Position | None,
+        self, spec: _Spec, shard: Mapping[str, object] | None, resume_from: Position | None
     ) -> Iterator[list[object]]:
         """Yield records, some at a time."""
         asked = None if shard is None else msgspec.convert(shard, Shard)
         block: list[object] = []
         began_s = time.monotonic()
-        for record in self._source(location).read(asked, resume_from=resume_from):
+        for record in self._source(spec).read(asked, resume_from=resume_from):
             block.append(_plain(record))
             if len(block) == BLOCK_ROWS or time.monotonic() - began_s > BLOCK_S:
                 yield block
@@ -71,10 +75,10 @@ class SourceServant:
         if block:
             yield block
 
-    def release(self, location: Mapping[str, object]) -> None:
+    def release(self, spec: _Spec) -> None:
         """Close a source."""
         with self._lock:
-            source = self._open.pop(_key(location), None)
+            source = self._open.pop(spec[0], None)
         if source is not None:
             source.close()
 
@@ -84,15 +88,15 @@ class SourceServant:
             while self._open:
                 self._open.popitem()[1].close()
 
-    def _source(self, location: Mapping[str, object]) -> Source:
-        key = _key(location)
+    def _source(self, spec: _Spec) -> Source:
+        name, location = spec
         with self._lock:
-            if key not in self._open:
-                self._open[key] = self._opener(msgspec.convert(location, Location))
-            self._open.move_to_end(key)
+            if name not in self._open:
+                self._open[name] = self._opener(msgspec.convert(location, Location))
+            self._open.move_to_end(name)
             if len(self._open) > MOST_OPEN:
                 self._open.popitem(last=False)
-            return self._open[key]
+            return self._open[name]
 
 
 @final
@@ -105,6 +109,7 @@ class SinkServant:
     def __init__(self, adopted: SinkOpener) -> None:
         self._opener = adopted
         self._open: dict[str, Sink] = {}
+        self._receipts: OrderedDict[str, object] = OrderedDict()
 
     def open(self, location: Mapping[str, object], part: Mapping[str, object] | None) -> str:
         """Open a sink and return its handle."""
@@ -115,6 +120,8 @@ class SinkServant:
 
     def committed(self, handle: str) -> object:
         """Return what was committed of the sink's part."""
+        if handle in self._receipts:
+            return self._receipts[handle]
         return msgspec.to_builtins(self._sink(handle).committed())
 
     def write(self, handle: str, rows: Sequence[Row]) -> None:
@@ -122,10 +129,13 @@ class SinkServant:
         self._sink(handle).write(rows)
 
     def commit(self, handle: str) -> object:
-        """Commit, and forget the handle."""
-        receipt = msgspec.to_builtins(self._sink(handle).commit())
-        self._open.pop(handle, None)
-        return receipt
+        """Commit, or return the receipt again."""
+        if handle not in self._receipts:
+            self._receipts[handle] = msgspec.to_builtins(self._sink(handle).commit())
+            self._open.pop(handle, None)
+            if len(self._receipts) > MOST_RECEIPTS:
+                self._receipts.popitem(last=False)
+        return self._receipts[handle]
 
     def abort(self, handle: str) -> None:
         """Abort; what this worker does not know was aborted with its own."""
@@ -145,10 +155,6 @@ class SinkServant:
                 fix="open the part again; `committed` tells whether it was committed",
             )
         return self._open[handle]
-
-
-def _key(location: Mapping[str, object]) -> bytes:
-    return msgspec.msgpack.encode(location)
 
 
 def _plain(record: Record) -> object:

@@ -17,8 +17,9 @@ from openautoglm.engine.answers import check_one_answer, gathered, of_answer, re
 from openautoglm.engine.backend import LoadSpec, Request, check_honoured
 from openautoglm.engine.generation import Generation
 from openautoglm.engine.loading import load
+from openautoglm.engine.news import ModelNews
 from openautoglm.engine.prompt import PromptInput, read_prompt
-from openautoglm.engine.rows import Rows, check_prompts, of_row
+from openautoglm.engine.rows import Rows, check_on_error, check_prompts, of_row
 from openautoglm.engine.sampling import Overrides, SamplingParams, check_names, sampling_names
 from openautoglm.engine.stream import GenerationStream
 from openautoglm.errors import EngineClosedError, InvalidParameterError
@@ -84,8 +85,14 @@ class AutoGLM:
         self._running: weakref.WeakSet[threading.Event] = weakref.WeakSet()
         self._backend: Backend | None = None
         spec = LoadSpec(device=device, dtype=dtype, options=options)
-        self._choice, self._backend = load(model_path, backend, spec)
-        self._info = self._backend.describe()
+        self._news = ModelNews(model_path, backend)
+        try:
+            self._choice, self._backend = load(model_path, backend, spec)
+            self._info = self._backend.describe()
+        except BaseException as error:
+            self._news.failed(error)
+            raise
+        self._news.ready(self._info)
 
     @property
     def model_info(self) -> ModelInfo:
@@ -185,10 +192,7 @@ class AutoGLM:
             progress: show a bar on stderr.
             **overrides: sampling parameters for this batch alone.
         """
-        if on_error not in {"raise", "keep"}:
-            raise InvalidParameterError(
-                '`on_error` must be "raise" or "keep"', got=repr(on_error), fix='on_error="keep"'
-            )
+        check_on_error(on_error)
         answers = self._batch(
             prompts,
             self._with(overrides),
@@ -271,6 +275,7 @@ class AutoGLM:
             executor.shutdown(wait=True, cancel_futures=True)
         if backend is not None:
             backend.close()
+            self._news.closed()
 
     def __enter__(self) -> Self:
         return self

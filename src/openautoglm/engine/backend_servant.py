@@ -6,8 +6,9 @@ processes.
 
 from __future__ import annotations
 
+import queue
 import threading
-from typing import TYPE_CHECKING, cast, final
+from typing import TYPE_CHECKING, Final, cast, final
 
 from openautoglm.engine import wire
 from openautoglm.engine.generation import Generation
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
     from openautoglm.engine.backend import Backend, BackendEntry, Request
     from openautoglm.engine.wire import Plain
+
+    Answers = queue.SimpleQueue[list[object] | BaseException | None]
+
+BEAT_S: Final = 0.05
+"""How long the host waits at most before it can cancel what is under way."""
 
 
 @final
@@ -50,15 +56,22 @@ class BackendServant:
     def batch(
         self, spec: Plain, requests: Sequence[Plain], names: Sequence[str]
     ) -> Iterator[object]:
-        """Yield position and generation of every request; `cancel` ends one by its name."""
+        """Yield position and generation of every request; `cancel` ends one by its name.
+
+        While there is no answer, None comes now and then, and lets the host speak up.
+        """
         made = [wire.request_from(request) for request in requests]
+        answers: Answers = queue.SimpleQueue()
+        work = threading.Thread(target=_answer, args=(self._backend(spec), made, answers))
         self._requests.update(zip(names, made, strict=True))
+        work.start()
         try:
-            for position, generation in self._backend(spec).batch(made):
-                yield [position, wire.plain_generation(generation)]
+            yield from _taken(answers)
         finally:
-            for name in names:
+            for name, request in zip(names, made, strict=True):
+                request.cancel.set()
                 self._requests.pop(name, None)
+            work.join()
 
     def cancel(self, names: Sequence[str]) -> None:
         """End requests of a batch at their next token; those that are done stay so."""
@@ -87,3 +100,26 @@ class BackendServant:
             if instance not in self._loaded:
                 self._loaded[instance] = self._entry.load(wire.spec_from(spec))
             return self._loaded[instance]
+
+
+def _answer(backend: Backend, requests: Sequence[Request], answers: Answers) -> None:
+    try:
+        for position, generation in backend.batch(requests):
+            answers.put([position, wire.plain_generation(generation)])
+        answers.put(None)
+    except BaseException as error:  # noqa: BLE001 - raised where the answers are taken
+        answers.put(error)
+
+
+def _taken(answers: Answers) -> Iterator[object]:
+    while True:
+        try:
+            answer = answers.get(timeout=BEAT_S)
+        except queue.Empty:
+            yield None
+            continue
+        if answer is None:
+            return
+        if isinstance(answer, BaseException):
+            raise answer
+        yield answer

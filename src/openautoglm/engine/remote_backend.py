@@ -1,27 +1,34 @@
 """Model backends as contributions, and the host's side of one that runs in a worker.
 
-Knows nothing of processes: it calls a `RemoteObject`. A stream that a worker's death cuts off ends
-in the error; it is not begun again, since its pieces were given out.
+Knows nothing of processes: it calls a `RemoteObject`. Every worker that serves a call loads the
+model, and each gives it back. A stream that a worker's death cuts off ends in the error; it is not
+begun again, since its pieces were given out.
 """
 
 from __future__ import annotations
 
 import inspect
 import uuid
+from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Final, cast, final
 
 from openautoglm.engine import wire
 from openautoglm.engine.backend import BackendEntry, LoadSpec, failed
 from openautoglm.engine.generation import Generation
-from openautoglm.errors import EngineClosedError, OpenAutoGLMError, PluginContributionError
+from openautoglm.errors import (
+    EngineClosedError,
+    OpenAutoGLMError,
+    PluginContributionError,
+    PluginUnavailableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from openautoglm.engine.backend import Backend, ModelInfo, Request
     from openautoglm.engine.wire import Plain
-    from openautoglm.plugins.points import Contribution, RemoteObject
+    from openautoglm.plugins.points import Contribution, PinnedObject, RemoteObject
 
 WINDOW: Final = 32
 """Requests of a batch that are sent together."""
@@ -113,10 +120,11 @@ class RemoteBackend:
             first += len(window)
 
     def close(self) -> None:
-        """Have the worker give back the model."""
+        """Have every worker give back the model; a plugin that is stopped has."""
         if not self._closed:
             self._closed = True
-            self._remote.call("release", self._spec)
+            with suppress(PluginUnavailableError):
+                self._remote.call("release", self._spec)
 
     def _answers(self, window: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
         """Yield an answer to every request: what the worker answers, or why it did not."""
@@ -142,20 +150,22 @@ class RemoteBackend:
     def _sent(self, window: Sequence[Request]) -> Iterator[tuple[int, Generation]]:
         if not window:
             return
-        names = [uuid.uuid4().hex for _ in window]
+        waiting = {uuid.uuid4().hex: request for request in window}
         plain = [wire.plain_request(request) for request in window]
-        asked: set[str] = set()
-        answers = self._remote.stream("batch", self._spec, plain, names)
-        try:
-            for answer in answers:
-                position, generation = cast("tuple[int, Mapping[str, object]]", answer)
-                yield position, wire.generation_from(generation)
-                cancelled = {n for n, r in zip(names, window, strict=True) if r.cancel.is_set()}
-                if cancelled - asked:
-                    self._remote.call("cancel", sorted(cancelled - asked))
-                    asked |= cancelled
-        finally:
-            _close(answers)
+        with _one_worker(self._remote) as worker:
+            answers = worker.stream("batch", self._spec, plain, list(waiting))
+            try:
+                for answer in answers:
+                    if answer is not None:
+                        position, generation = cast("tuple[int, Mapping[str, object]]", answer)
+                        yield position, wire.generation_from(generation)
+                    cancelled = sorted(n for n, r in waiting.items() if r.cancel.is_set())
+                    for name in cancelled:
+                        del waiting[name]
+                    if cancelled:
+                        worker.call("cancel", cancelled)
+            finally:
+                _close(answers)
 
     def _cancelled(self, said: Sequence[str]) -> Generation:
         text = "".join(said)
@@ -185,6 +195,20 @@ def _takes_one(value: object) -> bool:
     except ValueError:  # a builtin that tells nothing
         return True
     return True
+
+
+@contextmanager
+def _one_worker(remote: RemoteObject) -> Iterator[RemoteObject]:
+    """Let a stream and what is said to it reach the same worker, where there are several."""
+    pinned: Callable[[], PinnedObject] | None = getattr(remote, "pinned", None)
+    if pinned is None:
+        yield remote
+        return
+    worker = pinned()
+    try:
+        yield worker
+    finally:
+        worker.close()
 
 
 def _close(stream: Iterator[object]) -> None:

@@ -76,12 +76,13 @@ class Rows:
         while self._next_row in self._ready:
             generation = self._ready.pop(self._next_row)
             if generation.error is not None and not self._keep_errors:
-                raise _in_row(generation.error, self._next_row) from generation.error
+                raise in_row(generation.error, self._next_row) from generation.error
             self._next_row += 1
             yield generation
 
 
-def _in_row(error: OpenAutoGLMError, row: int) -> OpenAutoGLMError:
+def in_row(error: OpenAutoGLMError, row: int) -> OpenAutoGLMError:
+    """Return an error that names the row it is of."""
     return type(error)(f"prompts[{row}]: {error.problem}", got=error.got, fix=error.fix)
 
 
@@ -92,6 +93,14 @@ def check_prompts(prompts: object) -> None:
             "`prompts` must be an iterable of prompts",
             got=type(prompts).__name__,
             fix="pass a list, or call `run` for a single prompt",
+        )
+
+
+def check_on_error(on_error: object) -> None:
+    """Refuse what says neither of the two things that can be done about a row that fails."""
+    if on_error not in {"raise", "keep"}:
+        raise InvalidParameterError(
+            '`on_error` must be "raise" or "keep"', got=repr(on_error), fix='on_error="keep"'
         )
 
 

@@ -1,9 +1,10 @@
 """Tensors in memory that two processes see: allocated, referred to, viewed, given back.
 
-Owns `Arena`, whose slots are handed out here, and `Mappings`, another process's arena seen from
-here. Arrays are views of the memory, nothing is copied;
-a slot is free again when the last view of it is gone here and over there. A slot that is taken
-again has another generation, so that a reference kept too long is an error and not a wrong answer.
+Owns `Arena`, whose slots are handed out here; `mappings` has the other side. Arrays are views of
+the memory, nothing is copied; a slot is free again when the last view of it is gone here and over
+there. A slot that is taken again has another generation, so that a reference kept too long is an
+error and not a wrong answer.
+Memory that nobody uses for a while goes back to the system (`shrink`), wherever its owner looks.
 Does not guard against a writer who changes values while the other side reads them.
 """
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 MIB: Final = 1 << 20
 LIMIT_BYTES: Final = 1024 * MIB
 _LARGEST_STEP: Final = 32 * MIB  # an arena doubles until it grows by this
+_OWN_PART: Final = 8  # of a larger segment an array takes at least this part: else both stay
 
 Grow: TypeAlias = Callable[[int, int], Segment]
 """Brings a segment of a number with so many bytes, table included."""
@@ -69,6 +71,26 @@ class _Owned:
         self.generations = [0] * SLOTS
         self.slots: dict[int, _Slot] = {}
         self.starts: list[tuple[int, int]] = []  # offset and slot, sorted
+        self.changes = 0
+        self._seen, self._since = -1, 0.0
+        self._given_back = 0  # changes when what was free went back to the system
+
+    def suits(self, nbytes: int) -> bool:
+        """Whether an array that long may keep this segment from being given back."""
+        return self.segment.size <= _LARGEST_STEP or nbytes * _OWN_PART >= self.segment.size
+
+    def rests(self, now: float, rest_s: float) -> bool:
+        """Whether nothing was taken or given for so long; looks at it now."""
+        if self.changes != self._seen:
+            self._seen, self._since = self.changes, now
+        return now - self._since >= rest_s
+
+    def give_back(self) -> None:
+        """Let the system have the memory of what is free, once after a change."""
+        if self._given_back != self.changes:
+            self._given_back = self.changes
+            for offset, nbytes in self.extents.pieces:
+                self.segment.release(offset, nbytes)
 
     def take(self, nbytes: int) -> _Slot | None:
         if not self.unused:
@@ -77,6 +99,7 @@ class _Owned:
         if offset is None:
             return None
         number = self.unused.pop()
+        self.changes += 1
         self.generations[number] += 1
         slot = _Slot(self, number, self.generations[number])
         slot.offset, slot.nbytes = offset, nbytes
@@ -86,6 +109,7 @@ class _Owned:
         return slot
 
     def give(self, slot: _Slot) -> None:
+        self.changes += 1
         self.generations[slot.number] += 1
         self.segment.write_slot(slot.number, self.generations[slot.number], 0, 0)
         del self.slots[slot.number]
@@ -112,6 +136,7 @@ class Arena:
 
     Example:
         >>> import os
+        >>> from openautoglm.native.mappings import Mappings
         >>> arena = Arena(lend)
         >>> x = arena.empty((2, 3), "<f4")
         >>> x[:] = 1
@@ -125,27 +150,32 @@ class Arena:
     def __init__(self, grow: Grow, *, limit_bytes: int = LIMIT_BYTES) -> None:
         self._grow = grow
         self._limit = limit_bytes
-        self._owned: list[_Owned] = []
+        self._owned: dict[int, _Owned] = {}
+        self._next_number = 0
         self._by_address: list[tuple[int, _Owned]] = []
         self._gone: deque[Root] = deque()
         self._lock = threading.RLock()
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """All memory there is, by number."""
-        return tuple(owned.segment for owned in self._owned)
+        """All memory there is, by number; a number is never used again."""
+        return tuple(owned.segment for owned in tuple(self._owned.values()))
+
+    def segment(self, number: int) -> Segment:
+        """Return the segment of an array that is held."""
+        return self._owned[number].segment
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of all segments; they stay until the arena goes, for the next arrays."""
-        return sum(owned.segment.size for owned in self._owned)
+        """Bytes of all segments, in use or not."""
+        return sum(segment.size for segment in self.segments)
 
     @property
     def live(self) -> int:
         """Slots in use, here or over there."""
         with self._lock:
             self._collect()
-            return sum(len(owned.slots) for owned in self._owned)
+            return sum(len(owned.slots) for owned in self._owned.values())
 
     def empty(self, shape: int | Sequence[int], dtype: npt.DTypeLike = "<f4") -> Array:
         """Return a new array in this memory; what it holds is not said.
@@ -215,6 +245,47 @@ class Arena:
                     slot.pins -= 1
                     self._settle(slot)
 
+    def shrink(self, now: float, rest_s: float) -> None:
+        """Give back memory that nothing was taken from or given to for `rest_s` seconds.
+
+        A segment that was made here goes as a whole when nothing in it is in use; of memory that
+        the other process made, the pages of what is free.
+
+        Args:
+            now: of `time.monotonic`; a segment rests from the first look after its last use.
+            rest_s: seconds.
+        """
+        with self._lock:
+            self._collect()
+            for owned in [o for o in self._owned.values() if o.rests(now, rest_s)]:
+                if not owned.segment.is_made_here:
+                    owned.give_back()
+                elif not owned.slots:
+                    self._drop(owned)
+
+    def unless_busy(self, then: Callable[[], None]) -> bool:
+        """Do something that needs no other thread to be at this arena; return whether it was done.
+
+        A thread that grows it may wait for the very thread that calls this.
+        """
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            then()
+        finally:
+            self._lock.release()
+        return True
+
+    def leave(self) -> None:
+        """Have no memory any more, in a process that was forked: it is the parent's.
+
+        Arrays that are held stay readable; new ones are refused.
+        """
+        self._lock = threading.RLock()  # its holder is not here
+        self._owned, self._by_address = {}, []
+        self._gone.clear()
+        self._grow = _refuse_to_grow
+
     @staticmethod
     def check_dtype(name: str) -> None:
         """Raise where arrays of a dtype cannot be shared."""
@@ -226,15 +297,21 @@ class Arena:
 
     def _take(self, nbytes: int) -> _Slot:
         self._collect()
-        for owned in self._owned:
-            slot = owned.take(nbytes)
+        for owned in self._owned.values():
+            slot = owned.take(nbytes) if owned.suits(nbytes) else None
             if slot is not None:
                 return slot
         return self._added(nbytes)
 
     def _added(self, nbytes: int) -> _Slot:
-        held = self.held_bytes
         wanted = -(-(nbytes + DATA + 64) // MIB) * MIB
+        if self.held_bytes + wanted > self._limit:
+            for owned in self._owned.values():
+                slot = owned.take(nbytes)
+                if slot is not None:
+                    return slot
+            self._drop_unused()
+        held = self.held_bytes
         size = max(wanted, min(held, _LARGEST_STEP, self._limit - held))
         if held + size > self._limit:
             raise SharedTensorError(
@@ -242,12 +319,23 @@ class Arena:
                 got=f"{held} of {self._limit} bytes are taken",
                 fix="let go of arrays from earlier calls, or raise the limit",
             )
-        owned = _Owned(self._grow(len(self._owned), size))
-        self._owned.append(owned)
+        number = self._next_number
+        owned = _Owned(self._grow(number, size))  # a number that brought nothing is asked for again
+        self._owned[number], self._next_number = owned, number + 1
         insort(self._by_address, (owned.segment.address, owned), key=lambda each: each[0])
         slot = owned.take(nbytes)
         assert slot is not None  # noqa: S101 - a new segment has room for what it was made for
         return slot
+
+    def _drop_unused(self) -> None:
+        for owned in [o for o in self._owned.values() if o.segment.is_made_here and not o.slots]:
+            self._drop(owned)
+
+    def _drop(self, owned: _Owned) -> None:
+        """Let go of a segment; its memory is free when the other process let go too."""
+        del self._owned[owned.segment.number]
+        self._by_address.remove((owned.segment.address, owned))
+        owned.segment.close_handle()
 
     def _look(self, slot: _Slot, reference: Reference) -> Array:
         whole = slot.root() if slot.root is not None else None
@@ -260,9 +348,8 @@ class Arena:
 
     def _find(self, token: Token) -> _Slot | None:
         number, index, generation = token
-        if not 0 <= number < len(self._owned):
-            return None
-        slot = self._owned[number].slots.get(index)
+        owned = self._owned.get(number)
+        slot = None if owned is None else owned.slots.get(index)
         return slot if slot is not None and slot.generation == generation else None
 
     def _slot(self, token: Token) -> _Slot:
@@ -283,85 +370,6 @@ class Arena:
             slot.segment.give(slot)
 
 
-@final
-class Mappings:
-    """Another process's arena, mapped once and kept.
-
-    Args:
-        writable: whether this side may write it.
-    """
-
-    def __init__(self, *, writable: bool) -> None:
-        self._writable = writable
-        self._segments: dict[int, Segment] = {}
-        self._roots: dict[int, Root] = {}
-        self._gone: deque[Root] = deque()
-
-    def __contains__(self, number: int) -> bool:
-        return number in self._segments
-
-    def adopt(self, descriptor: int, number: int) -> None:
-        """Map a segment; the descriptor is closed."""
-        self.keep(Segment.adopt(descriptor, number, writable=self._writable))
-
-    def keep(self, segment: Segment) -> None:
-        """Use a segment that is mapped already."""
-        self._segments[segment.number] = segment
-
-    def view(self, reference: Reference) -> Array:
-        """Return the array of a reference.
-
-        Raises:
-            SharedTensorError: it is stale, forged, or of memory that was not handed over.
-        """
-        segment = self._segments.get(reference.segment)
-        if segment is None:
-            raise stale(reference.token)
-        generation, offset, nbytes = segment.slot(reference.slot)
-        if generation != reference.generation or not generation % 2:
-            raise stale(reference.token)
-        if offset < DATA or offset + nbytes > segment.size:
-            raise SharedTensorError("a slot is not inside its segment", got=f"{reference}")
-        whole = whole_slot(segment, offset, nbytes)
-        array = view_of(whole, reference)
-        root = Root(whole, self._gone.append)
-        root.token, root.start = reference.token, segment.address + offset
-        root.key = id(whole)
-        self._roots[root.key] = root
-        return array
-
-    def reference(self, array: Array) -> Reference | None:
-        """Return where an array is, or None where it is no view of this memory."""
-        if array.base is None or not self._roots:
-            return None
-        interface = array.__array_interface__
-        address = interface["data"][0]
-        root = self._roots.get(id(array.base)) or self._around(address)
-        whole = None if root is None else root()
-        if root is None or whole is None or not 0 <= address - root.start <= whole.nbytes:
-            return None
-        offset, strides = address - root.start, interface["strides"]
-        return Reference(*root.token, offset, interface["typestr"], array.shape, strides)
-
-    def released(self) -> list[Token]:
-        """Return a token for each view that is gone since the last time."""
-        tokens = []
-        while self._gone:
-            root = self._gone.popleft()
-            if self._roots.get(root.key) is root:
-                del self._roots[root.key]
-            tokens.append(root.token)
-        return tokens
-
-    def _around(self, address: int) -> Root | None:
-        """Find the slot that holds an address: tensors of other libraries hide their base."""
-        for root in list(self._roots.values()):
-            whole = root()
-            if whole is not None and root.start <= address < root.start + whole.nbytes:
-                return root
-        return None
-
-
 def lend(number: int, size: int) -> Segment:
     """Make memory that the other process can only read."""
     return Segment.create(number, size, peer_writes=False)
@@ -370,3 +378,11 @@ def lend(number: int, size: int) -> Segment:
 def lend_for_writing(number: int, size: int) -> Segment:
     """Make memory that the other process may write."""
     return Segment.create(number, size, peer_writes=True)
+
+
+def _refuse_to_grow(number: int, size: int) -> Segment:
+    del number
+    raise SharedTensorError(
+        f"no {size} bytes to share: this process was forked from the one that has the memory",
+        fix="start the plugin in this process too, or use an array of NumPy",
+    )

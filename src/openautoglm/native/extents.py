@@ -37,6 +37,11 @@ class Extents:
         """Bytes that are free, in one piece or not."""
         return sum(size for _, size in self._free)
 
+    @property
+    def pieces(self) -> tuple[tuple[int, int], ...]:
+        """Offset and bytes of each free part, in order."""
+        return tuple(self._free)
+
     def take(self, nbytes: int) -> int | None:
         """Return the offset of `rounded(nbytes)` bytes that are taken from now on, or None."""
         wanted = rounded(nbytes)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import platform
 import stat
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final, Self, final
 
 from openautoglm.errors import KernelFailedError, LibraryRefusedError, OperatorArgumentError
@@ -227,8 +227,9 @@ def _try_once(path: Path, content: str, facts: LibraryFacts) -> None:
     put(passed, b"")
 
 
+@cache
 def _teach_errors() -> None:
-    """Have tvm-ffi raise our errors for what `openautoglm/refusal.h` sends."""
+    """Have tvm-ffi raise our errors for what `openautoglm/refusal.h` sends; once a process."""
     errors = need("tvm_ffi.error", extra="ops", why="loading a kernel library")
     for kind in (OperatorArgumentError, KernelFailedError):
         errors.register_error(kind.__name__, _reader(kind))

@@ -127,6 +127,21 @@ class Segment:
         """Write a slot of the table; the owner's alone."""
         _SLOT.pack_into(self.memory, _TABLE + number * _SLOT.size, generation, offset, nbytes)
 
+    @property
+    def is_made_here(self) -> bool:
+        """Whether it was made by `create`, and not yet let go of."""
+        return self.handle >= 0
+
+    def release(self, offset: int, nbytes: int) -> None:
+        """Let the system have whole pages of a range that nobody uses; they read as zeros then.
+
+        Only memory that the other process made can be: the seals of the rest forbid it.
+        """
+        first = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE
+        last = (offset + nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+        if last > first:
+            self.memory.madvise(mmap.MADV_REMOVE, first, last - first)
+
     def close_handle(self) -> None:
         """Close the descriptor that is handed over; the mapping stays."""
         if self.handle >= 0:

@@ -5,7 +5,7 @@ Owns `Pipeline`, the front door. Knows nothing of what any step does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, cast, final
@@ -15,6 +15,7 @@ from openautoglm.pipeline.catalog import STEPS, task_text
 from openautoglm.pipeline.context import RunContext
 from openautoglm.pipeline.dump import dump
 from openautoglm.pipeline.execute import Execution
+from openautoglm.pipeline.job import told
 from openautoglm.pipeline.loader import load_spec, read_source
 from openautoglm.pipeline.spec import Component, Connection, Input, Offsets, PipelineSpec
 from openautoglm.pipeline.stages import Plan, plan
@@ -195,7 +196,8 @@ class Pipeline:
         """Run many records: an iterator in, their results in order out.
 
         Records are read as results are taken, at most a window ahead, so neither side needs to
-        fit in memory. The model calls of a window are made together.
+        fit in memory. The model calls of a window are made together. How far it is goes out on the
+        bus as `job.state`, where there is one.
 
         Args:
             records: inputs by name, a `Record` where it should have a name of its own, or a bare
@@ -217,8 +219,12 @@ class Pipeline:
         context = RunContext(
             given_engine=engine, given_prompts=prompts, given_platform_io=platform_io
         )
-        results = Execution(self.spec, self._plan, context, window).results(records)
-        return _raising(results) if on_error == "raise" else results
+        return told(
+            Execution(self.spec, self._plan, context, window).results(records),
+            task=self.name,
+            raises=on_error == "raise",
+            total=len(records) if isinstance(records, Sized) else None,
+        )
 
     def __repr__(self) -> str:
         return f"Pipeline({self.name!r}, components=[{', '.join(self.spec.components)}])"
@@ -226,13 +232,6 @@ class Pipeline:
     def _freeze(self, spec: PipelineSpec) -> None:
         object.__setattr__(self, "spec", spec)
         object.__setattr__(self, "_plan", plan(spec, resolve(spec)))
-
-
-def _raising(results: Iterator[PipelineResult]) -> Iterator[PipelineResult]:
-    for result in results:
-        if result.error is not None:
-            raise result.error
-        yield result
 
 
 def _check_options(records: object, on_error: object, window: object) -> None:

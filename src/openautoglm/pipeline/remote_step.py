@@ -7,18 +7,21 @@ those of a step in this process. Knows nothing of processes: it calls a `RemoteO
 from __future__ import annotations
 
 import inspect
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
 
 import msgspec
 
 from openautoglm.errors import PluginContributionError
+from openautoglm.pipeline.lent_engine import lender
 from openautoglm.pipeline.step import Step, StepContext
 from openautoglm.pipeline.wire import from_wire, to_wire
+from openautoglm.plugins.loans import LOAN, lending
 from openautoglm.plugins.points import RemoteObject  # noqa: TC001 - msgspec reads the annotation
 from openautoglm.plugins.wire import error_from
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from openautoglm.pipeline.step_servant import Described, Parameter
     from openautoglm.plugins.points import Contribution
@@ -102,8 +105,11 @@ def _run(described: Described) -> Callable[..., Mapping[str, object]]:
 
     def run(self: RemoteStep, **inputs: object) -> Mapping[str, object]:
         context = inputs.pop("context", None)
-        about = None if context is None else _about(cast("StepContext", context))
-        answer = self.remote.call("run", self._params(), to_wire(inputs), about)
+        if context is None:
+            answer = self.remote.call("run", self._params(), to_wire(inputs), None)
+        else:
+            with _lent(cast("StepContext", context)) as about:
+                answer = self.remote.call("run", self._params(), to_wire(inputs), about)
         return cast("Mapping[str, object]", from_wire(answer))
 
     sockets = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
@@ -129,7 +135,8 @@ def _run_batch(
 ) -> Sequence[Mapping[str, object] | Exception]:
     """Do the work for several records in one call of the worker."""
     plain = [to_wire(call) for call in calls]
-    answers = self.remote.call("run_batch", self._params(), plain, _about(context))
+    with _lent(context) as about:
+        answers = self.remote.call("run_batch", self._params(), plain, about)
     return [_answer(answer) for answer in cast("Sequence[Mapping[str, object]]", answers)]
 
 
@@ -145,5 +152,8 @@ def _answer(answer: Mapping[str, object]) -> Mapping[str, object] | Exception:
     return cast("Mapping[str, object]", from_wire(answer["outputs"]))
 
 
-def _about(context: StepContext) -> dict[str, str]:
-    return {"source": context.source}
+@contextmanager
+def _lent(context: StepContext) -> Iterator[dict[str, str]]:
+    """Lend the model inside the block; what it gives is what the worker is told of the context."""
+    with lending(lender(context)) as loan:
+        yield {"source": context.source, LOAN: loan}

@@ -21,10 +21,12 @@ class Record:
     Attributes:
         inputs: a value for each input of the pipeline.
         source: what it is called in messages and in its result, e.g. a file name.
+        error: why it could not be read; then no step sees it, and it is its result's.
     """
 
     inputs: Mapping[str, object]
     source: str = ""
+    error: OpenAutoGLMError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ class State:
     context: RunContext
     values: dict[Socket, object] = field(default_factory=dict)
     timings_s: dict[str, float] = field(default_factory=dict)
-    error: StepError | None = None
+    error: OpenAutoGLMError | None = None
 
     @property
     def chars(self) -> int:
@@ -97,7 +97,10 @@ def open_state(spec: PipelineSpec, index: int, record: object, context: RunConte
         pipeline=spec.name,
         index=index,
         context=replace(context, source=name or f"record {index}"),
+        error=record.error if isinstance(record, Record) else None,
     )
+    if state.error is not None:
+        return state
     try:
         for socket, value in _read(spec, given).items():
             state.values[Socket(INPUTS, socket)] = value

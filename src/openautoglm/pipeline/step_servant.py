@@ -1,8 +1,7 @@
 """The worker's side of a step: it says what it takes and does the work, in plain values.
 
 Each call carries the step's parameters, so a worker that was started again serves on. Knows nothing
-of processes. What a step does not get in a worker: the model and the stored prompts; it asks for
-those on the bus.
+of processes. What a step does not get in a worker: stored prompts.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import msgspec
 from openautoglm.errors import InvalidParameterError, PipelineGraphError, StepError
 from openautoglm.pipeline.step import BatchStep, VariableInputs
 from openautoglm.pipeline.wire import from_wire, to_wire
+from openautoglm.plugins.loans import LOAN
 from openautoglm.plugins.wire import plain_error
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class StepServant:
         """Do the work for one record."""
         values = cast("dict[str, object]", from_wire(inputs))
         if context is not None:
-            values["context"] = WorkerContext(source=context["source"])
+            values["context"] = _context(context)
         return to_wire(_outputs(self._step(params).run(**values)))
 
     def run_batch(
@@ -115,7 +115,7 @@ class StepServant:
         """Do the work for several; an answer is a mapping, or the error of that call alone."""
         step = cast("BatchStep", self._step(params))
         values = cast("list[Mapping[str, object]]", from_wire(calls))
-        answers = step.run_batch(values, context=WorkerContext(source=context["source"]))
+        answers = step.run_batch(values, context=_context(context))
         return [
             {"error": plain_error(answer)}
             if isinstance(answer, Exception)
@@ -139,14 +139,23 @@ class StepServant:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerContext:
-    """The `StepContext` of a worker: the record's name, and this process's files."""
+    """The `StepContext` of a worker: the host's model, the record's name, this process's files."""
 
     source: str = ""
+    loan: str = ""
 
     @property
     def engine(self) -> Engine:
-        """Refuse: the model is in the host."""
-        _refuse("the model")
+        """The model of the pipeline, which stays in the host and is asked there.
+
+        Raises:
+            PipelineGraphError: the host lent none.
+        """
+        if not self.loan:
+            _refuse("the model")
+        from openautoglm.pipeline.lent_engine import LentEngine
+
+        return LentEngine(self.loan)
 
     def stored_template(self, selector: str) -> PromptTemplate:
         """Refuse: the prompt store is the host's."""
@@ -160,15 +169,18 @@ class WorkerContext:
         return detect()
 
     def count_tokens(self, text: str) -> int:
-        """Refuse: the tokens are those of the host's model."""
-        _refuse(f"the number of tokens of {len(text)} characters")
+        """Return how many tokens of the host's model `text` takes; errors as `engine`."""
+        return self.engine.count_tokens(text)
+
+
+def _context(about: Mapping[str, str]) -> WorkerContext:
+    return WorkerContext(source=about["source"], loan=about.get(LOAN, ""))
 
 
 def _refuse(what: str) -> NoReturn:
     raise PipelineGraphError(
         f"a step in a worker process does not get {what} from its context",
-        fix='ask the host for it on the bus, with the permission "call:model.*", or run the '
-        "plugin at L0",
+        fix="pass it into the step as a parameter or an input, or run the plugin at L0",
     )
 
 

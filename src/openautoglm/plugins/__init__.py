@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from openautoglm.plugins.host import PluginHost
-    from openautoglm.plugins.inventory import Inventory
-    from openautoglm.plugins.inventory_installed import Installed
+    from openautoglm.plugins.inventory.installed import Installed
+    from openautoglm.plugins.inventory.inventory import Inventory
     from openautoglm.plugins.manifest import API_VERSION, Limits, Manifest, Provides
-    from openautoglm.plugins.packing import pack
+    from openautoglm.plugins.on_demand import refresh
+    from openautoglm.plugins.packing.packing import pack
     from openautoglm.plugins.validation import ValidatePlugin, validate_plugin
 
 __all__ = [
@@ -28,19 +29,21 @@ __all__ = [
     "Provides",
     "ValidatePlugin",
     "pack",
+    "refresh",
     "validate_plugin",
 ]
 
 _MODULES: Final = {
     "API_VERSION": "manifest",
-    "Installed": "inventory_installed",
-    "Inventory": "inventory",
+    "Installed": "inventory.installed",
+    "Inventory": "inventory.inventory",
     "Limits": "manifest",
     "Manifest": "manifest",
     "PluginHost": "host",
     "Provides": "manifest",
     "ValidatePlugin": "validation",
-    "pack": "packing",
+    "pack": "packing.packing",
+    "refresh": "on_demand",
     "validate_plugin": "validation",
 }
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, final
@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Final, final
 from openautoglm.errors import OpenAutoGLMError, PluginProjectError
 from openautoglm.plugins import peers
 from openautoglm.plugins.dev_generations import Generations
+from openautoglm.plugins.dev_said import Heard, explained
 from openautoglm.plugins.manifest import Manifest
-from openautoglm.plugins.packing import package_folder
+from openautoglm.plugins.packing.packing import package_folder
 from openautoglm.plugins.project.workspace import sibling_sources
 
 if TYPE_CHECKING:
@@ -67,13 +68,16 @@ def follow(folder: Path, *, test: bool = True) -> Generator[Round, None, None]:
     Manifest.from_project(folder)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(TemporaryDirectory(prefix="oag-dev-")))
+        heard = stack.enter_context(Heard(scratch))
         generations = stack.enter_context(Generations(scratch))
         seen: Seen = {}
         while True:
             now = _settled(folder, seen)
             changed = _differences(seen, now)
             seen = now
-            yield _round(folder, generations, changed, test=test)
+            found = _round(folder, generations, changed, test=test)
+            said = tuple(f"  {line}" for line in heard.told())
+            yield replace(found, lines=(*found.lines, *(("said", *said) if said else ())))
 
 
 def _round(
@@ -93,7 +97,7 @@ def _round(
     except OpenAutoGLMError as error:
         is_good, siblings = False, ()
         kept = f"generation {generations.number} stays" if generations.number else "nothing runs"
-        lines += [f"failed    {kept}", *(f"  {line}" for line in str(error).splitlines())]
+        lines += [f"failed    {kept}", *(f"  {line}" for line in explained(error))]
     if is_good and test:
         is_good, told = _tested(folder, siblings)
         lines += told

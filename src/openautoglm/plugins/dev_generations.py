@@ -11,9 +11,11 @@ import shutil
 from typing import TYPE_CHECKING, Self, final
 
 from openautoglm.errors import OpenAutoGLMError, SandboxUnavailableError
+from openautoglm.native.toolchain import build_folder
 from openautoglm.plugins.host import PluginHost
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -53,7 +55,10 @@ class Generations:
     def load(
         self, manifest: Manifest, package: Path, siblings: tuple[Path, ...] = ()
     ) -> tuple[str, ...]:
-        """Load a copy of a package as the next generation; return what it provides, and where.
+        """Load a copy of a package as the next generation.
+
+        Returns:
+            What it provides, and where, and the sources that this machine cannot compile.
 
         Raises:
             OpenAutoGLMError: it cannot be loaded; the generation before it serves on.
@@ -74,7 +79,8 @@ class Generations:
             self._serving = fresh
         self.number += 1
         level = self._serving.level
-        return tuple(f"{each.point} {each.name} at {level}" for each in manifest.provides)
+        names = (f"{each.point} {each.name} at {level}" for each in manifest.provides)
+        return (*names, *_left_out(manifest, copied / package.name))
 
     def _in_turn(
         self, before: RunningPlugin | None, manifest: Manifest, path: tuple[Path, ...]
@@ -95,3 +101,11 @@ class Generations:
             return self._host.start(manifest, path=path, register=register)
         except SandboxUnavailableError:  # a machine to write plugins on need not confine them
             return self._host.start(manifest, path=path, register=register, isolation="L1")
+
+
+def _left_out(manifest: Manifest, package: Path) -> Iterator[str]:
+    """Yield the kernel sources that were not compiled; what was, is not compiled again."""
+    for named in {each.sources for each in manifest.provides if each.sources}:
+        if (package / named).is_dir():
+            for source, why in build_folder(package / named).left_out:
+                yield f"without {source.name}: {why}"

@@ -1,7 +1,7 @@
 """L0: a plugin's contributions in this process, loaded and taken back as a whole.
 
-Owns `InProcessPlugin`. Who may be loaded like this is for others to say: code in this process can
-do what the host can. Knows nothing of workers.
+Owns `InProcessPlugin`, and `content`, where files lie that a manifest names. Who may be loaded like
+this is for others to say: code in this process can do what the host can. Knows nothing of workers.
 """
 
 from __future__ import annotations
@@ -116,22 +116,31 @@ class InProcessPlugin:
                 f"{provides.point} `{provides.name}` is WebAssembly, which is not run at L0",
                 fix='ask for isolation = "L3"',
             )
-        value = (
-            self._file(provides) if provides.object is None else self._code.value(provides.object)
-        )
+        value: object
+        if provides.object is None:
+            value = content(self.manifest, self._folders, provides)
+        else:
+            value = self._code.value(provides.object)
         with owned_by(self._code.owner):
             return point.adopted(value, provides)
 
-    def _file(self, provides: Provides) -> Path:
-        for folder in self._folders:
-            found = folder / self.manifest.package / (provides.sources or "")
-            if found.exists():
-                return found
-        raise PluginLoadError(
-            f"plugin {self.manifest.id} lacks what its manifest names",
-            got=f"{provides.sources} of {provides.point} `{provides.name}`",
-            fix="pack it again",
-        )
+
+def content(manifest: Manifest, folders: Sequence[Path], provides: Provides) -> Path:
+    """Return the file or folder in a package that a contribution without code names.
+
+    Raises:
+        PluginLoadError: it is not there.
+    """
+    inside = provides.sources or provides.module or ""
+    for folder in folders:
+        found = folder / manifest.package / inside
+        if found.exists():
+            return found
+    raise PluginLoadError(
+        f"plugin {manifest.id} {manifest.version} lacks what its manifest names",
+        got=f"{inside} of {provides.point} `{provides.name}`",
+        fix="pack it again",
+    )
 
 
 def _revoke(owner: str) -> None:

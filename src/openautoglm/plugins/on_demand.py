@@ -1,47 +1,59 @@
 """Installed plugins, started when somebody asks for a name that they provide.
 
-Owns `start`, which registries call, and one host for the whole process: made for the first such
-name, ended with the process. Manifests say who provides a name; nothing is imported to find out.
-What trusted keys signed runs at the level it asks for, and everything else in the sandbox; policy
-is asked before each start. Kernels and drivers serve names that are there already: they are not
-found this way.
+Owns `look`, which registries call, `refresh`, and one host for the whole process: made for the
+first such name, ended with the process. Manifests say who provides a name; nothing is imported to
+find out. What trusted keys signed runs at the level it asks for, and everything else in the
+sandbox; policy is asked before each start. What is upgraded, disabled or removed meanwhile, by any
+process, is seen at the next name that is asked for. Kernels and drivers serve names that are there
+already: they are not found this way.
 """
 
 from __future__ import annotations
 
 import atexit
-import hashlib
+import logging
+import os
 import threading
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from openautoglm import bus
-from openautoglm.errors import MissingExtraError, PluginUnavailableError, UnknownNameError
+from openautoglm.errors import (
+    MissingExtraError,
+    OpenAutoGLMError,
+    PluginReplaceError,
+    UnknownNameError,
+)
+from openautoglm.plugins.host import forking
+from openautoglm.plugins.on_demand_admission import judged, rules
 from openautoglm.plugins.points import POINTS
+from openautoglm.registry import watch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
     from openautoglm.plugins.host import PluginHost, RunningPlugin
-    from openautoglm.plugins.host.placing import Level
-    from openautoglm.plugins.inventory_installed import Installed
-    from openautoglm.plugins.signing import Verdict
+    from openautoglm.plugins.inventory.installed import Installed
+    from openautoglm.plugins.rollout.outcome import RolloutReport
     from openautoglm.policy import Policy
 
-RULES: Final = "policy"
-"""Folder in the home with rules that are asked beside those of the package."""
+Stamp: TypeAlias = tuple[tuple[str, int, int, int] | None, ...]
+"""Of what is installed and of the keyring: file, number, size, time. Every change changes it."""
 
-_lock: Final = threading.RLock()
+_log: Final = logging.getLogger("openautoglm.plugins")
+_lock = threading.RLock()
 _starting: Final[set[str]] = set()
 _host: PluginHost | None = None
 _policy: Policy | None = None
+_seen: Stamp | None = None
 
 
-def start(point: str, name: str) -> bool:
-    """Start the installed plugin that provides a name; return whether one was started.
+def look(point: str, name: str) -> None:
+    """See to it that a name is served by the plugin that is installed for it, if one is.
 
-    Registries do not ask in a worker of a plugin.
+    Registries call it for a name that they lack, and for entries of owners that they watch; not in
+    a worker of a plugin. Where nothing was installed or removed since, the latter costs one look
+    at a file.
 
     Raises:
         UnknownNameError: the plugin that has it is disabled.
@@ -49,21 +61,52 @@ def start(point: str, name: str) -> bool:
         PluginStoreError: the list of plugins is damaged.
         OpenAutoGLMError: what else `PluginHost.start` raises.
     """
+    if _stamp() == _seen and (_is_there(point, name) or _provider(point, name) is None):
+        return  # also while another plugin is started
     with _lock:
-        found = _provider(point, name)
-        if found is None or found.id in _starting | _running():
-            return False
-        if not found.enabled:
-            raise UnknownNameError(
-                f"{point} `{name}` is in the plugin {found.id}, which is disabled",
-                fix=f"oag plugin enable {found.id}",
-            )
-        _starting.add(found.id)
-        try:
-            _start(found)
-        finally:
-            _starting.discard(found.id)
-    return True
+        for failure in _renewed()[1]:
+            _log.error("%s", failure)
+        if not _is_there(point, name):
+            _serve(point, name)
+
+
+def refresh() -> tuple[str, ...]:
+    """Let plugins that serve by their names be those that are installed now.
+
+    A name that is asked for does the same. Whoever holds what was asked for before, such as a
+    pipeline, calls this after an upgrade: new calls go to the new version, and calls and streams
+    under way end where they began. What is disabled or removed takes no calls any more.
+
+    Returns:
+        The plugins that were replaced or stopped.
+
+    Raises:
+        PluginReplaceError: a new version did not take the place of the old one, which serves on.
+        OpenAutoGLMError: as `look`. Where several plugins fail, the other errors are logged.
+    """
+    with _lock:
+        changed, failures = _renewed()
+        for failure in failures[1:]:
+            _log.error("%s", failure)
+        if failures:
+            raise failures[0]
+        return changed
+
+
+@contextmanager
+def giving_way(plugin: str, host: PluginHost) -> Iterator[None]:
+    """Leave the names of a plugin to a host of somebody's own, which takes them in the block.
+
+    What was asked for before works on. At L0 a plugin is loaded once, so this one is unloaded.
+    """
+    with _lock:
+        held = _serving().get(plugin)
+        if _host is not None and _host is not host and held is not None:
+            if held.level == "L0":
+                _host.stop(plugin)
+            else:
+                held.revoke()
+        yield
 
 
 def running() -> tuple[RunningPlugin, ...]:
@@ -74,24 +117,170 @@ def running() -> tuple[RunningPlugin, ...]:
 
 def close() -> None:
     """End them all; the next name that is asked for starts its plugin again."""
-    global _host, _policy
+    global _host, _policy, _seen  # noqa: PLW0603 - a process has one such host
     with _lock:
         host, _host = _host, None
         policy, _policy = _policy, None
+        _seen = None
         if host is not None:
             host.close()
         if policy is not None:
             policy.close()
 
 
-def _running() -> set[str]:
-    return {each.manifest.id for each in running()}
+def _serving() -> dict[str, RunningPlugin]:
+    """Return what serves of each plugin: the last good version may be beside it."""
+    by_use = sorted(running(), key=lambda each: each.is_registered)
+    return {each.manifest.id: each for each in by_use}
+
+
+def _is_there(point: str, name: str) -> bool:
+    return not forking.is_left(point, name) and name in POINTS.get(point).entries().names()
+
+
+def _stamp() -> Stamp:
+    try:
+        from openautoglm.plugins.inventory.state import default_home
+        from openautoglm.plugins.signing.keyring import FILE_NAME
+    except (ImportError, MissingExtraError):
+        return ()
+    home = str(default_home())
+    return _stamp_of(f"{home}/state.json"), _stamp_of(f"{home}/{FILE_NAME}")
+
+
+def _stamp_of(path: str) -> tuple[str, int, int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - nothing else is asked of it
+    except OSError:
+        return None
+    return path, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _serve(point: str, name: str) -> None:
+    """Start the plugin that has a name, or let the one that gave way have it again."""
+    found = _provider(point, name)
+    if found is None or found.id in _starting:
+        return
+    if not found.enabled:
+        raise UnknownNameError(
+            f"{point} `{name}` is in the plugin {found.id}, which is disabled",
+            fix=f"oag plugin enable {found.id}",
+        )
+    held = _serving().get(found.id)
+    if held is not None:
+        held.register()
+        return
+    _starting.add(found.id)
+    try:
+        _start(found)
+    finally:
+        _starting.discard(found.id)
+
+
+def _renewed() -> tuple[tuple[str, ...], list[OpenAutoGLMError]]:
+    """Replace and stop what is not as it is installed; return those plugins, and what failed."""
+    global _seen  # noqa: PLW0603 - a process has one such host
+    stamp = _stamp()
+    serving = _serving()
+    if stamp == _seen or not serving:
+        _seen = stamp
+        return (), []
+    from openautoglm.plugins.inventory.inventory import Inventory
+
+    same_keys = _seen is not None and stamp[1:] == _seen[1:]
+    _seen = stamp
+    changed: list[str] = []
+    failures: list[OpenAutoGLMError] = []
+    try:
+        installed = {each.id: each for each in Inventory().list() if each.enabled}
+    except OpenAutoGLMError as error:  # what serves does not need the list
+        return (), [error]
+    if not same_keys:
+        _end_ways_back(serving)
+    for plugin, held in serving.items():
+        found = installed.get(plugin)
+        may_stay = found is not None and (same_keys or _may_stay(held))
+        if found is not None and _is_of(held, found) and may_stay:
+            continue
+        changed.append(plugin)
+        try:
+            _change(held, found, may_stay=may_stay)
+        except OpenAutoGLMError as error:
+            failures.append(error)
+    return tuple(changed), failures
+
+
+def _end_ways_back(serving: Mapping[str, RunningPlugin]) -> None:
+    """Stop last good versions that may not run any more, so that no call falls back to them."""
+    for each in running():
+        if _host is not None and each is not serving[each.manifest.id] and not _may_stay(each):
+            _host.stop(each)
+
+
+def _is_of(held: RunningPlugin, found: Installed) -> bool:
+    return (held.manifest, held.path) == (found.manifest, tuple(found.path))
+
+
+def _may_stay(held: RunningPlugin) -> bool:
+    """Return whether a version may still run as it does, by the keys that are trusted now."""
+    from openautoglm.plugins.inventory.inventory import Inventory
+
+    host, policy = _hosting()
+    try:
+        found = Inventory().show(held.manifest.id, version=held.manifest.version)
+        level, verdict = judged(found)
+        return (
+            _is_of(held, found)
+            and host.admit(found, isolation=level, verdict=verdict) == held.level
+        )
+    except OpenAutoGLMError:
+        return False
+    finally:
+        policy.close()
+
+
+def _change(held: RunningPlugin, found: Installed | None, *, may_stay: bool) -> None:
+    """Put what is installed in the place of what serves; nothing, where it is not to be used.
+
+    What may not stay serves no more, whether anything takes its place or not.
+    """
+    if _host is None:
+        return
+    plugin, old = held.manifest.id, held.manifest.version
+    is_routed = "L0" not in {held.level, None if found is None else found.manifest.level}
+    if found is None or not held.is_registered:
+        _host.stop(plugin)
+    elif is_routed and may_stay and found.version != old:
+        _replace(_host, found)
+    else:  # the same version with other files, other trust, or code that is loaded once
+        _host.stop(plugin)
+        _start(found)
+
+
+def _replace(host: PluginHost, found: Installed) -> None:
+    from openautoglm.plugins.rollout.plan import AT_ONCE
+
+    level, verdict = judged(found)
+    _, policy = _hosting()
+    try:
+        report = cast(
+            "RolloutReport",
+            host.replace(found.id, found, plan=AT_ONCE, isolation=level, verdict=verdict),
+        )
+    finally:
+        policy.close()
+    if not report.ok:
+        raise PluginReplaceError(
+            f"plugin {found.id} {report.old} serves on: {found.version} did not take its place",
+            got=report.reason,
+            fix=f"`oag plugin check` the new version, or go back: oag plugin rollback {found.id}",
+        )
 
 
 def _provider(point: str, name: str) -> Installed | None:
     """Return the plugin that has a name, an enabled one first; None without the extra `plugins`."""
     try:
-        from openautoglm.plugins.inventory import Inventory
+        from openautoglm.plugins.inventory.inventory import Inventory
     except (ImportError, MissingExtraError):
         return None
     found = [
@@ -103,80 +292,34 @@ def _provider(point: str, name: str) -> Installed | None:
 
 
 def _start(found: Installed) -> None:
-    verdict = _judged(found)
-    is_trusted = verdict is not None and verdict.trusted
-    level: Level | None = None
-    if not is_trusted and found.manifest.level in {"L0", "L1"}:
-        level = "L2"
-        _refuse_in_process(found)
+    level, verdict = judged(found)
     host, policy = _hosting()
     try:
         host.start(found, isolation=level, verdict=verdict)
     finally:
         policy.close()  # its process; the next decision starts another
+    watch(found.id)
 
 
 def _hosting() -> tuple[PluginHost, Policy]:
     global _host, _policy  # noqa: PLW0603 - a process has one such host
     if _host is None or _policy is None:
         from openautoglm.plugins.host import PluginHost
-        from openautoglm.plugins.inventory_state import default_home
-        from openautoglm.policy import DEFAULT_RULES, Policy
 
-        own = default_home() / RULES
-        _policy = Policy.load(DEFAULT_RULES, *([own] if own.exists() else []))
+        _policy = rules()
         _host = PluginHost(bus=bus.current(), policy=_policy)
-        atexit.register(close)
+        atexit.unregister(close)
+        atexit.register(close)  # after the bus was, so that it is there to the host's end
     return _host, _policy
 
 
-def _judged(found: Installed) -> Verdict | None:
-    """Verify the wheel that is kept, and hold the files to it; a pip-installed one has none."""
-    if found.wheel is None:
-        return None
-    from openautoglm.plugins.inventory_state import default_home
-    from openautoglm.plugins.signing import KeyringFile, verify
-    from openautoglm.plugins.signing.keyring import FILE_NAME
-
-    keyring = KeyringFile(default_home() / FILE_NAME).read()
-    verdict = verify(found.wheel, keyring, allow_downgrade=True)  # `rollback` is a person's wish
-    package = verdict.package  # None where the wheel itself is refused: policy says so
-    if package is not None and not _holds(found.root, package.files):
-        raise PluginUnavailableError(
-            f"files of the plugin {found.id} {found.version} are not those of its wheel",
-            got=str(found.root),
-            fix=f"`oag plugin remove {found.id}`, and install the wheel again",
-        )
-    return verdict
+def _leave() -> None:
+    """Have a host of its own in a process that was forked."""
+    global _lock, _host, _policy, _seen  # noqa: PLW0603 - a process has one such host
+    _lock = threading.RLock()  # whoever held the other one is not here
+    _host = _policy = _seen = None
+    _starting.clear()
 
 
-def _holds(root: Path, files: Mapping[str, str]) -> bool:
-    """Return whether a folder has the files of a wheel but RECORD as they are there, and no others.
-
-    Byte code is one of the others.
-    """
-    wanted = {name for name in files if not name.endswith(".dist-info/RECORD")}
-    there = {
-        path.relative_to(root).as_posix(): path
-        for path in root.rglob("*")
-        if not path.is_dir() or path.is_symlink()
-    }
-    if there.keys() != wanted or any(path.is_symlink() for path in there.values()):
-        return False
-    with suppress(OSError):
-        return all(
-            hashlib.sha256(path.read_bytes()).hexdigest() == files[name]
-            for name, path in there.items()
-        )
-    return False
-
-
-def _refuse_in_process(found: Installed) -> None:
-    for each in found.manifest.provides:
-        is_library = each.sources is not None and each.point != "task"
-        if is_library or POINTS.get(each.point).levels == ("L0",):
-            raise PluginUnavailableError(
-                f"the plugin {found.id} {found.version} runs in this process or not at all",
-                got=f"it provides the {each.point} `{each.name}`, and no trusted key signed it",
-                fix="sign its wheel with a key you trust (`oag plugin sign`), and install it again",
-            )
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave)

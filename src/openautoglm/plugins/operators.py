@@ -1,7 +1,7 @@
 """Operators as contributions: in this process, from a library, or in a worker.
 
 Owns `OPERATORS`, the view of the operators' registry that the host registers in, and the two sides
-of an operator that runs elsewhere. What a worker does not carry: gradients; they need the level L0.
+of an operator that runs elsewhere.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from openautoglm.errors import NameTakenError, PluginContributionError
 from openautoglm.ops import ArraySpec, OpDef, Operator, RegisteredOperator, catalog
 from openautoglm.ops.authoring import read_class
 from openautoglm.plugins.kernels import KERNELS
+from openautoglm.plugins.operator_gradients import gradients, with_gradient
 from openautoglm.registry import current_owner
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Described(TypedDict):
     doc: str
     amp: Amp
     infers: bool
+    saves: list[str] | None  # by its backward; None where it has none
 
 
 @final
@@ -165,6 +167,7 @@ class OperatorServant:
             doc=opdef.doc,
             amp=dict(opdef.amp) if isinstance(opdef.amp, Mapping) else opdef.amp,
             infers=opdef.infer is not None,
+            saves=None if opdef.backward is None else list(opdef.backward.save),
         )
 
     def infer(self, specs: Sequence[object], attrs: Mapping[str, AttrValue]) -> list[object]:
@@ -183,9 +186,13 @@ class OperatorServant:
         result = self._operator(*arguments)
         return list(result) if isinstance(result, tuple) else [result]
 
+    def backward(self, *arguments: object) -> list[object]:
+        """Return a gradient for each input, None where there is none; see `with_gradient`."""
+        return gradients(self._operator.opdef, arguments)
+
 
 def remote_operator(remote: RemoteObject, contribution: Contribution) -> RegisteredOperator:
-    """Return an operator whose reference runs in a worker; it has no gradient.
+    """Return an operator whose reference, and backward where it has one, run in a worker.
 
     Raises:
         PluginContributionError: the worker serves another operator than the manifest says.
@@ -204,6 +211,8 @@ def remote_operator(remote: RemoteObject, contribution: Contribution) -> Registe
             got=described["declaration"],
             fix="give it the same name in the manifest and in the code",
         )
+    if described["saves"] is not None:
+        opdef = with_gradient(opdef, described["saves"], remote)
     return RegisteredOperator(opdef)
 
 

@@ -33,10 +33,13 @@ class MethodSpec:
         idempotent: calling it again does no harm, so a call lost with its worker is made again. A
             contribution that declares `idempotent = true` makes all its methods so.
         stream: it yields values; `RemoteObject.stream` calls it.
+        everywhere: every worker there is answers a call of it, so that each gives back what it
+            holds; it returns nothing.
     """
 
     idempotent: bool = False
     stream: bool = False
+    everywhere: bool = False
 
 
 class Contribution(Protocol):
@@ -81,15 +84,27 @@ class RemoteObject(Protocol):
         ...
 
 
+class PinnedObject(RemoteObject, Protocol):
+    """A contribution in one of its workers: calls that belong together find there what they left.
+
+    When the worker dies every call ends in `PluginCrashedError`, also one that could be made again
+    elsewhere.
+    """
+
+    def close(self) -> None:
+        """Let the worker go; what is under way goes on. Closing twice is fine."""
+        ...
+
+
 class PinnableObject(RemoteObject, Protocol):
-    """A contribution that runs in several workers at a time.
+    """A contribution that may run in several workers at a time.
 
     Adapters whose calls belong together, such as those of one sink, ask for one worker where there
     is this method.
     """
 
-    def pinned(self) -> RemoteObject:
-        """Return the contribution in one of the workers; its calls end in an error with it."""
+    def pinned(self) -> PinnedObject:
+        """Return the contribution in one worker, and version, that stays until it is closed."""
         ...
 
 
@@ -246,7 +261,12 @@ _BUILTIN: Final = (
         adopt="openautoglm.plugins.operators:adopt_operator",
         adapter="openautoglm.plugins.operators:remote_operator",
         servant="openautoglm.plugins.operators:OperatorServant",
-        methods={"describe": _again(), "infer": _again(), "run": _again()},
+        methods={
+            "describe": _again(),
+            "infer": _again(),
+            "run": _again(),
+            "backward": _again(),
+        },
         levels=("L0", "L1", "L2"),
     ),
     ExtensionPoint(
@@ -275,7 +295,7 @@ _BUILTIN: Final = (
             "stream": MethodSpec(stream=True),
             "batch": MethodSpec(stream=True),
             "cancel": _again(),
-            "release": _again(),
+            "release": MethodSpec(idempotent=True, everywhere=True),
         },
         levels=("L0", "L1", "L2"),
     ),

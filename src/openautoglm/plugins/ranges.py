@@ -1,4 +1,4 @@
-"""Versions, ranges, requirements and tags, as Python's packages write them.
+"""Versions, ranges, requirements, licences and tags, as Python's packages write them.
 
 The one module about the package `packaging`. Knows nothing of plugins.
 """
@@ -34,6 +34,22 @@ def parse_version(text: str) -> str | None:
         return None
 
 
+def is_lower(version: str, than: str) -> bool | None:
+    """Say whether a version comes before another; None where one of them is no version.
+
+    Example:
+        >>> is_lower("1.9", "1.10"), is_lower("1.0", "1.0rc1"), is_lower("new", "1.0")
+        (True, False, None)
+    """
+    need("packaging", extra="plugins", why=_WHY)
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(version) < Version(than)
+    except InvalidVersion:
+        return None
+
+
 def parse_range(text: str) -> SpecifierSet | None:
     """Return a PEP 440 range, or None for what is none; `*` and nothing take every version."""
     need("packaging", extra="plugins", why=_WHY)
@@ -42,6 +58,22 @@ def parse_range(text: str) -> SpecifierSet | None:
     try:
         return SpecifierSet("" if text.strip() == "*" else text)
     except InvalidSpecifier:
+        return None
+
+
+def parse_licence(text: str) -> str | None:
+    """Return a licence as SPDX writes it, or None for what is none.
+
+    Example:
+        >>> parse_licence("apache-2.0 or mit"), parse_licence("mine")
+        ('Apache-2.0 OR MIT', None)
+    """
+    need("packaging", extra="plugins", why=_WHY)
+    from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
+    try:
+        return canonicalize_license_expression(text)
+    except InvalidLicenseExpression:
         return None
 
 

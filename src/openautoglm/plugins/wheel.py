@@ -1,97 +1,108 @@
-"""A plugin's wheel, read with suspicion: names, sizes and hashes, before a byte of it is believed.
+"""A plugin's wheel: what one must be, beyond being a whole and plain archive.
 
-Owns what a wheel of a plugin must be. Knows nothing of where it will be unpacked. What it does not
-guard against: code that is harmful and says truly what it is; that is what check, policy and the
-sandbox are for.
+Owns `Wheel`, the layout that is asked for, and what is said where it is not kept. The bytes are
+read once, by `signing.package`. Knows nothing of where they will lie. What it does not guard
+against: code that is harmful and says truly what it is; that is what check, policy and the sandbox
+are for.
 """
 
 from __future__ import annotations
 
-import base64
-import csv
-import hashlib
-import io
-import stat
-import zipfile
-import zlib
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, Final, final
+from typing import TYPE_CHECKING, Final, final
 
-from openautoglm.errors import PluginPackageError
-from openautoglm.plugins.manifest import ENTRY_POINTS, FILE_NAME, Manifest, normalised
+from openautoglm.errors import OpenAutoGLMError, PluginPackageError
+from openautoglm.plugins.manifest import ENTRY_POINTS, Manifest, normalised
 from openautoglm.plugins.ranges import runs_here
 from openautoglm.plugins.reading import MAX_BYTES, shown
+from openautoglm.plugins.signing.package import Package, parse, read_file
+from openautoglm.plugins.signing.reason import Code, Reason, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
 
-MAX_FILES: Final = 20_000
-MAX_UNPACKED_BYTES: Final = 1 << 30
-MAX_RATIO: Final = 200  # deflate reaches 1000 with nothing but zeros; code and tables reach 20
 SUFFIX: Final = ".whl"
-_SIGNATURES: Final = frozenset({"RECORD", "RECORD.jws", "RECORD.p7s"})
-_CHUNK: Final = 1 << 20
+LOCK: Final = "openautoglm-plugin.lock"
+"""File in the plugin's package with the versions and hashes of all it depends on."""
+
 _REPACK: Final = "pack the plugin again: `oag plugin pack`"
+_PROBLEMS: Final[Mapping[Code, str]] = {
+    "not-an-archive": "this is no wheel, or a damaged one",
+    "stray-bytes": "the wheel has bytes that belong to no file in it",
+    "member-header": "the wheel says two things of one file",
+    "member-name": "a file in the wheel has a name that leads elsewhere, or not everywhere",
+    "member-type": "a file in the wheel is a link or a device",
+    "name-twice": "two files in the wheel have one name",
+    "too-large": "the wheel is larger than a plugin's can be, or unpacks to far more than it is",
+    "damaged": "this is no wheel, or a damaged one",
+    "record": "the wheel is not what its RECORD says",
+    "manifest": "the wheel is no plugin's, or its manifest is wrong",
+}
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wheel:
-    """A wheel all of whose files are what its RECORD says.
+    """A plugin's wheel, in memory.
 
     Attributes:
-        path: where it lies.
-        sha256: of the file, in hexadecimal.
-        manifest: what it says of itself.
-        files: name to SHA-256 in hexadecimal; RECORD itself is not in it.
+        package: its bytes, all of whose files are what RECORD says.
         tags: what it runs on, as in `py3-none-any`.
     """
 
-    path: Path
-    sha256: str
-    manifest: Manifest
-    files: Mapping[str, str]
+    package: Package
     tags: tuple[str, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the whole wheel, in hexadecimal."""
+        return self.package.sha256
+
+    @property
+    def manifest(self) -> Manifest:
+        """What it says of itself."""
+        return self.package.manifest
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Name to SHA-256, in hexadecimal."""
+        return self.package.files
+
+    @property
+    def lock(self) -> bytes | None:
+        """What it holds its dependencies to, or None."""
+        name = f"{self.manifest.package}/{LOCK}"
+        return self.package.content(name) if name in self.files else None
 
 
 def read_wheel(path: Path) -> Wheel:
-    """Read a wheel and hold it to its own RECORD; nothing is unpacked and nothing is run.
+    """Read a wheel, once, and hold it to its own RECORD; nothing is unpacked and nothing is run.
 
     Raises:
         PluginPackageError: it is not there, damaged, incomplete, no plugin, or has a name, a size
             or a file that no plugin's wheel has.
     """
-    with _opened(path) as (file, archive):
-        entries = _checked_entries(archive, path)
-        files = {name: _sha256(archive, entry, path) for name, entry in entries.items()}
-        info = _info_folder(files, path)
-        _check_record(archive, entries, files, f"{info}/RECORD")
-        manifest = _manifest(archive, entries, info, path)
-        _check_layout(archive, entries, manifest, (info, path))
-        tags = _tags(archive, entries[f"{info}/WHEEL"], path)
-        digest = _file_sha256(file)
-    del files[f"{info}/RECORD"]
-    return Wheel(path=path, sha256=digest, manifest=manifest, files=files, tags=tags)
-
-
-def unpack(wheel: Wheel, folder: Path) -> None:
-    """Write the files of a wheel that `read_wheel` returned into an empty folder.
-
-    Every file is hashed again on its way, so that a wheel that changed in between is refused.
-
-    Raises:
-        PluginPackageError: it is not what was read.
-        OSError: it cannot be written.
-    """
-    with _opened(wheel.path) as (_, archive):
-        entries = _checked_entries(archive, wheel.path)
-        for name, wanted in wheel.files.items():
-            target = folder.joinpath(*PurePosixPath(name).parts)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if name not in entries or _copy(archive, entries[name], target) != wanted:
-                raise _bad(wheel.path, "the wheel changed while it was installed", name)
+    if path.is_dir():
+        raise PluginPackageError(
+            "the wheel cannot be read: it is a folder",
+            got=shown(str(path)),
+            fix=f"`oag plugin pack {shown(str(path))}` makes the wheel of a project",
+        )
+    try:
+        package = parse(read_file(path), name=path.name)
+    except Refusal as refusal:
+        raise _refused(path, refusal.reason) from refusal
+    except (OpenAutoGLMError, ValueError) as cause:  # a NUL in the path
+        raise PluginPackageError(
+            "the wheel cannot be read",
+            got=shown(str(cause.got if isinstance(cause, OpenAutoGLMError) else cause)),
+            fix="give the path of a .whl file that `oag plugin pack` wrote",
+        ) from cause
+    info = _info_folder(package, path)
+    _check_names(package, info, path)
+    _check_layout(package, info, path)
+    return Wheel(package=package, tags=_tags(package, f"{info}/WHEEL", path))
 
 
 def check_runs_here(wheel: Wheel) -> None:
@@ -109,199 +120,67 @@ def check_runs_here(wheel: Wheel) -> None:
         )
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, zipfile.ZipFile]]:
-    try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            yield file, archive
-    except (zipfile.BadZipFile, zlib.error, csv.Error, EOFError, RuntimeError) as cause:
-        raise _bad(path, "this is no wheel, or a damaged one", str(cause)) from cause
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as cause:
-        raise PluginPackageError(
-            "the wheel cannot be read",
-            got=f"{shown(str(path))}: {cause.strerror}",
-            fix="give the path of a .whl file that `oag plugin pack` wrote",
-        ) from cause
-    except ValueError as cause:  # a NUL in the path, an offset before the file
-        raise _bad(path, "this is no wheel, or a damaged one", str(cause)) from cause
-
-
-def _checked_entries(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
-    """Return the files by name, none of which leaves the folder it is unpacked into."""
-    entries: dict[str, zipfile.ZipInfo] = {}
-    folded: set[str] = set()
-    total = 0
-    for entry in archive.infolist():
-        name = entry.filename
-        if entry.is_dir():
-            name = name.rstrip("/")
-        if why := _unsafe(entry, name):
-            raise _bad(path, f"a file in the wheel {why}", name)
-        if entry.is_dir():
-            continue
-        if name.lower() in folded:
-            raise _bad(path, "two files in the wheel have one name", name)
-        folded.add(name.lower())
-        entries[name] = entry
-        total += entry.file_size
-        if len(entries) > MAX_FILES or total > MAX_UNPACKED_BYTES:
-            raise _bad(
-                path,
-                "the wheel is larger than a plugin's can be",
-                f"more than {MAX_FILES} files or {MAX_UNPACKED_BYTES} bytes",
-            )
-    return entries
-
-
-def _unsafe(entry: zipfile.ZipInfo, name: str) -> str | None:
-    parts = name.split("/")
-    mode = entry.external_attr >> 16
-    if not name or name.startswith("/") or "\\" in name or ":" in name or not name.isprintable():
-        return "has a name that is no plain relative path"
-    if any(part in {"", ".", ".."} for part in parts):
-        return "has a name that leads out of its folder"
-    if stat.S_IFMT(mode) not in {0, stat.S_IFREG, stat.S_IFDIR}:
-        return "is a link or a device"
-    if entry.file_size > max(entry.compress_size, 1) * MAX_RATIO + MAX_BYTES:
-        return "unpacks to far more than it is"
-    return None
-
-
-def _chunks(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
-    with archive.open(entry) as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
-
-
-def _file_sha256(file: BinaryIO) -> str:
-    hashed = hashlib.sha256()
-    file.seek(0)
-    while chunk := file.read(_CHUNK):
-        hashed.update(chunk)
-    return hashed.hexdigest()
-
-
-def _sha256(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> str:
-    hashed, size = hashlib.sha256(), 0
-    for chunk in _chunks(archive, entry):
-        hashed.update(chunk)
-        size += len(chunk)
-    if size != entry.file_size:
-        raise _bad(path, "a file in the wheel has another size than it says", entry.filename)
-    return hashed.hexdigest()
-
-
-def _copy(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path) -> str:
-    hashed = hashlib.sha256()
-    with target.open("xb") as file:
-        for chunk in _chunks(archive, entry):
-            hashed.update(chunk)
-            file.write(chunk)
-    return hashed.hexdigest()
-
-
-def _info_folder(files: Mapping[str, str], path: Path) -> str:
-    found = {name.partition("/")[0] for name in files if ".dist-info/" in name}
+def _info_folder(package: Package, path: Path) -> str:
+    found = {name.partition("/")[0] for name in package.files if ".dist-info/" in name}
     found = {folder for folder in found if folder.endswith(".dist-info")}
     if len(found) != 1:
         raise _bad(path, "a wheel has exactly one .dist-info folder", ", ".join(sorted(found)))
     (info,) = found
-    lacking = [n for n in ("METADATA", "WHEEL", "RECORD") if f"{info}/{n}" not in files]
+    lacking = [n for n in ("METADATA", "WHEEL", "RECORD") if f"{info}/{n}" not in package.files]
     if lacking:
         raise _bad(path, f"the wheel lacks its {lacking[0]}", info)
     return info
 
 
-def _text(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, *, limit: int = MAX_BYTES) -> str:
-    if entry.file_size > limit:
-        raise ValueError(f"{entry.filename} is larger than it can be")
-    return archive.read(entry).decode("utf-8")
+def _text(package: Package, name: str, path: Path) -> str:
+    try:
+        return package.content(name, limit=MAX_BYTES).decode("utf-8")
+    except (Refusal, UnicodeDecodeError) as cause:
+        raise _bad(path, "a file in the wheel is too large, or no text", name) from cause
 
 
-def _check_record(
-    archive: zipfile.ZipFile,
-    entries: Mapping[str, zipfile.ZipInfo],
-    files: Mapping[str, str],
-    record: str,
-) -> None:
-    """Hold every file to the hash that RECORD has for it; neither may have one more."""
-    path = Path(archive.filename or "")
-    stated: dict[str, str] = {}
-    for row in csv.reader(io.StringIO(_text(archive, entries[record], limit=MAX_BYTES * 8))):
-        if len(row) >= 2:  # noqa: PLR2004 - path and hash; the size is in the archive as well
-            stated[row[0]] = row[1]
-    for name, digest in files.items():
-        if name.rpartition("/")[2] in _SIGNATURES and name.startswith(record.partition("/")[0]):
-            continue
-        wanted = base64.urlsafe_b64encode(bytes.fromhex(digest)).rstrip(b"=").decode()
-        if stated.get(name) != f"sha256={wanted}":
-            why = "is not in its RECORD" if name not in stated else "differs from its RECORD"
-            raise _bad(path, f"a file in the wheel {why}", name)
-    missing = sorted(stated.keys() - files.keys())
-    if missing:
-        raise _bad(path, "a file of RECORD is not in the wheel", missing[0])
-
-
-def _manifest(
-    archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo], info: str, path: Path
-) -> Manifest:
-    found = [name for name in entries if name.count("/") == 1 and name.endswith(f"/{FILE_NAME}")]
-    if len(found) != 1:
-        raise PluginPackageError(
-            "the wheel is no plugin's",
-            got=f"{shown(path.name)} has {len(found)} files {FILE_NAME} in its packages",
-            fix=_REPACK,
-        )
-    if entries[found[0]].file_size > MAX_BYTES:
-        raise _bad(path, "the manifest is larger than one can be", found[0])
-    manifest = Manifest.from_json(archive.read(entries[found[0]]), file=f"{path.name}/{found[0]}")
-    if found[0] != f"{manifest.package}/{FILE_NAME}":
-        raise _bad(path, "the manifest names another package than it lies in", manifest.package)
+def _check_names(package: Package, info: str, path: Path) -> None:
+    manifest = package.manifest
     stem = f"{normalised(manifest.name).replace('-', '_')}-{manifest.version}"
     if info != f"{stem}.dist-info":
         raise _bad(path, "the manifest names another distribution or version", f"{info}, {stem}")
-    return manifest
-
-
-def _check_layout(
-    archive: zipfile.ZipFile,
-    entries: Mapping[str, zipfile.ZipInfo],
-    manifest: Manifest,
-    where: tuple[str, Path],
-) -> None:
-    """Refuse files outside the package, and what entry points or metadata say otherwise."""
-    info, path = where
-    for name in entries:
+    for name in package.files:
         if name.partition("/")[0] not in {manifest.package, info}:
             raise _bad(path, f"a file lies outside the package `{manifest.package}`", name)
-    metadata = _text(archive, entries[f"{info}/METADATA"]).partition("\n\n")[0].splitlines()
+
+
+def _check_layout(package: Package, info: str, path: Path) -> None:
+    """Refuse entry points and metadata that say something else, and parts that are not there."""
+    manifest = package.manifest
+    metadata = _text(package, f"{info}/METADATA", path).partition("\n\n")[0].splitlines()
     stated = {line.partition(": ")[0]: line.partition(": ")[2] for line in reversed(metadata)}
     if (normalised(stated.get("Name", "")), stated.get("Version")) != (
         normalised(manifest.name),
         manifest.version,
     ):
         raise _bad(path, "METADATA names another distribution or version", str(stated.get("Name")))
-    points = entries.get(f"{info}/entry_points.txt")
-    said = "" if points is None else _text(archive, points)
+    points = f"{info}/entry_points.txt"
+    said = _text(package, points, path) if points in package.files else ""
     lines = [line.replace(" ", "") for line in said.splitlines() if line.strip()]
     if lines != [f"[{ENTRY_POINTS}]", f"{manifest.id}={manifest.package}"]:
         raise _bad(path, "entry_points.txt is not what the manifest says", said)
     for each in manifest.provides:
-        _check_parts(manifest, each.module or each.sources, set(entries), path)
+        part = each.module or each.sources
+        where = f"{manifest.package}/{part}"
+        if part and not any(n == where or n.startswith(f"{where}/") for n in package.files):
+            raise _bad(path, "what the manifest provides is not in the wheel", where)
 
 
-def _check_parts(manifest: Manifest, part: str | None, names: set[str], path: Path) -> None:
-    where = f"{manifest.package}/{part}"
-    if part is not None and not any(n == where or n.startswith(f"{where}/") for n in names):
-        raise _bad(path, "what the manifest provides is not in the wheel", where)
-
-
-def _tags(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> tuple[str, ...]:
-    lines = _text(archive, entry).splitlines()
+def _tags(package: Package, name: str, path: Path) -> tuple[str, ...]:
+    lines = _text(package, name, path).splitlines()
     tags = tuple(line.partition(":")[2].strip() for line in lines if line.startswith("Tag:"))
     if not tags:
         raise _bad(path, "WHEEL says nothing of where the wheel runs", "no Tag")
     return tags
+
+
+def _refused(path: Path, reason: Reason) -> PluginPackageError:
+    return _bad(path, _PROBLEMS.get(reason.code, reason.code), reason.detail)
 
 
 def _bad(path: Path, problem: str, got: str) -> PluginPackageError:

@@ -6,10 +6,10 @@ Owns the shape. Takes plain JSON values, since manifests, verdicts and reports l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, final
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from openautoglm.policy.document import Json
 
@@ -26,6 +26,53 @@ class HostFacts:
 
     sandbox: bool
     wasm: bool
+
+
+class Proof(Protocol):
+    """What is known of a check."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed."""
+
+    @property
+    def profile(self) -> str:
+        """`static` where nothing was run, `quick`, or `full`."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the whole report."""
+
+    @property
+    def failed(self) -> Sequence[str]:
+        """Rows that failed."""
+
+    @property
+    def warned(self) -> Sequence[str]:
+        """Rows that warned."""
+
+
+def report_input(
+    proof: Proof, *, plugin: str, version: str, signed_digest: object = None
+) -> dict[str, Json]:
+    """Return what rules see of a check report.
+
+    Args:
+        proof: what it came to.
+        plugin: the id it is about.
+        version: the version it is about.
+        signed_digest: the digest that a trusted signature stands for, or None.
+    """
+    return {
+        "ok": proof.ok,
+        "plugin": plugin,
+        "version": version,
+        "profile": proof.profile,
+        "digest": proof.digest,
+        "signed": signed_digest == proof.digest,
+        "failed": list(proof.failed),
+        "warned": list(proof.warned),
+    }
 
 
 def admission_input(  # noqa: PLR0913 - the fields of one document
@@ -45,8 +92,8 @@ def admission_input(  # noqa: PLR0913 - the fields of one document
         signature: a verdict's `to_json`: state and reasons.
         isolation: the level it would run at.
         host: what this machine can do.
-        report: the check report with ok, plugin and version; None where there is none.
-        is_downgrade: whether a higher version of the plugin was seen before.
+        report: the check, see `report_input`; None where there is none.
+        is_downgrade: whether a higher version of the plugin was seen or installed before.
         switches: what a person turned on.
     """
     return {

@@ -133,13 +133,17 @@ class Bus:
 
     events: list[tuple[str, str, str, str]] = field(default_factory=list)
     types: set[str] = field(default_factory=set)
+    progress: list[Mapping[str, object]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def emit(self, type_: str, event: object = None, /) -> None:
-        """Keep a change of state."""
+        """Keep a change of state, or how far a replacement is."""
         told = cast("Mapping[str, str]", event)
         with self.lock:
             self.types.add(type_)
+            if type_ == "plugin.rollout":
+                self.progress.append(told)
+                return
             self.events.append((told["version"], told["old"], told["new"], told["reason"]))
 
     def states(self, version: str) -> list[str]:

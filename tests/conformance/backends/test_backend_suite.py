@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from openautoglm import AutoGLM
-from openautoglm.engine.backend import BACKENDS, BackendEntry, LoadSpec, ModelInfo, Request
+from openautoglm.engine.backend import (
+    BACKENDS,
+    BackendEntry,
+    LoadSpec,
+    ModelInfo,
+    Request,
+    one_by_one,
+)
 from openautoglm.engine.remote_backend import RemoteBackend, adopt_backend, remote_backend
 from openautoglm.engine.wire import plain_spec
 from openautoglm.errors import InvalidPromptError, PluginContributionError, PluginCrashedError
@@ -196,8 +203,17 @@ def test_a_cancel_ends_a_stream_in_a_worker_at_the_next_piece() -> None:
     assert list(stream) == []
 
 
-def test_a_cancel_in_a_batch_is_told_to_the_worker() -> None:
-    remote, backend = far_backend()
+def test_a_cancel_in_a_batch_is_told_to_the_worker_while_it_has_no_answer() -> None:
+    class Waits(Good):
+        def stream(self, request: Request) -> Iterator[str | Generation]:
+            if request.prompt == "prompt 3":
+                assert request.cancel.wait(20)
+            yield from super().stream(request)
+
+        def batch(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
+            return one_by_one(self, requests)
+
+    remote, backend = far_backend(Waits)
     requests = [Request(prompt=f"prompt {number}") for number in range(4)]
     requests[1].cancel.set()
     answers = {}

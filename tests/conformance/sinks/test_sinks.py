@@ -252,18 +252,24 @@ def test_what_is_open_in_a_worker_is_aborted_when_it_ends(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
     servant.abort(handle)
     sources = SourceServant(SOURCES.get("memory"))
-    for number in range(20):
+    for number in range(70):
         MEMORY.put(f"t{number}", [{"n": number}])
-        sources.open({"url": "", "scheme": "memory", "path": f"t{number}"})
+        sources.open((str(number), {"url": "", "scheme": "memory", "path": f"t{number}"}))
     sources.close()
 
 
 def test_the_rows_of_a_sink_all_go_to_one_of_several_workers() -> None:
+    class Worker(LocalRemote):
+        is_pinned = True
+
+        def close(self) -> None:
+            self.is_pinned = False
+
     class Several:
         """Two workers that take turns, as a pool of them may."""
 
         def __init__(self) -> None:
-            self.workers = [LocalRemote("sink", SINKS.get("memory")) for _ in range(2)]
+            self.workers = [Worker("sink", SINKS.get("memory")) for _ in range(2)]
 
         def call(self, method: str, /, *args: object, timeout_s: float | None = None) -> object:
             self.workers.reverse()
@@ -274,10 +280,17 @@ def test_the_rows_of_a_sink_all_go_to_one_of_several_workers() -> None:
         ) -> Iterator[object]:
             return self.workers[0].stream(method, *args, timeout_s=timeout_s)
 
-        def pinned(self) -> LocalRemote:
+        def pinned(self) -> Worker:
             return self.workers[0]
 
-    sink = RemoteSink(Several(), Location(url="memory://t", scheme="memory", path="t"), None)
-    for number in range(4):
-        sink.write([{"n": number}])
-    assert sink.commit().rows == 4
+    several = Several()
+    for verb in ("commit", "abort"):
+        worker = several.workers[0]
+        worker.is_pinned = True
+        sink = RemoteSink(several, Location(url="memory://t", scheme="memory", path="t"), None)
+        for number in range(4):
+            sink.write([{"n": number}])
+        assert worker.is_pinned
+        getattr(sink, verb)()
+        assert not worker.is_pinned
+    assert len(MEMORY.table("t").rows) == 4

@@ -1,7 +1,9 @@
-"""Contributions in real workers keep the contracts they keep in the host."""
+"""Contributions in several real workers keep the contracts they keep in the host."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,9 +18,9 @@ from openautoglm.plugins.points import POINTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from openautoglm.plugins.host import RunningPlugin
+    from openautoglm.plugins.host.placing import Level
 
 CODE = '''
 from collections.abc import Mapping
@@ -44,6 +46,9 @@ class Upper(Step, frozen=True):
 class acme_twice(Operator):
     def forward(self, x, by: float = 2.0):
         return x * by
+
+    def backward(self, g, by):
+        return g * by
 
 
 def load(spec):
@@ -71,7 +76,7 @@ def manifest() -> Manifest:
         host_api=">=1.0,<2",
         isolation="L1",
         limits=Limits(memory_mb=4096, call_timeout_s=20.0),
-        peers={"numpy": ">=2"},
+        peers={"numpy": ">=2", "torch": ">=2"},
         provides=tuple(
             Provides(point=point, contract=1, name=name, object=f"acme_all:{attribute}")
             for point, (name, attribute) in OBJECTS.items()
@@ -87,37 +92,56 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def running(folder: Path) -> Iterator[RunningPlugin]:
+@pytest.fixture(scope="module", params=[("L1", 2), ("L2", 2)], ids=["L1", "L2"])
+def running(request: pytest.FixtureRequest, folder: Path) -> Iterator[RunningPlugin]:
+    level: Level
+    level, workers = request.param
+    if level == "L2" and not supported().sandbox:
+        pytest.skip(f"no sandbox here: {supported().reasons}")
     with PluginHost() as host:
-        yield host.start(manifest(), path=[folder])
+        yield host.start(manifest(), path=[folder], isolation=level, workers=workers)
     assert all("acme" not in name for p in OBJECTS for name in POINTS.get(p).entries().names())
 
 
-@pytest.mark.parametrize("point", sorted(OBJECTS.keys() - {"operator"}))  # its check forks
+@pytest.fixture
+def place(running: RunningPlugin, tmp_path: Path) -> Path:
+    """A folder that the workers may write, also where they are confined."""
+    crew = running._crew
+    assert crew is not None
+    place = Path(crew.assignment.scratch) / tmp_path.name
+    place.mkdir()
+    return place
+
+
+@pytest.mark.parametrize(
+    "point", [pytest.param(p, marks=pytest.mark.slow) if p == "operator" else p for p in OBJECTS]
+)
 def test_a_contribution_in_a_worker_is_proved_like_any_other(
-    running: RunningPlugin, point: str, tmp_path: Path
+    running: RunningPlugin, point: str, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert running.state == "running"
-    rows = tmp_path / "rows.jsonl"
+    rows = place / "rows.jsonl"
     rows.write_text("".join(f'{{"n":{n}}}\n' for n in range(9)) + '{broken\n{"n":9}\n')
     options: dict[str, dict[str, object]] = {
-        "source": {"url": str(rows), "bad_url": str(rows), "missing_url": str(tmp_path / "no")},
+        "source": {"url": str(rows), "bad_url": str(rows), "missing_url": str(place / "no")},
         "sink": {
-            "url": f"{tmp_path}/out-{{n}}.jsonl",
-            "part_url": f"jsonl+file://{tmp_path}/parts-{{n}}/",
+            "url": f"{place}/out-{{n}}.jsonl",
+            "part_url": f"jsonl+file://{place}/parts-{{n}}/",
         },
+        "operator": {"profile": "quick"},
     }
+    if point == "operator":  # a fork has no thread of the host's, and its sockets
+        monkeypatch.delattr(os, "fork")
     name, _ = OBJECTS[point]
     value = POINTS.get(point).entries().get(name)
     findings = list(POINTS.get(point).findings(lambda: value, options.get(point, {})))
     failed = [str(finding) for finding in findings if finding.status == "fail"]
     assert not failed, "\n".join(failed)
     assert any(finding.status == "pass" for finding in findings)
+    assert running.health.crashes == 0
 
 
 def test_a_pipeline_an_engine_and_urls_use_what_runs_in_a_worker(
-    running: RunningPlugin, tmp_path: Path
+    running: RunningPlugin, place: Path
 ) -> None:
     assert running.state == "running"
     pipeline = Pipeline.from_yaml(
@@ -128,7 +152,7 @@ def test_a_pipeline_an_engine_and_urls_use_what_runs_in_a_worker(
     with AutoGLM(backend="acme.echo") as engine:
         assert [str(g) for g in engine.batch(["one", "two"])] == ["one", "two"]
         assert "".join(engine.stream("three")) == "three"
-    url = f"acme+file://{tmp_path}/out/"
+    url = f"acme+file://{place}/out/"
     with writing(open_sink(url, part=Part(job="j", shard=0))) as sink:
         sink.write([{"n": n} for n in range(500)])
     assert [r.values["n"] for r in open_source(url).read()] == list(range(500))
@@ -145,15 +169,14 @@ def test_an_operator_in_a_worker_is_called_with_arrays_of_any_size(running: Runn
         np.testing.assert_array_equal(twice(x.T, by=3.0), x.T * np.float32(3))
 
 
-@pytest.mark.skipif(not supported().sandbox, reason="this kernel confines nobody")
-def test_a_step_and_an_operator_run_confined(folder: Path) -> None:
-    import numpy as np
+def test_the_gradient_of_an_operator_in_a_worker_is_made_there(running: RunningPlugin) -> None:
+    import torch
 
-    with PluginHost() as host:
-        running = host.start(manifest(), path=[folder], isolation="L2", register=False)
-        step, operator = (p for p in running.manifest.provides if p.point in {"step", "operator"})
-        upper: Any = running.entry(step)
-        assert upper().run(text="abc") == {"text": "ABC"}
-        twice: Any = running.entry(operator)
-        np.testing.assert_array_equal(twice(np.ones((3, 4), np.float32)), np.full((3, 4), 2.0))
-        assert running.level == "L2"
+    assert running.state == "running"
+    twice: Any = POINTS.get("operator").entries().get("acme_twice")
+    x = torch.randn(3, 700, dtype=torch.float64, requires_grad=True)
+    twice(x, by=3.0).pow(2).sum().backward()
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad, 18 * x.detach())
+    with torch.no_grad():
+        assert not twice(x).requires_grad

@@ -55,6 +55,14 @@ def test_an_altered_line_is_named(path: Path) -> None:
     assert "hash" in check.reason
 
 
+@pytest.mark.parametrize("line", [b'{"a":"\xff"}\n', b"[" * 200_000 + b"\n", b"\xff\n", b"\n"])
+def test_a_line_that_cannot_be_read_is_named(path: Path, line: bytes) -> None:
+    path.write_bytes(b"".join([*lines(path)[:2], line, *lines(path)[2:]]))
+    check = verify(path)
+    assert (check.broken_line, check.lines) == (3, 2)
+    assert "JSON" in check.reason
+
+
 @pytest.mark.parametrize(
     ("order", "broken"),
     [

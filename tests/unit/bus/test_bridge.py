@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import openautoglm.bus as module
@@ -315,6 +315,7 @@ def exchange(bus: Bus, asks: list[Ask]) -> dict[int, str | None]:
 
 
 @settings(deadline=None, max_examples=50)
+@example(msgspec.msgpack.encode(Ask(number=1, verb="xx")).replace(b"xx", b"\xff\xff"))
 @given(st.binary(max_size=64) | st.just(struct.pack(">I", MAX_FRAME_BYTES + 1)))
 def test_nonsense_ends_the_connection_and_not_the_host(nonsense: bytes) -> None:
     ours, theirs = socket.socketpair()

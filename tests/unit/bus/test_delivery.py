@@ -271,6 +271,12 @@ def test_a_program_that_forgets_to_close_ends_all_the_same() -> None:
     assert done.stdout.split() == ["0", "1", "2"]
 
 
+@pytest.mark.parametrize("inline", [False, True])
+def test_what_cannot_be_called_is_no_handler(bus: Bus, *, inline: bool) -> None:
+    with pytest.raises(InvalidParameterError, match="function"):
+        bus.subscribe("a", 5, inline=inline)  # type: ignore[arg-type]  # what is refused
+
+
 def test_a_queue_without_room_and_an_async_inline_handler_are_refused(bus: Bus) -> None:
     async def handler(_: Message) -> None:
         pass

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
+import itertools
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -11,13 +15,29 @@ import pytest
 from openautoglm import ops
 from openautoglm.bus import Bus, Message, events
 from openautoglm.errors import MessageError
+from openautoglm.plugins.rollout.step import Progress
 
 ROOT = Path(__file__).parents[3]
 NEWS = [
     events.PluginState(plugin="acme.upper", version="1.0", old="canary", new="active"),
+    events.PluginRollout(
+        plugin="acme.upper",
+        old="1.0",
+        new="2.0",
+        step=1,
+        steps=3,
+        weight=10,
+        answers=3,
+        wanted=200,
+        stable_answers=20,
+        stable_wanted=0,
+        recorded=0,
+        waits_for="answers",
+        seconds=1.5,
+    ),
     events.KernelRun(op="add", kernel="native", device="cpu", seconds=1e-6),
-    events.ModelState(model="nano", backend="native", state="ready"),
-    events.JobState(job="night", state="running", done=3, total=None),
+    events.ModelState(engine="1", model="nano", backend="nano", state="ready", seconds=0.5),
+    events.JobState(job="1", task="extract", state="running", done=3, total=None),
 ]
 
 
@@ -51,6 +71,43 @@ def test_news_travel_as_plain_values_and_are_read_as_what_they_are(news: events.
 def test_what_the_host_never_sends_is_refused_in_words(message: Message) -> None:
     with pytest.raises(MessageError):
         events.read(message)
+
+
+def test_the_page_names_every_type_its_senders_and_its_payload() -> None:
+    page = (ROOT / "docs/bus.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z.]+)` \|([^|]*)\|[^|]*\|([^|]*)\|$", page, re.MULTILINE)
+    told = {type_: (names_in(senders), names_in(fields)) for type_, senders, fields in rows}
+    assert told == {
+        type_: (
+            [sender.partition(":")[2] for sender in senders],
+            list(events.TYPES[type_].__struct_fields__) if type_ in events.TYPES else [],
+        )
+        for type_, senders in events.SENDERS.items()
+    }
+    assert told.keys() == events.schema()["properties"].keys()  # type: ignore[attr-defined]  # a JSON schema
+
+
+def names_in(cell: str) -> list[str]:
+    return re.findall(r"`([A-Za-z_]+)`", cell)
+
+
+def test_who_sends_is_there_and_nobody_else_sends() -> None:
+    for sender in itertools.chain(*events.SENDERS.values()):
+        module, _, name = sender.partition(":")
+        assert callable(getattr(importlib.import_module(module), name))
+    code = ROOT / "src/openautoglm"
+    sent = {
+        type_
+        for path in code.rglob("*.py")
+        if path.parent != code / "bus" and ".emit(" in (text := path.read_text(encoding="utf-8"))
+        for type_ in re.findall(r'(?:Final = |emit\()"([a-z]+\.[a-z]+)"', text)
+    }
+    assert sent == {events.PLUGIN_STATE, events.PLUGIN_ROLLOUT}
+
+
+def test_a_rollout_tells_what_its_event_holds() -> None:
+    told = tuple(field.name for field in dataclasses.fields(Progress))
+    assert told == events.PluginRollout.__struct_fields__
 
 
 def test_kernels_that_run_are_published() -> None:

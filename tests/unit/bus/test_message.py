@@ -141,6 +141,8 @@ def test_the_time_keeps_nanoseconds_and_other_zones_are_read() -> None:
         (b"", "no JSON object"),
         (b"[]", "no JSON object"),
         (b"[" * 100_000, "no JSON object"),
+        (b'{"id":"\xff"}', "no JSON object"),
+        ('{"id":"\ud800"}', "no JSON object"),
         (wire(type=...), "no `type`"),
         (wire(source=...), "no `source`"),
         (wire(id=...), "no `id`"),
@@ -187,12 +189,29 @@ def test_any_bytes_are_a_message_or_a_message_error(text: bytes | str) -> None:
         Message("a", "b", id=""),
         Message("a", "b", extensions={"data": 1}),
         Message("a", "b", extensions={"n": 1.5}),  # type: ignore[dict-item]  # what is refused
+        Message("a", "b", extensions=5),  # type: ignore[arg-type]  # what is refused
         Message("a", "b", time_ns=10**40),
+        Message("a", "b", time_ns=1.5),  # type: ignore[arg-type]  # what is refused
+        Message("a", "b", "\ud800"),
     ],
 )
 def test_what_cannot_be_written_is_refused_in_words(message: Message) -> None:
     with pytest.raises(MessageError):
         message.to_json()
+
+
+def test_null_on_the_wire_is_as_if_it_were_not_there() -> None:
+    names = ("specversion", "time", "subject", "dataref", "datacontenttype", "data", "shard")
+    message = Message.from_json(wire(**dict.fromkeys(names)))
+    assert message == Message("b", "a", id="1", time_ns=message.time_ns)
+    assert Message.from_json(wire(data=None, data_base64="AP8=")).payload == b"\x00\xff"
+    with pytest.raises(MessageError, match="no `source`"):
+        Message.from_json(wire(source=None))
+
+
+def test_bytes_of_every_kind_are_written() -> None:
+    for payload in (b"ac", bytearray(b"ac"), memoryview(b"abcd")[::2]):
+        assert Message.from_json(Message("a", "b", payload).to_json()).payload == b"ac"
 
 
 def test_a_message_that_holds_itself_is_refused() -> None:

@@ -86,10 +86,12 @@ def test_strangers_do_not_make_the_answers_grow_without_end() -> None:
     assert len(table._answers) <= 4096
 
 
-@pytest.mark.parametrize("text", ["emit", "shout:a.*", "emit:", ":a", "emit:a b", "emit:a**", ""])
-def test_what_is_no_permission_is_refused_in_words(text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["emit", "shout:a.*", "emit:", ":a", "emit:a b", "emit:a**", "", 5, None, ["emit:a"]]
+)
+def test_what_is_no_permission_is_refused_in_words(text: object) -> None:
     with pytest.raises(MessageError):
-        PermissionTable.of({"p": [text]})
+        PermissionTable.of({"p": [text]})  # type: ignore[list-item]  # what is refused
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,14 @@ def test_a_deadline_is_some_time_from_now(bus: Bus, deadline_s: float) -> None:
         bus.request("a", deadline_s=deadline_s)
 
 
-def test_a_responder_has_a_thread(bus: Bus) -> None:
+def test_a_responder_has_a_thread_and_a_function(bus: Bus) -> None:
+    async def answer(_: Message) -> int:
+        return 1
+
     with pytest.raises(InvalidParameterError):
         bus.respond("a", print, threads=0)
+    for handler in (answer, 5, None):
+        with pytest.raises(InvalidParameterError, match="function"):
+            bus.respond("a", handler)  # type: ignore[arg-type]  # what is refused
+    with pytest.raises(NoResponderError):
+        bus.request("a")

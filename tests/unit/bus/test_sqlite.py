@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from math import inf, nan
 from typing import TYPE_CHECKING
 
 import pytest
@@ -158,7 +159,10 @@ def test_an_async_durable_handler_and_retries_without_sense_are_refused(path: Pa
         with pytest.raises(InvalidParameterError):
             bus.consume("job.*", handler, name="worker")
         bus.consume("job.*", print, name="worker").close()
-    for options in ({"tries": 0}, {"factor": 0.5}, {"jitter": 2.0}, {"first_s": -1.0}):
+    for options in (
+        *({"tries": 0}, {"factor": 0.5}, {"jitter": 2.0}, {"first_s": -1.0}, {"limit_s": -1.0}),
+        *({"first_s": nan}, {"limit_s": nan}, {"jitter": nan}, {"factor": inf}, {"limit_s": inf}),
+    ):
         with pytest.raises(InvalidParameterError):
             Retry(**options)
 
@@ -167,6 +171,8 @@ def test_waits_grow_to_their_limit_and_never_overflow() -> None:
     retry = Retry(first_s=1, factor=10, limit_s=50, jitter=0)
     assert [retry.delay_s(n) for n in (1, 2, 3, 10_000)] == [1, 10, 50, 50]
     assert 0.5 <= Retry(first_s=1, jitter=0.5).delay_s(1) <= 1
+    assert Retry(first_s=0, factor=1e10, jitter=0).delay_s(1) == 0
+    assert Retry(factor=1e10, limit_s=50, jitter=0).delay_s(40) == 50
 
 
 def test_a_durable_handler_that_hangs_is_said_at_close_and_all_else_is_closed(path: Path) -> None:

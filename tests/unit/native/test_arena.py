@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openautoglm.errors import SharedTensorError
-from openautoglm.native.arena import MIB, Arena, Mappings, lend, lend_for_writing
+from openautoglm.native.arena import MIB, Arena, lend, lend_for_writing
 from openautoglm.native.extents import Extents, rounded
+from openautoglm.native.mappings import Mappings
 from openautoglm.native.reference import DTYPES, Reference, as_torch
 from openautoglm.native.segment import DATA, SLOTS, Segment
 

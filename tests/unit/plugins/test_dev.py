@@ -56,6 +56,25 @@ def test_a_save_is_loaded_and_a_mistake_keeps_what_runs(tmp_path: Path, level: s
     assert "acme.upper" not in STEPS.names()
 
 
+@pytest.mark.parametrize("level", ["L0", "L1"])
+def test_a_mistake_is_told_with_its_place_and_what_was_printed(tmp_path: Path, level: str) -> None:
+    folder = new_project("acme.upper", kind="step", into=tmp_path)
+    edit(folder / "pyproject.toml", "schema = 1", f'schema = 1\nisolation = "{level}"')
+    step = folder / "src/acme_upper/step.py"
+    step.write_text(step.read_text() + "\nprint('so far')\nthere_is_no_such_name\n")
+    line = len(step.read_text().splitlines())
+    with closing(follow(folder, test=False)) as rounds:
+        told = "\n".join(next(rounds).lines)
+    assert "NameError" in told
+    assert "logger" not in told
+    assert str(tmp_path) not in told
+    if level == "L0":
+        assert f"at: acme_upper/step.py:{line}" in told
+    else:
+        assert f'File "acme_upper/step.py", line {line}' in told
+        assert "so far" in told
+
+
 def said(text: str) -> object:
     return STEPS.get("acme.upper")().run(text=text)["text"]
 

@@ -7,19 +7,24 @@ import numpy as np
 import pytest
 
 from openautoglm import ops, registry
-from openautoglm.errors import PluginUnavailableError, UnknownNameError
+from openautoglm.errors import (
+    NameTakenError,
+    PluginUnavailableError,
+    UnknownNameError,
+)
 from openautoglm.pipeline.catalog import STEPS
 from openautoglm.plugins import on_demand
 from openautoglm.plugins.host import PluginHost
 from openautoglm.plugins.host.sandbox import supported
-from openautoglm.plugins.inventory import Inventory
-from openautoglm.plugins.packing import pack
+from openautoglm.plugins.inventory.inventory import Inventory
+from openautoglm.plugins.packing.packing import pack
 from openautoglm.plugins.project import new_project
 from openautoglm.plugins.signing import KeyringFile, new_local_key, sign
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.unit.plugins.conftest import InFork
 
     from openautoglm.plugins.host.placing import Level
 
@@ -28,17 +33,12 @@ needs_sandbox = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A home of its own; what was started from it is ended."""
-    folder = tmp_path / "home"
-    monkeypatch.setenv("OPENAUTOGLM_HOME", str(folder))
-    yield folder
-    on_demand.close()
-
-
 def wheel_of(name: str, kind: str, folder: Path) -> Path:
     return pack(new_project(name, kind=kind, into=folder)).path
+
+
+def versions() -> list[str]:
+    return [each.manifest.version for each in on_demand.running() if each.is_registered]
 
 
 def levels() -> dict[str, str]:
@@ -159,3 +159,80 @@ def test_a_worker_of_a_plugin_starts_no_other(
     registry.start_no_plugins()
     with pytest.raises(UnknownNameError):
         STEPS.get("acme.upper")
+
+
+@needs_sandbox
+def test_a_host_of_ones_own_takes_the_names_over_and_gives_them_back(
+    home: Path, tmp_path: Path
+) -> None:
+    found = Inventory(home).install(wheel_of("acme.upper", "step", tmp_path))
+    before = STEPS.get("acme.upper")
+    with PluginHost() as host:
+        own = host.start(found)
+        assert STEPS.get("acme.upper")().run(text="own") == {"text": "OWN"}
+        assert own.health.calls >= 1
+        assert before().run(text="held") == {"text": "HELD"}
+        assert versions() == []
+    assert "acme.upper" not in STEPS.names()
+    assert STEPS.get("acme.upper")().run(text="again") == {"text": "AGAIN"}
+    assert len(on_demand.running()) == 1
+
+
+@needs_sandbox
+def test_a_host_of_ones_own_takes_over_what_is_loaded_into_the_process(
+    home: Path, tmp_path: Path
+) -> None:
+    wheel = wheel_of("acme.average", "operator-python", tmp_path)
+    sign(wheel, new_local_key(home, "mine").key)
+    found = Inventory(home).install(wheel)
+    ones = np.ones((2, 3), np.float32)
+    assert ops.get("acme_average")(ones, ones).shape == (2, 3)
+    assert levels() == {"acme.average": "L0"}
+    everywhere: tuple[Level, ...] = ("L0",)
+    with PluginHost(levels=everywhere) as host:
+        host.start(found, isolation="L0")
+        assert levels() == {}
+        assert ops.get("acme_average")(ones, ones).shape == (2, 3)
+    assert ops.get("acme_average")(ones, ones).shape == (2, 3)
+    assert levels() == {"acme.average": "L0"}
+
+
+def test_two_hosts_that_run_one_plugin_are_told_so_and_the_first_keeps_its_names(
+    home: Path, tmp_path: Path
+) -> None:
+    found = Inventory(home).install(wheel_of("acme.upper", "step", tmp_path))
+    with PluginHost() as first, PluginHost() as second:
+        first.start(found, isolation="L1")
+        with pytest.raises(NameTakenError) as caught:
+            second.start(found, isolation="L1")
+        assert "stop the plugin in the host that runs it" in str(caught.value.fix)
+        assert second.plugins == ()
+        assert STEPS.get("acme.upper")().run(text="first") == {"text": "FIRST"}
+
+
+@needs_sandbox
+@needs_sandbox
+@needs_sandbox
+@needs_sandbox
+@needs_sandbox
+@needs_sandbox
+@needs_sandbox
+@needs_sandbox
+@needs_sandbox
+@needs_sandbox
+def test_a_forked_process_starts_its_own(home: Path, tmp_path: Path, in_fork: InFork) -> None:
+    Inventory(home).install(wheel_of("acme.upper", "step", tmp_path))
+    held = STEPS.get("acme.upper")()
+    here = [worker.pid for each in on_demand.running() for worker in each.health.workers]
+
+    def child() -> object:
+        with pytest.raises(PluginUnavailableError, match="from which this one was forked"):
+            held.run(text="held")
+        mine = STEPS.get("acme.upper")().run(text="mine")
+        there = [worker.pid for each in on_demand.running() for worker in each.health.workers]
+        on_demand.close()
+        return mine, len(there), set(there) & set(here)
+
+    assert in_fork(child) == repr(({"text": "MINE"}, 1, set()))
+    assert held.run(text="held") == {"text": "HELD"}
+    assert here == [worker.pid for each in on_demand.running() for worker in each.health.workers]

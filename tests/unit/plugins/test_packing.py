@@ -19,7 +19,7 @@ from openautoglm.errors import (
     PluginProjectError,
 )
 from openautoglm.plugins.manifest import FILE_NAME, Manifest
-from openautoglm.plugins.packing import pack
+from openautoglm.plugins.packing.packing import pack
 from openautoglm.plugins.project import new_project
 from openautoglm.plugins.wheel import read_wheel
 
@@ -53,10 +53,12 @@ def test_a_wheel_holds_the_package_and_the_manifest(project: Path) -> None:
     assert wheel.sha256 == packed.sha256
     assert sorted(wheel.files) == [
         "acme_upper-0.1.0.dist-info/METADATA",
+        "acme_upper-0.1.0.dist-info/RECORD",
         "acme_upper-0.1.0.dist-info/WHEEL",
         "acme_upper-0.1.0.dist-info/entry_points.txt",
         "acme_upper/__init__.py",
         f"acme_upper/{FILE_NAME}",
+        "acme_upper/openautoglm-requests.jsonl",
         "acme_upper/py.typed",
         "acme_upper/step.py",
     ]
@@ -110,7 +112,8 @@ def test_kernels_go_in_as_a_library_or_stay_sources(tmp_path: Path) -> None:
 
 def test_metadata_says_what_pip_asks(project: Path) -> None:
     edit(project, "dependencies = [] #", 'dependencies = ["acme-base>=3"] #')
-    edit(project, 'description = "A step', 'license = "MIT"\ndescription = "A 步 step')
+    edit(project, 'description = "A step', 'description = "A 步 step')
+    edit(project, 'license = "Apache-2.0"', 'license = "MIT"')
     with zipfile.ZipFile(pack(project).path) as archive:
         text = archive.read("acme_upper-0.1.0.dist-info/METADATA").decode()
     head, _, body = text.partition("\n\n")
@@ -161,7 +164,8 @@ def with_link(name: str, target: str) -> Callable[[Path], None]:
         (with_link("folder", "/etc"), PluginProjectError, "plain files"),
         (with_file("a:b.py"), PluginProjectError, "not every system"),
         (with_file("a\nb.py"), PluginProjectError, "not every system"),
-        (with_file('a,"b.py'), None, ""),
+        (with_file('a"b.py'), PluginProjectError, "not every system"),
+        (with_file("a,b.py"), None, ""),
         (with_file("数据.txt"), None, ""),
     ],
 )
@@ -209,3 +213,17 @@ def test_a_dependency_in_the_workspace_is_asked_for_in_its_version(tmp_path: Pat
     shutil.rmtree(tmp_path / "shared")
     with pytest.raises(PluginProjectError, match="no member of the workspace"):
         pack(project)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("x = (\n", ", line 1: "), ("x = '\0'\n", "null bytes")]
+)
+def test_a_module_that_is_no_python_is_named_with_its_line(
+    project: Path, text: str, told: str
+) -> None:
+    (project / "src/acme_upper/more.py").write_text(text)
+    with pytest.raises(PluginProjectError, match="is no Python") as refused:
+        pack(project)
+    assert str(refused.value.got).startswith("acme_upper/more.py")
+    assert told in str(refused.value.got)
+    assert not (project / "dist").exists()

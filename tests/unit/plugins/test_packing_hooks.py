@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from openautoglm.plugins import inventory_environment, packing_hooks
-from openautoglm.plugins.packing import pack
+from openautoglm.plugins.inventory import environment
+from openautoglm.plugins.packing import hooks
+from openautoglm.plugins.packing.packing import pack
 from openautoglm.plugins.project import new_project
 
 if TYPE_CHECKING:
@@ -41,9 +42,9 @@ def test_pip_builds_the_wheel_that_pack_writes(project: Path, tmp_path: Path) ->
 
 def test_an_editable_install_is_found_with_its_manifest(project: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
-    name = packing_hooks.build_editable(str(tmp_path))
+    name = hooks.build_editable(str(tmp_path))
     pip("install", "--target", site, tmp_path / name)
-    (found,) = inventory_environment.find([str(site)])
+    (found,) = environment.find([str(site)])
     assert found.error is None
     assert found.manifest is not None
     assert found.manifest.id == "acme.upper"
@@ -51,8 +52,8 @@ def test_an_editable_install_is_found_with_its_manifest(project: Path, tmp_path:
 
 
 def test_the_archive_of_sources_holds_what_builds_the_wheel(project: Path, tmp_path: Path) -> None:
-    name = packing_hooks.build_sdist(str(tmp_path / "out"))
-    assert name == packing_hooks.build_sdist(str(tmp_path / "again"))
+    name = hooks.build_sdist(str(tmp_path / "out"))
+    assert name == hooks.build_sdist(str(tmp_path / "again"))
     first, again = (tmp_path / "out" / name), (tmp_path / "again" / name)
     assert first.read_bytes() == again.read_bytes()
     with tarfile.open(first) as opened:

@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from openautoglm.errors import OpenAutoGLMError, PluginManifestError, PluginPackageError
-from openautoglm.plugins import wheel as module
 from openautoglm.plugins.manifest import FILE_NAME
-from openautoglm.plugins.packing import pack
-from openautoglm.plugins.packing_archive import archive
+from openautoglm.plugins.packing.archive import archive
+from openautoglm.plugins.packing.packing import pack
 from openautoglm.plugins.project import new_project
-from openautoglm.plugins.wheel import read_wheel, unpack
+from openautoglm.plugins.signing import archive as signing_archive
+from openautoglm.plugins.wheel import read_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,12 +46,12 @@ def write(tmp_path: Path, data: bytes) -> Path:
     return path
 
 
-def test_a_good_wheel_is_read_and_unpacked(good: Path, tmp_path: Path) -> None:
+def test_a_good_wheel_is_read_whole(good: Path) -> None:
     wheel = read_wheel(good)
     assert wheel.tags == ("py3-none-any",)
-    unpack(wheel, tmp_path)
-    assert (tmp_path / "acme_upper/step.py").is_file()
-    assert (tmp_path / MANIFEST).read_bytes() == wheel.manifest.to_json()
+    assert "acme_upper/step.py" in wheel.files
+    assert wheel.package.content(MANIFEST) == wheel.manifest.to_json()
+    assert wheel.lock is None
 
 
 def change(name: str, before: bytes, after: bytes) -> Callable[[dict[str, bytes]], object]:
@@ -149,7 +149,7 @@ def test_a_file_that_record_does_not_know_is_refused(good: Path, tmp_path: Path)
     path = write(tmp_path, good.read_bytes())
     with zipfile.ZipFile(path, "a") as opened:
         opened.writestr("acme_upper/extra.py", b"import os")
-    with pytest.raises(PluginPackageError, match="not in its RECORD"):
+    with pytest.raises(PluginPackageError, match="its RECORD"):
         read_wheel(path)
 
 
@@ -190,7 +190,7 @@ def test_a_size_that_lies_is_refused(contents: dict[str, bytes], tmp_path: Path)
 def test_too_many_files_are_refused(
     contents: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_FILES", 3)
+    monkeypatch.setattr(signing_archive, "MAX_MEMBERS", 3)
     with pytest.raises(PluginPackageError, match="larger than a plugin's"):
         read_wheel(write(tmp_path, archive(contents, INFO)))
 
@@ -201,14 +201,19 @@ def test_a_path_without_a_wheel_is_told(tmp_path: Path, name: str) -> None:
         read_wheel(tmp_path / name)
 
 
-def test_a_wheel_that_changed_after_it_was_read_is_not_unpacked(
+def test_a_wheel_that_changed_after_it_was_read_is_still_what_was_read(
     contents: dict[str, bytes], tmp_path: Path
 ) -> None:
     path = write(tmp_path, archive(contents, INFO))
     wheel = read_wheel(path)
     write(tmp_path, archive({**contents, "acme_upper/step.py": b"evil"}, INFO))
-    with pytest.raises(PluginPackageError, match="changed while"):
-        unpack(wheel, tmp_path / "out")
+    assert wheel.package.content("acme_upper/step.py") == contents["acme_upper/step.py"]
+
+
+def test_a_folder_is_told_how_to_become_a_wheel(tmp_path: Path) -> None:
+    with pytest.raises(PluginPackageError, match="it is a folder") as refused:
+        read_wheel(tmp_path)
+    assert "oag plugin pack" in str(refused.value.fix)
 
 
 @given(data=st.binary(max_size=300))

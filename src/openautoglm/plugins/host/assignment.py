@@ -47,6 +47,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
         channels: how many calls it serves at a time, each in a thread of its own.
         on_bus: whether a line to the bus comes after the line of control.
         arena_bytes: how much shared memory it may ask for.
+        rest_s: shared memory that nobody used so long is given back.
         peers: modules of the host that are imported before the plugin, e.g. numpy.
         served: its contributions.
     """
@@ -60,6 +61,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     channels: int = 1
     on_bus: bool = False
     arena_bytes: int = 1 << 30
+    rest_s: float = 5.0
     peers: tuple[str, ...] = ()
     served: tuple[Served, ...] = ()
 

@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol, cast, final
 
 from openautoglm.errors import BusDeniedError
+from openautoglm.plugins import loans
 
 if TYPE_CHECKING:
     import socket
@@ -33,7 +34,9 @@ class Attached(Protocol):
 class BusLines:
     """The channels of plugins on one bus: one for each id, whatever its versions are.
 
-    Versions of a plugin that run beside each other share what the first one was allowed.
+    Versions that run beside each other, or one after the other, may do what both the first one and
+    their own manifest may: a later one gets no permission that nobody judged it by. While there is
+    one that may ask for what is lent to it, it is answered on the bus.
     """
 
     def __init__(self, bus: object) -> None:
@@ -58,12 +61,16 @@ class BusLines:
                 manifest.permissions,
                 0,
             )
+            if not users and loans.may_ask(manifest.id, permissions):
+                loans.open_on(self._bus)
             self._channels[manifest.id] = channel, permissions, users + 1
         if set(permissions) != set(manifest.permissions):
             _log.warning(
-                "%s %s has the permissions of the version beside it", manifest.id, manifest.version
+                "%s %s has only the permissions that the version beside it has too",
+                manifest.id,
+                manifest.version,
             )
-        return lambda connection: Attachment(channel, connection)
+        return lambda connection: Attachment(channel, connection, permissions=manifest.permissions)
 
     def close(self, manifest: Manifest) -> None:
         """Let go of what `open` returned; the last version closes the channel."""
@@ -76,6 +83,8 @@ class BusLines:
                 self._channels[manifest.id] = channel, permissions, users - 1
                 return
         channel.close()
+        if self._bus is not None and loans.may_ask(manifest.id, permissions):
+            loans.close_on(self._bus)
 
 
 @final

@@ -13,10 +13,12 @@ from openautoglm.errors import OpenAutoGLMError, PluginCrashedError, PluginTimeo
 from openautoglm.plugins.host.channel import Channel, OverdueError, Owner, WorkerGoneError
 from openautoglm.plugins.host.frames import Answer, Ask
 from openautoglm.plugins.host.pending import PendingCall
+from openautoglm.plugins.host.places import Anywhere, OneWorker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from openautoglm.plugins.host.places import Place
     from openautoglm.plugins.host.pool import Pool
     from openautoglm.plugins.host.restarts import Supervision
 
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 
 class Keeper(Protocol):
     """Who looks after the workers; may be called from any thread."""
+
+    @property
+    def serving(self) -> Sequence[Owner]:
+        """The workers that take calls now."""
 
     def soon(self, then: Callable[[], None]) -> None:
         """Do something in the watcher's thread."""
@@ -47,6 +53,7 @@ class Calls:
     Attributes:
         said: plugin and version, for messages.
         pool: the free channels.
+        anywhere: the place of calls that any worker can take.
         supervision: attempts, and time to answer after a cancellation.
         timeout_s: of calls that say nothing else.
         made: calls so far.
@@ -59,6 +66,7 @@ class Calls:
     ) -> None:
         self.said = said
         self.pool = pool
+        self.anywhere = Anywhere(pool)
         self.supervision = supervision
         self.timeout_s = timeout_s
         self.made = self.retries = self.timeouts = 0
@@ -68,28 +76,62 @@ class Calls:
         self,
         names: tuple[str, str],
         args: tuple[list[object], dict[str, object]],
+        place: Place | None = None,
         *,
         idempotent: bool,
         timeout_s: float | None = None,
     ) -> object:
         """Call a method and return what it returned; the errors are those of `RemoteObject`."""
+        place = place or self.anywhere
         seconds = self.timeout_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + seconds
         self.made += 1
         for attempt in range(1, self.supervision.attempts + 1):
-            channel = self.pool.lease(deadline)
+            channel = place.lease(deadline)
             try:
-                return self.ask(channel, Ask.CALL, names, args, deadline)[1]
+                value = self.ask(channel, Ask.CALL, names, args, deadline)[1]
             except WorkerGoneError as gone:
-                if gone.begun and (not idempotent or attempt == self.supervision.attempts):
+                is_last = gone.begun and (not idempotent or attempt == self.supervision.attempts)
+                if is_last or not place.can_change(channel.worker):
                     raise self.crashed(channel, gone, names, idempotent=idempotent) from gone.cause
                 self.retries += 1
             except OverdueError:
+                place.bind(channel.worker)  # it may have begun to keep something
                 raise self.late(names, seconds) from None
+            except OpenAutoGLMError:
+                place.bind(channel.worker)
+                raise
+            else:
+                place.bind(channel.worker)
+                return value
         raise PluginCrashedError(
             f"no worker of {self.said} took a call of `{names[1]}` of {names[0]}",
             got=f"{self.supervision.attempts} were dead before it was sent",
         )
+
+    def call_all(
+        self,
+        names: tuple[str, str],
+        args: tuple[list[object], dict[str, object]],
+        *,
+        timeout_s: float | None = None,
+    ) -> None:
+        """Call a method in every worker, one after the other; one that dies is passed over.
+
+        Raises:
+            OpenAutoGLMError: the first error there was, after all were called.
+        """
+        errors: list[OpenAutoGLMError] = []
+        for worker in self._keeper.serving:
+            place = OneWorker(self.pool, self.said, worker)
+            try:
+                self.call(names, args, place, idempotent=False, timeout_s=timeout_s)
+            except PluginCrashedError:
+                continue  # what it held is gone with it
+            except OpenAutoGLMError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
     def ask(
         self,
@@ -106,6 +148,7 @@ class Calls:
         self,
         names: tuple[str, str],
         args: tuple[list[object], dict[str, object]],
+        place: Place,
         *,
         idempotent: bool,
         timeout_s: float | None = None,
@@ -114,16 +157,17 @@ class Calls:
         seconds = self.timeout_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + seconds
         self.made += 1
-        channel = self.pool.lease(deadline)
+        channel = place.lease(deadline)
         try:
             channel.send(Ask.CALL, names, args)
+            place.bind(channel.worker)
         except WorkerGoneError:
-            channel.number += 1  # it was not sent: whoever waits sees the death, and sends it again
+            pass  # whoever waits sees the death, and sends it again
         except BaseException:
             self.pool.give(channel)
             raise
-        asked = names, args
-        return PendingCall(self, channel, asked, deadline=deadline, idempotent=idempotent)
+        may_repeat = idempotent and not place.is_bound
+        return PendingCall(self, channel, (names, args), deadline=deadline, idempotent=may_repeat)
 
     def finish(self, channel: Channel, names: tuple[str, str], deadline: float) -> object:
         """Wait for the answer to a call that was submitted."""

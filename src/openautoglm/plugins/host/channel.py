@@ -6,6 +6,7 @@ nothing of pools, retries and supervision.
 
 from __future__ import annotations
 
+import itertools
 import select
 import socket
 import time
@@ -15,7 +16,7 @@ from openautoglm.errors import OpenAutoGLMError, PluginProtocolError
 from openautoglm.plugins.host.exchange import Codec, Exchange
 from openautoglm.plugins.host.frames import PACKET, Answer, Ask, Reply, Request, error_of, malformed
 
-_NUMBERS: Final = 1 << 48
+_numbers: Final = itertools.count(1)  # of requests to any worker: a cancellation names but one
 
 
 class Owner(Protocol):
@@ -105,7 +106,7 @@ class Channel:
         self, kind: Ask, names: tuple[str, str], args: tuple[list[object], dict[str, object]]
     ) -> None:
         """Make a request; errors as `ask`."""
-        self.number = number = (self.number + 1) % _NUMBERS
+        self.number = number = next(_numbers)
         data = self._codec.encode(Request(kind, number, *names, *args, []))
         try:
             self._socket.send(data)

@@ -21,6 +21,7 @@ from openautoglm.native.arena import Arena, lend
 from openautoglm.plugins.host.calls import Calls
 from openautoglm.plugins.host.channel import Channel, WorkerGoneError
 from openautoglm.plugins.host.limits import MIB, bytes_beneath
+from openautoglm.plugins.host.logs import logged_at
 from openautoglm.plugins.host.pool import Pool
 from openautoglm.plugins.host.process import WorkerProcess
 from openautoglm.plugins.host.restarts import Restarts, Supervision
@@ -80,6 +81,11 @@ class Crew:
         self._ended = threading.Event()
         self._log = logging.getLogger(f"openautoglm.plugins.{assignment.plugin}")
         self._overdue: dict[Channel, Timer] = {}
+
+    @property
+    def serving(self) -> tuple[WorkerProcess, ...]:
+        """The workers that take calls now; from any thread."""
+        return tuple(each for each in tuple(self.workers) if each.state == "ready")
 
     # in the watcher's thread
 
@@ -156,7 +162,7 @@ class Crew:
 
     def _fail(self, worker: WorkerProcess) -> None:
         cause = worker.failure
-        self._become("failed", str(cause) if cause is not None else worker.obituary)
+        self._become("failed", _in_a_line(cause) if cause is not None else worker.obituary)
         self.pool.refuse(cause or self._unavailable())
         self._failure = cause
         self._kill_rest()
@@ -261,9 +267,11 @@ class Crew:
             self._notify(old, state, reason)
 
     def _unavailable(self) -> PluginUnavailableError:
-        fix = "see its log; start it again when it is mended" if self.state == "quarantined" else ""
+        fix = None
+        if self.state == "quarantined":
+            fix = f"mend it, and start it again; see {logged_at(self.assignment.plugin)}"
         return PluginUnavailableError(
-            f"plugin {self.said} is {self.state}", got=self.reason, fix=fix or None
+            f"plugin {self.said} is {self.state}", got=self.reason, fix=fix
         )
 
     # in the threads of callers
@@ -277,12 +285,11 @@ class Crew:
         settled = self._settled.wait(timeout_s)
         if settled and self.state != "failed":
             return
-        cause = getattr(self, "_failure", None)
         raise PluginUnavailableError(
             f"plugin {self.said} did not start",
             got=self.reason if settled else f"not ready in {timeout_s:g} s",
-            fix="see its log",
-        ) from cause
+            fix=f"tell its author; see {logged_at(self.assignment.plugin)}",
+        ) from getattr(self, "_failure", None)
 
     def drain(self, timeout_s: float) -> bool:
         """Take no more calls, and wait for those under way; return whether all ended in time."""
@@ -302,3 +309,7 @@ def _empty(folder: Path) -> None:
             shutil.rmtree(inside, ignore_errors=True)
         else:
             inside.unlink(missing_ok=True)
+
+
+def _in_a_line(cause: OpenAutoGLMError) -> str:
+    return cause.problem if cause.got is None else f"{cause.problem}: {cause.got}"

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from openautoglm.native.arena import Arena, Mappings
+    from openautoglm.native.arena import Arena
+    from openautoglm.native.mappings import Mappings
     from openautoglm.native.reference import Token
 
     Array = npt.NDArray[Any]

@@ -22,6 +22,9 @@ LARGEST: Final = 256 * 1024 * 1024
 
 _RESERVED: Final = (731, 732, 733)  # what the host says of workers; no plugin can say it
 _MAX_TEXT: Final = 8_000
+_SEE_LOG: Final = (
+    "the logger `openautoglm.plugins.<id>` has the traceback; tell the plugin's author"
+)
 
 
 class Ask(IntEnum):
@@ -94,7 +97,7 @@ class Failure(msgspec.Struct, array_like=True):
 class Sign(IntEnum):
     """What a control frame says."""
 
-    PING = 0
+    PING = 0  # `said` are tokens of views that are gone
     PONG = 1
     READY = 2
     FAILED = 3  # it could not start; `said` is a Failure
@@ -104,6 +107,7 @@ class Sign(IntEnum):
     DENIED = 7
     CANCEL = 8  # nobody waits for call `number` any more
     SHUT = 9  # nobody reads stream `number` any more
+    FORGET = 10  # segment `number` of the host is not used any more
 
 
 class Control(msgspec.Struct, array_like=True):
@@ -179,7 +183,7 @@ def error_of(value: object, said_by: str) -> OpenAutoGLMError:
         return kind(failure.problem, got=failure.got, fix=failure.fix)
     raised = f"{failure.raised}: {failure.problem}" if failure.problem else failure.raised
     got = f"{raised} ({failure.where})" if failure.where else raised
-    return PluginCallError(f"{said_by} raised", got=got, fix="see the plugin's log, or its author")
+    return PluginCallError(f"{said_by} raised", got=got, fix=_SEE_LOG)
 
 
 def _bytes_of(array: object) -> bytes:

@@ -1,38 +1,16 @@
 """A contribution that runs in the host's own process, with the calls of a `RemoteObject`.
 
-Owns `LocalObject`, and where the files of contributions without code lie. Guards against nothing.
+Owns `LocalObject`. Guards against nothing.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
-from openautoglm.errors import PluginLoadError
 from openautoglm.plugins.points import STATE_METHODS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-
-    from openautoglm.plugins.manifest import Manifest, Provides
-
-
-def content(manifest: Manifest, path: Sequence[Path], provides: Provides) -> Path:
-    """Return the file or folder in the package that a contribution without code names.
-
-    Raises:
-        PluginLoadError: it is not there.
-    """
-    inside = provides.sources or provides.module or ""
-    for folder in path:
-        found = folder / manifest.package / inside
-        if found.exists():
-            return found
-    raise PluginLoadError(
-        f"{manifest.id} {manifest.version} lacks `{inside}`",
-        got=f"not in `{manifest.package}` of {', '.join(map(str, path))}",
-        fix="pack it anew",
-    )
+    from collections.abc import Callable, Iterator
 
 
 @final

@@ -1,6 +1,6 @@
 """What a plugin prints, line by line, into the host's log; no more than a host can bear.
 
-Owns `Printed`. Knows nothing of processes.
+Owns `Printed`, and `logged_at`, where people find it. Knows nothing of processes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,31 @@ _LEVELS: Final = {
     "ERROR": logging.ERROR,
     "CRITICAL": logging.CRITICAL,
 }
+
+
+def logged_at(plugin: str) -> str:
+    """Say where the log of a plugin is: the files and streams that its logger writes to.
+
+    Example:
+        >>> logged_at("acme.upper")  # doctest: +ELLIPSIS
+        'the logger `openautoglm.plugins.acme.upper`, which writes to ...'
+    """
+    name = f"openautoglm.plugins.{plugin}"
+    logger: logging.Logger | None = logging.getLogger(name)
+    places: list[str] = []
+    while logger is not None:
+        places += map(_place_of, logger.handlers)
+        logger = logger.parent if logger.propagate else None
+    where = ", ".join(dict.fromkeys(places))
+    plain = 'standard error, warnings only; logging.basicConfig(level="INFO") shows all'
+    return f"the logger `{name}`, which writes to {where or plain}"
+
+
+def _place_of(handler: logging.Handler) -> str:
+    if isinstance(handler, logging.FileHandler):
+        return handler.baseFilename
+    stream = getattr(handler, "stream", None)
+    return str(getattr(stream, "name", type(handler).__name__)).strip("<>")
 
 
 @final

@@ -1,6 +1,7 @@
-"""The host's side of the zygote: starts it, asks it for workers, starts it again when it died.
+"""The host's side of the zygotes: starts them, asks them for workers, starts them again.
 
-Owns `Nursery`. Runs in the watcher's thread. Knows nothing of what workers do.
+Owns `Nursery`, one zygote, and `Nurseries`: those that import what takes seconds are apart, so that
+nobody else waits for it. Runs in the watcher's thread. Knows nothing of what workers do.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ _PROGRAM: Final = (
 )
 _KEPT: Final = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT")
 _THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+HEAVY: Final = frozenset({"torch"})
+"""Modules that take seconds to import; plugins that have the same ones share a zygote."""
+
 _log: Final = logging.getLogger("openautoglm.plugins")
 _END_S: Final = 5.0
 
@@ -69,11 +73,6 @@ class Nursery:
         """What the zygote printed last, for whoever asks why it died."""
         return self._printed.last[-1] if self._printed.last else ""
 
-    def warm(self) -> None:
-        """Start the zygote, so that the first worker needs not wait for it."""
-        if self._line is None:
-            self._start()
-
     def give_up(self) -> None:
         """Kill a zygote that does not answer; every worker goes with it, and another is started."""
         if self._zygote is not None:
@@ -87,6 +86,13 @@ class Nursery:
             self._line.close()
             self._line = None
         self._end()
+
+    def leave(self) -> None:
+        """Forget the zygote, in a process that was forked: it is the parent's."""
+        if self._line is not None:
+            self._line.close()
+        if self._zygote is not None:
+            self._zygote.returncode = 0  # nobody waits for it here
 
     def _start(self) -> socket.socket:
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -162,6 +168,32 @@ class Nursery:
         if zygote.stderr is not None:
             self._watcher.forget(zygote.stderr.fileno())
             zygote.stderr.close()
+
+
+@final
+class Nurseries:
+    """A nursery for each set of heavy modules, made when the first plugin needs it."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self._made: dict[frozenset[str], Nursery] = {}
+
+    def of(self, assignment: Assignment) -> Nursery:
+        """Return where a plugin's workers come from."""
+        heavy = HEAVY.intersection(assignment.peers)
+        if heavy not in self._made:
+            self._made[heavy] = Nursery(self._watcher)
+        return self._made[heavy]
+
+    def close(self) -> None:
+        """End all zygotes."""
+        for nursery in self._made.values():
+            nursery.close()
+
+    def leave(self) -> None:
+        """Forget them, in a process that was forked."""
+        for nursery in self._made.values():
+            nursery.leave()
 
 
 def _environment() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The host of plugins: starts them at their level, supervises them, ends them all.
 
-Owns `PluginHost`, its one thread and its one warm process. It never dies of a plugin in a worker;
-at L0 it guards against nothing.
+Owns `PluginHost`, its one thread and its warm processes. It never dies of a plugin in a worker;
+at L0 it guards against nothing. In a forked process it is empty and closed: see `forking`.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ import importlib.util
 import json
 import logging
 import shutil
+import sys
 import tempfile
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, Protocol, Self, cast, final
+from typing import TYPE_CHECKING, Final, Self, cast, final
 
 import msgspec
 
 from openautoglm.errors import PluginUnavailableError
+from openautoglm.plugins.host import forking
 from openautoglm.plugins.host.bus_line import BusLines
 from openautoglm.plugins.host.crew import Crew
-from openautoglm.plugins.host.nursery import Nursery
+from openautoglm.plugins.host.nursery import Nurseries
 from openautoglm.plugins.host.placing import assignment_for, level_of, place_of, point_of
 from openautoglm.plugins.host.restarts import Supervision
 from openautoglm.plugins.host.running import RunningPlugin, refused
@@ -31,88 +33,23 @@ from openautoglm.plugins.manifest import Manifest
 from openautoglm.plugins.peers import demand
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from types import TracebackType
 
     from openautoglm.plugins.host.assignment import Assignment
     from openautoglm.plugins.host.crew import CrewState
+    from openautoglm.plugins.host.nursery import Nursery
+    from openautoglm.plugins.host.parties import Announcing, Deciding, Judged, Loadable, Routing
     from openautoglm.plugins.host.placing import Level
-    from openautoglm.plugins.points import RemoteObject
 
 _log: Final = logging.getLogger("openautoglm.plugins")
 ROLLOUTS: Final = "openautoglm.plugins.rollout.rollouts"
-"""Imported when it is needed: it stands above this module."""
+ON_DEMAND: Final = "openautoglm.plugins.on_demand"
+"""Imported when they are needed: they stand above this module."""
 STATE: Final = "plugin.state"
 """Type of the message that each change of state is on the bus."""
-
-
-class Loadable(Protocol):
-    """A plugin that lies somewhere; what the inventory has installed is one."""
-
-    @property
-    def manifest(self) -> Manifest:
-        """What it says of itself."""
-
-    @property
-    def path(self) -> Sequence[Path]:
-        """Folders it is imported from."""
-
-
-class Routing(Protocol):
-    """What the host needs of those who replace its plugins."""
-
-    def adopt(self, running: RunningPlugin, /) -> object:
-        """Make the routes of a plugin that runs."""
-
-    def forget(self, running: RunningPlugin, /) -> None:
-        """Drop them."""
-
-    def remote(self, plugin: str, name: str, /, *, point: str | None = None) -> RemoteObject:
-        """Return a contribution by name, whatever version serves it."""
-
-    def replace(self, plugin: str, new: Loadable, /, **options: object) -> object:
-        """Replace a plugin."""
-
-    def close(self) -> None:
-        """End what is under way."""
-
-
-class Announcing(Protocol):
-    """What the host needs of a bus."""
-
-    def emit(self, type_: str, event: object = None, /) -> object:
-        """Send a message."""
-
-
-class Decision(Protocol):
-    """What the host needs of a policy's decision."""
-
-    @property
-    def allow(self) -> bool:
-        """Whether the plugin may run."""
-
-    @property
-    def reasons(self) -> Sequence[object]:
-        """Why not."""
-
-
-class Deciding(Protocol):
-    """What the host needs of a policy."""
-
-    def decide(self, document: Mapping[str, object], /) -> Decision:
-        """Decide on the input of `policy.admission_input`."""
-
-
-class Judged(Protocol):
-    """What the host needs of a verdict on signatures."""
-
-    @property
-    def trusted(self) -> bool:
-        """Whether trusted keys signed these bytes."""
-
-    def to_json(self) -> Mapping[str, object]:
-        """Return what policy needs."""
 
 
 @final
@@ -154,6 +91,7 @@ class PluginHost:
         self._watcher: Watcher | None = None
         self._is_closed = False
         self._rollouts: Routing | None = None
+        forking.remember(self)
 
     def __enter__(self) -> Self:
         return self
@@ -204,20 +142,25 @@ class PluginHost:
             NameTakenError: a contribution's name is taken.
         """
         if self._is_closed:
-            raise PluginUnavailableError("the host is closed", fix="start plugins before")
+            raise PluginUnavailableError("the host is closed", fix="start plugins in another host")
         manifest = plugin if isinstance(plugin, Manifest) else plugin.manifest
         given = path if isinstance(plugin, Manifest) else plugin.path
         folders = tuple(folder.absolute() for folder in given)  # a worker works in its scratch
-        level = self._admitted(manifest, isolation, verdict)
+        level = self.admit(plugin, isolation=isolation, verdict=verdict)
         crew = self._crew(manifest, folders, level, (workers, channels), supervision)
         running = RunningPlugin(manifest, level, folders, crew)
         with self._lock:
             self._plugins.append((running, crew))
         try:
-            self._begin(running, crew)
-            if register:
-                self.rollouts.adopt(running)
-                running.register()
+            if crew is not None:
+                self._staff(crew)
+            with self._taking_over(manifest) if register else nullcontext():
+                running.load()
+                if register:
+                    self.rollouts.adopt(running)
+                    running.register()
+            if crew is None:
+                self._tell(manifest, ("starting", "running"), "it is in this process")
         except BaseException:
             self.stop(running)
             raise
@@ -260,9 +203,31 @@ class PluginHost:
         self._stack.close()
         self._watcher = None
 
-    def _admitted(
-        self, manifest: Manifest, isolation: Level | None, verdict: Judged | None
+    def leave(self) -> tuple[RunningPlugin, ...]:
+        """Forget all, in a process that was forked: it is the parent's, and lives on there."""
+        left, watcher = self.plugins, self._watcher
+        if self._rollouts is not None:
+            self._rollouts.leave()
+        for _, crew in self._plugins:
+            if crew is not None:
+                _leave(crew)
+        if watcher is not None:
+            watcher.leave()
+            self._nurseries.leave()
+        self._lock, self._stack = threading.Lock(), ExitStack()
+        self._plugins, self._watcher, self._rollouts = [], None, None
+        self._is_closed = True
+        return left
+
+    def admit(
+        self,
+        plugin: Manifest | Loadable,
+        *,
+        isolation: Level | None = None,
+        verdict: Judged | None = None,
     ) -> Level:
+        """Return the level that `start` would run a plugin at; errors as there, if it may not."""
+        manifest = plugin if isinstance(plugin, Manifest) else plugin.manifest
         demand(manifest)
         is_trusted = verdict is not None and verdict.trusted
         level = level_of(manifest, isolation, self._levels, is_trusted=is_trusted)
@@ -271,17 +236,20 @@ class PluginHost:
         for provides in manifest.provides:
             place_of(provides, point_of(provides), level)
         if self._policy is not None:
-            self._ask_policy(self._policy, manifest, level, verdict)
+            self._ask_policy(self._policy, plugin, level, verdict)
         return level
 
     def _ask_policy(
-        self, policy: Deciding, manifest: Manifest, level: Level, verdict: Judged | None
+        self, policy: Deciding, plugin: Manifest | Loadable, level: Level, verdict: Judged | None
     ) -> None:
+        from openautoglm.plugins.inventory.known import known_of
         from openautoglm.policy.admission import HostFacts, admission_input
 
+        manifest = plugin if isinstance(plugin, Manifest) else plugin.manifest
         is_trusted = verdict is not None and verdict.trusted
         is_switched = "L0" in self._levels and not is_trusted
         signature = {"state": "unsigned", "reasons": []} if verdict is None else verdict.to_json()
+        known = known_of(plugin, signed_digest=signature.get("report") if is_trusted else None)
         facts = HostFacts(
             sandbox=supported().sandbox, wasm=importlib.util.find_spec("wasmtime") is not None
         )
@@ -291,7 +259,9 @@ class PluginHost:
                 signature=signature,
                 isolation=level,
                 host=facts,
-                switches=("unsigned-in-process",) if is_switched else (),
+                report=known.report,
+                is_downgrade=known.is_downgrade,
+                switches=(*known.switches, *(("unsigned-in-process",) if is_switched else ())),
             )
         )
         if decision.allow is not True:
@@ -309,27 +279,33 @@ class PluginHost:
         if not served:
             return None
         attach = self._lines.open(manifest)
+        supervised = supervision or self._supervision
         assignment: Assignment = msgspec.structs.replace(
             assignment_for(manifest, served, level=level, path=path),
             scratch=self._scratch(manifest),
             channels=max(1, counts[1]),
+            rest_s=supervised.rest_s,
             on_bus=attach is not None,
         )
 
         def notify(old: CrewState, new: CrewState, reason: str) -> None:
             self._tell(manifest, (old, new), reason)
 
-        supervised = supervision or self._supervision
         return Crew(assignment, supervised, notify, workers=max(1, counts[0]), attach=attach)
 
-    def _begin(self, running: RunningPlugin, crew: Crew | None) -> None:
-        if crew is not None:
-            watcher, nursery = self._running_watcher()
-            watcher.soon(lambda: crew.begin(watcher, nursery))
-            crew.await_start(crew.supervision.start_s + crew.supervision.stop_s)
-        running.load()
-        if crew is None:
-            self._tell(running.manifest, ("starting", "running"), "it is in this process")
+    def _taking_over(self, manifest: Manifest) -> AbstractContextManager[None]:
+        """Have the names of a plugin free that was started for one of them, or before a fork."""
+        forking.take_over(manifest.id)
+        on_demand = sys.modules.get(ON_DEMAND)
+        if on_demand is None:
+            return nullcontext()
+        taking: AbstractContextManager[None] = on_demand.giving_way(manifest.id, self)
+        return taking
+
+    def _staff(self, crew: Crew) -> None:
+        watcher, nursery = self._running_watcher(crew.assignment)
+        watcher.soon(lambda: crew.begin(watcher, nursery))
+        crew.await_start(crew.supervision.start_s + crew.supervision.stop_s)
 
     def _end(self, running: RunningPlugin, crew: Crew | None) -> None:
         running.unload()
@@ -346,24 +322,13 @@ class PluginHost:
             self._lines.close(running.manifest)
         shutil.rmtree(crew.assignment.scratch, ignore_errors=True)
 
-    def _running_watcher(self) -> tuple[Watcher, Nursery]:
+    def _running_watcher(self, assignment: Assignment) -> tuple[Watcher, Nursery]:
         with self._lock:
             if self._watcher is None:
                 self._watcher = self._stack.enter_context(Watcher())
-                self._nursery = Nursery(self._watcher)
-                self._stack.callback(self._close_nursery, self._watcher, self._nursery)
-            return self._watcher, self._nursery
-
-    @staticmethod
-    def _close_nursery(watcher: Watcher, nursery: Nursery) -> None:
-        closed = threading.Event()
-
-        def close() -> None:
-            nursery.close()
-            closed.set()
-
-        watcher.soon(close)
-        closed.wait()
+                self._nurseries = Nurseries(self._watcher)
+                self._stack.callback(_close_in, self._watcher, self._nurseries)
+            return self._watcher, self._nurseries.of(assignment)
 
     def _scratch(self, manifest: Manifest) -> str:
         folder = None
@@ -384,3 +349,24 @@ class PluginHost:
             self._bus.emit(STATE, {**event, "reason": reason})
         except Exception:  # noqa: BLE001 - logged; a bus that is closed keeps no worker from its care
             _log.exception("the bus did not take the state of %s", name)
+
+
+def _close_in(watcher: Watcher, nurseries: Nurseries) -> None:
+    closed = threading.Event()
+
+    def close() -> None:
+        nurseries.close()
+        closed.set()
+
+    watcher.soon(close)
+    closed.wait()
+
+
+def _leave(crew: Crew) -> None:
+    """Let go of a crew that is the parent's; what calls it gets an error that says so."""
+    error = forking.refusal(crew.said)
+    crew.pool.__init__(crew.said)  # anew: whoever held its lock is not here
+    crew.pool.close(error)
+    crew.arena.leave()
+    for worker in crew.workers:
+        worker.leave(error.problem)

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, final
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol, final
+from weakref import WeakSet
 
 from openautoglm.errors import OpenAutoGLMError, PluginTimeoutError
 from openautoglm.plugins.host.channel import WorkerGoneError
 
 if TYPE_CHECKING:
     from openautoglm.plugins.host.channel import Channel, Owner
+
+
+class Having(Protocol):
+    """What has a worker for itself, beside others."""
+
+    worker: Owner | None
 
 
 @final
@@ -41,6 +49,7 @@ class Pool:
         self._idle = threading.Condition(self._lock)
         self._free: list[Channel] = []
         self._waiters: list[_Waiter] = []
+        self._places: WeakSet[Having] = WeakSet()
         self._busy = 0
         self._refusal: OpenAutoGLMError | None = None
         self._closed: OpenAutoGLMError | None = None
@@ -54,12 +63,15 @@ class Pool:
         """Return whether a channel is free."""
         return channel in self._free
 
-    def lease(self, deadline: float, worker: Owner | None = None) -> Channel:
+    def lease(
+        self, deadline: float, worker: Owner | None = None, *, place: Having | None = None
+    ) -> Channel:
         """Return a channel of the caller's own; it is given back by `give` or `drop`.
 
         Args:
             deadline: of `time.monotonic`.
             worker: whose it must be; None for anyone's.
+            place: that is to have the channel's worker: then one that few others have.
 
         Raises:
             WorkerGoneError: the worker is dead.
@@ -69,6 +81,9 @@ class Pool:
         with self._lock:
             if self._closed is not None:
                 raise _again(self._closed)
+            if place is not None:
+                self._places.add(place)
+                self._sort_for_places()
             channel = self._found(worker)
             if channel is not None:
                 self._busy += 1
@@ -141,6 +156,16 @@ class Pool:
         with self._lock:
             left_s = max(0.0, deadline - time.monotonic())
             return self._idle.wait_for(lambda: not self._busy, left_s)
+
+    def leave(self, place: Having) -> None:
+        """Count a place no longer."""
+        with self._lock:
+            self._places.discard(place)
+
+    def _sort_for_places(self) -> None:
+        """Put a channel last, to be used first, whose worker the fewest places have."""
+        having = Counter(place.worker for place in self._places)
+        self._free.sort(key=lambda channel: -having[channel.worker])
 
     def _found(self, worker: Owner | None) -> Channel | None:
         if worker is None:

@@ -17,7 +17,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, final
 
 from openautoglm.errors import OpenAutoGLMError, PluginProtocolError
-from openautoglm.native.arena import Mappings, lend_for_writing
+from openautoglm.native.arena import MIB, lend_for_writing
+from openautoglm.native.mappings import Mappings
 from openautoglm.plugins.host import frames
 from openautoglm.plugins.host.channel import Channel, WorkerGoneError
 from openautoglm.plugins.host.exchange import Exchange
@@ -40,6 +41,7 @@ State: TypeAlias = Literal["starting", "ready", "ending", "dead"]
 
 _CONTROL_BYTES: Final = 1 << 20
 _FRAMES_AT_A_TIME: Final = 32
+_TOKENS: Final = 128  # in one frame of control
 _FLOOD: Final = 2_000
 _OBITUARY_S: Final = 2.0
 _DYING_S: Final = 0.05
@@ -107,12 +109,14 @@ class WorkerProcess:
         }
         self._pipes: dict[int, Printed] = {}
         self.channels: tuple[Channel, ...] = ()
+        self._ends: list[socket.socket] = []
 
     def begin(self, watcher: Watcher, nursery: Nursery, guardian: Guardian) -> None:
         """Ask for the process and listen to it."""
         self._watcher, self._nursery, self._guardian = watcher, nursery, guardian
         count = self._assignment.channels
         pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(count + 1)]
+        self._ends = [here for here, _ in pairs]
         self._control = pairs[0][0]
         self._control.setblocking(False)
         self.channels = tuple(Channel(here, self._exchange, self) for here, _ in pairs[1:])
@@ -148,7 +152,7 @@ class WorkerProcess:
         with self._lock:
             if number in self._lent:
                 return
-            segment = self._arena.segments[number]
+            segment = self._arena.segment(number)
             try:
                 frame = frames.control(Sign.SEGMENT, number)
                 socket.send_fds(self._control, [frame], [segment.handle])
@@ -157,12 +161,27 @@ class WorkerProcess:
             self._lent.add(number)
 
     def ping(self) -> None:
-        """Ask whether it lives; the answer is noted where it is heard."""
+        """Ask whether it lives; the answer is noted where it is heard. Memory that rests goes."""
         self._heard = 0
-        with contextlib.suppress(OSError):  # full: it owes answers already
-            self._control.send(frames.control(Sign.PING))
+        released = self._exchange.released()
+        said, rest = released[:_TOKENS], released[_TOKENS:]
+        try:
+            self._control.send(frames.control(Sign.PING, 0, said))
+        except OSError:  # full: it owes answers already
+            rest = released
+        self._exchange.keep_unsent(rest)
         if self.owes_since is None:
             self.owes_since = time.monotonic()
+        self._arena.shrink(time.monotonic(), self._assignment.rest_s)
+        self._withdraw()
+
+    def _withdraw(self) -> None:
+        """Have it let go of segments that the host let go of."""
+        with self._lock:
+            for number in self._lent - {segment.number for segment in self._arena.segments}:
+                with contextlib.suppress(OSError):  # full: the next time
+                    self._control.send(frames.control(Sign.FORGET, number))
+                    self._lent.discard(number)
 
     def cancel(self, number: int) -> None:
         """Tell it that nobody waits for a call."""
@@ -190,6 +209,14 @@ class WorkerProcess:
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def leave(self, reason: str) -> None:
+        """Close what leads to it, in a process that was forked: it is the parent's worker."""
+        for end in self._ends:
+            end.close()
+        self.obituary, self._buried = reason, threading.Event()
+        self._buried.set()
+        self._lock = threading.Lock()
 
     def kill_soon(self, reason: str) -> None:
         """Kill what seems dead: its exit status, a better reason, may be on its way."""
@@ -271,7 +298,7 @@ class WorkerProcess:
         number = self._granted
         held = self._granted_bytes + size
         frame, handles = frames.control(Sign.DENIED, number), []
-        if size > 0 and held <= self._assignment.arena_bytes:
+        if size >= MIB and held <= self._assignment.arena_bytes:  # each is a mapping here, too
             with contextlib.suppress(OpenAutoGLMError):
                 segment = lend_for_writing(number, size)
                 self._mappings.keep(segment)
@@ -319,6 +346,7 @@ class WorkerProcess:
         self._become("dead")
         self._exchange.abandon()
         self._guardian.is_dead(self)
+        self._ends.clear()
         self.channels = ()  # no cycle keeps its memory until the collector comes by
         self._buried.set()
 

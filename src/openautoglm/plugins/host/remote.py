@@ -1,6 +1,6 @@
 """A contribution in a worker, as the host calls it.
 
-Owns `CrewObject`, the `RemoteObject` of levels L1 and L2, and its streams. Knows nothing of how
+Owns `CrewObject`, the `PinnableObject` of levels L1 and L2, and its streams. Knows nothing of how
 calls travel.
 """
 
@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, Self, final
 
-from openautoglm.errors import PluginCrashedError, PluginProtocolError
+from openautoglm.errors import PluginCrashedError, PluginProtocolError, PluginUnavailableError
 from openautoglm.plugins.host.channel import Channel, OverdueError, Owner, WorkerGoneError
 from openautoglm.plugins.host.frames import Answer, Ask
+from openautoglm.plugins.host.places import OneWorker
 from openautoglm.plugins.points import STATE_METHODS, MethodSpec
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from openautoglm.plugins.host.calls import Calls
     from openautoglm.plugins.host.pending import PendingCall
+    from openautoglm.plugins.host.places import Place
 
 _ONCE: Final = MethodSpec()
 
@@ -32,15 +34,37 @@ class CrewObject:
         target: its name there.
         methods: what its point says of them.
         idempotent: whether the manifest says so of all of them.
+        place: where its calls go; None for any worker.
     """
 
     def __init__(
-        self, calls: Calls, target: str, methods: Mapping[str, MethodSpec], *, idempotent: bool
+        self,
+        calls: Calls,
+        target: str,
+        methods: Mapping[str, MethodSpec],
+        *,
+        idempotent: bool,
+        place: Place | None = None,
     ) -> None:
         self._calls = calls
         self._target = target
         self._methods = {**STATE_METHODS, **methods}
         self._idempotent = idempotent
+        self._place = place or calls.anywhere
+
+    def pinned(self) -> CrewObject:
+        """Return the same in one worker, chosen at its first call, until it is closed."""
+        return CrewObject(
+            self._calls,
+            self._target,
+            self._methods,
+            idempotent=self._idempotent,
+            place=OneWorker(self._calls.pool, self._calls.said),
+        )
+
+    def close(self) -> None:
+        """Let the worker go where it was pinned to one."""
+        self._place.close()
 
     def call(
         self, method: str, /, *args: object, timeout_s: float | None = None, **kwargs: object
@@ -55,9 +79,13 @@ class CrewObject:
             PluginProtocolError: an argument cannot cross, or the answer was none.
             SharedTensorError: an array of the answer is stale, or there is no room for one.
         """
+        asked = (self._target, method), (list(args), kwargs)
+        if self._methods.get(method, _ONCE).everywhere:
+            self._calls.call_all(*asked, timeout_s=timeout_s)
+            return None
         return self._calls.call(
-            (self._target, method),
-            (list(args), kwargs),
+            *asked,
+            self._place,
             idempotent=self.is_idempotent(method),
             timeout_s=timeout_s,
         )
@@ -69,6 +97,7 @@ class CrewObject:
         return self._calls.submit(
             (self._target, method),
             (list(args), kwargs),
+            self._place,
             idempotent=self.is_idempotent(method),
             timeout_s=timeout_s,
         )
@@ -84,6 +113,7 @@ class CrewObject:
             self._calls,
             (self._target, method),
             (list(args), kwargs),
+            self._place,
             timeout_s=timeout_s,
             idempotent=self.is_idempotent(method),
         )
@@ -102,6 +132,7 @@ class _Stream:
         calls: Calls,
         names: tuple[str, str],
         args: tuple[list[object], dict[str, object]],
+        place: Place,
         *,
         timeout_s: float | None,
         idempotent: bool,
@@ -109,6 +140,7 @@ class _Stream:
         self._calls = calls
         self._names = names
         self._args = args
+        self._place = place
         self._timeout_s = calls.timeout_s if timeout_s is None else timeout_s
         self._idempotent = idempotent
         self._worker: Owner | None = None
@@ -135,7 +167,7 @@ class _Stream:
             return
         try:
             self._asked(Ask.SHUT, ("", ""), ([self._number], {}), worker)
-        except (WorkerGoneError, OverdueError):
+        except (WorkerGoneError, OverdueError, PluginUnavailableError):
             return  # it is closed with its worker
 
     def __del__(self) -> None:
@@ -143,12 +175,12 @@ class _Stream:
             self._calls.shut_later(self._worker, self._number)
 
     def _more(self) -> None:
-        for attempt in range(1, self._calls.supervision.attempts + 1):
+        attempts = self._calls.supervision.attempts
+        for attempt in range(1, attempts + 1):
             try:
                 self._pull()
             except WorkerGoneError as gone:
-                is_again = self._idempotent and not self._is_begun
-                if gone.begun and (not is_again or attempt == self._calls.supervision.attempts):
+                if attempt == attempts or not self._may_begin_again(gone):
                     self._is_over = True
                     raise self._broken(gone) from gone.cause
                 self._worker = None
@@ -160,8 +192,11 @@ class _Stream:
                 raise
             else:
                 return
-        self._is_over = True
-        raise self._broken(WorkerGoneError(begun=False))
+
+    def _may_begin_again(self, gone: WorkerGoneError) -> bool:
+        """Return whether no value was given out, and beginning in another worker does no harm."""
+        was_opened = gone.begun or self._worker is not None
+        return not self._is_begun and (self._idempotent or not was_opened)
 
     def _pull(self) -> None:
         if self._worker is None:
@@ -175,8 +210,9 @@ class _Stream:
 
     def _opened(self) -> tuple[int, Owner]:
         deadline = time.monotonic() + self._timeout_s
-        channel = self._calls.pool.lease(deadline)
+        channel = self._place.lease(deadline)
         _, number = self._calls.ask(channel, Ask.OPEN, self._names, self._args, deadline)
+        self._place.bind(channel.worker)
         if not isinstance(number, int):
             raise PluginProtocolError("a stream was opened without a number", got=type(number))
         return number, channel.worker

@@ -31,6 +31,7 @@ class Supervision:
         grace_s: how long a call may go on after its time, to answer that it was cancelled, before
             its worker is killed.
         stop_s: time for a worker to end by itself when the plugin is stopped.
+        rest_s: memory shared with workers that nobody used so long is given back.
         attempts: how often an idempotent call is made in all.
     """
 
@@ -43,6 +44,7 @@ class Supervision:
     start_s: float = 30.0
     grace_s: float = 0.2
     stop_s: float = 5.0
+    rest_s: float = 5.0
     attempts: int = 4
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
+from msgspec.structs import replace
+
 from openautoglm.errors import PluginUnavailableError, UnknownNameError
 from openautoglm.plugins.host.health import Health, WorkerHealth
-from openautoglm.plugins.host.local import LocalObject, content
+from openautoglm.plugins.host.local import LocalObject
 from openautoglm.plugins.host.placing import place_of, point_of, target_of
 from openautoglm.plugins.host.remote import CrewObject
-from openautoglm.plugins.inprocess import InProcessPlugin
+from openautoglm.plugins.inprocess import InProcessPlugin, content
 from openautoglm.registry import Registry, owned_by
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from openautoglm.plugins.host.crew import Crew
-    from openautoglm.plugins.host.placing import Level
+    from openautoglm.plugins.host.placing import Level, Place
     from openautoglm.plugins.host.process import WorkerProcess
     from openautoglm.plugins.host.wasm import WasmObject
     from openautoglm.plugins.manifest import Manifest, Provides
@@ -115,6 +117,11 @@ class RunningPlugin:
             return True
         return self._crew.pool.drain(time.monotonic() + timeout_s)
 
+    @property
+    def is_registered(self) -> bool:
+        """Whether its contributions are in the registries."""
+        return self._registered
+
     def register(self) -> None:
         """Put its contributions into the registries of their points, under its id.
 
@@ -124,13 +131,17 @@ class RunningPlugin:
         if self._registered:
             return
         self._registered = True
+        added = []
         try:
             with owned_by(self.manifest.id):
                 for provides in self.manifest.provides:
                     point = point_of(provides)
                     point.entries().add(provides.name, self.entry(provides))
+                    added.append((point, provides.name))
         except BaseException:
-            self.revoke()
+            for point, name in added:  # not all of its id: another host may run it too
+                _removed(point, name)
+            self._registered = False
             raise
 
     def hand_over(self, other: RunningPlugin) -> None:
@@ -199,8 +210,7 @@ class RunningPlugin:
             self._code.unload()
 
     def _load(self, provides: Provides) -> None:
-        point, target = point_of(provides), target_of(provides)
-        place = place_of(provides, point, self.level)
+        point, target, place = point_of(provides), target_of(provides), self._place(provides)
         if place == "worker" and self._crew is not None:
             self._remotes[target] = CrewObject(
                 self._crew.calls, target, point.methods, idempotent=provides.idempotent
@@ -211,11 +221,19 @@ class RunningPlugin:
             value = content(self.manifest, self.path, provides)
             self._values[target] = point.adopted(value, provides)
         else:
-            self._code = self._code or InProcessPlugin(self.manifest, self.path)
+            self._code = self._code or self._loaded()
             adopted = self._code.values[provides.point, provides.name]
             self._values[target] = adopted
             if point.servant is not None:
                 self._remotes[target] = LocalObject(adopted, point.served(adopted))
+
+    def _loaded(self) -> InProcessPlugin:
+        """Load what is code in this process; modules and files of the plugin are not."""
+        provides = tuple(each for each in self.manifest.provides if self._place(each) == "host")
+        return InProcessPlugin(replace(self.manifest, provides=provides), self.path)
+
+    def _place(self, provides: Provides) -> Place:
+        return place_of(provides, point_of(provides), self.level)
 
     def _wasm(self, provides: Provides) -> WasmObject:
         from openautoglm.plugins.host.wasm import WasmLimits, WasmObject

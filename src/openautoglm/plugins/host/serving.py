@@ -19,7 +19,7 @@ import msgspec
 
 from openautoglm.errors import OpenAutoGLMError, PluginCallError
 from openautoglm.plugins.host.frames import Answer, Ask, Failure, failure_of
-from openautoglm.plugins.manifest import Provides
+from openautoglm.plugins.manifest import Limits, Provides
 from openautoglm.plugins.points import STATE_METHODS
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ GATHER_S: Final = 0.005
 _HERE: Final = str(Path(__file__).parent)
 _current: Final = threading.local()
 _cancelled: Final[set[int]] = set()
+_limits: Final[list[Limits]] = []
 _abandoned: Final[deque[int]] = deque()
 
 
@@ -49,6 +50,11 @@ def is_cancelled() -> bool:
     its time is killed.
     """
     return getattr(_current, "number", None) in _cancelled
+
+
+def call_timeout_s() -> float:
+    """Return how long a call has here, in seconds, unless its caller says otherwise."""
+    return (_limits[0] if _limits else Limits()).call_timeout_s
 
 
 def cancel(number: int) -> None:
@@ -63,6 +69,7 @@ def shut(number: int) -> None:
 
 def load(assignment: Assignment) -> Servants:
     """Import the plugin and make its servants; what its code raises comes out."""
+    _limits[:] = [assignment.limits]
     return Servants({one.target: _servant(one) for one in assignment.served})
 
 
@@ -118,12 +125,14 @@ class Servants:
 
     def close(self) -> None:
         """End what is open: streams, and contributions that have a `close`."""
-        for stream in self._streams.values():
-            stream.close()
-        for _, servant in self._served.values():
-            close = getattr(servant, "close", None)
+        ends: list[object] = [stream.close for stream in self._streams.values()]
+        ends += [getattr(servant, "close", None) for _, servant in self._served.values()]
+        for close in ends:
             if callable(close):
-                close()
+                try:
+                    close()
+                except BaseException as error:  # noqa: BLE001 - printed; the others are closed too
+                    traceback.print_exception(error)
 
     def _found(self, request: Request) -> Method:
         contribution, servant = self._served[request.target]

@@ -73,6 +73,12 @@ class Watcher:
         self._timers.clear()
         self._then.clear()
 
+    def leave(self) -> None:
+        """Do nothing any more, in a process that was forked: its thread is not here."""
+        self._waking = threading.RLock()  # its holder is not here
+        self._is_over = True
+        os.close(self._wake)
+
     @property
     def is_here(self) -> bool:
         """Whether the caller is the watching thread."""

@@ -16,13 +16,16 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, final
 
 import msgspec
 
 from openautoglm.errors import PluginProtocolError, SharedTensorError
-from openautoglm.native.arena import Arena, Mappings, lend
+from openautoglm.native.arena import Arena, lend
+from openautoglm.native.mappings import Mappings
+from openautoglm.native.reference import Token
 from openautoglm.native.segment import Segment
 from openautoglm.plugins.host import bus_line, serving
 from openautoglm.plugins.host.exchange import Codec, Exchange
@@ -34,10 +37,13 @@ from openautoglm.plugins.host.frames import (
     Sign,
     control,
     read_control,
+    unpacked,
 )
 from openautoglm.plugins.manifest import Limits, Provides
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from openautoglm.plugins.host.assignment import Assignment
 
 _WAIT_S: Final = 10.0
@@ -64,6 +70,7 @@ def main(assignment: Assignment, descriptors: list[int]) -> None:
     gc.freeze()
     own = Arena(link.grow, limit_bytes=assignment.arena_bytes)
     exchange = Exchange(own, link.mappings, wait=link.wait_for)
+    link.rest = _Rest(own, exchange, assignment.rest_s)
     line.send(control(Sign.READY, os.getpid(), servants.describe()))
     _serve_all(channels, exchange, servants)
     servants.close()
@@ -153,6 +160,7 @@ class Link:
         self._line = line
         self._changed = threading.Condition()
         self._granted: dict[int, Segment | None] = {}
+        self.rest: Callable[[list[Token]], None] = list.clear  # nothing to let go of yet
         self.mappings = Mappings(writable=False)
 
     def start(self) -> None:
@@ -194,10 +202,13 @@ class Link:
         frame = read_control(data)
         if frame.sign is Sign.PING:
             self._line.send(control(Sign.PONG, frame.number))
+            self.rest(unpacked(frame.said, list[Token]))
         elif frame.sign is Sign.CANCEL:
             serving.cancel(frame.number)
         elif frame.sign is Sign.SHUT:
             serving.shut(frame.number)
+        elif frame.sign is Sign.FORGET:
+            self.mappings.forget(frame.number)
         elif frame.sign is Sign.SEGMENT:
             self.mappings.adopt(descriptors[0], frame.number)
         elif frame.sign is Sign.GRANTED:
@@ -205,3 +216,21 @@ class Link:
             self._granted[frame.number] = segment
         elif frame.sign is Sign.DENIED:
             self._granted[frame.number] = None
+
+
+@final
+class _Rest:
+    """What is done at each heartbeat: lets go of what the host lets go of, and of unused memory."""
+
+    def __init__(self, own: Arena, exchange: Exchange, rest_s: float) -> None:
+        self._own, self._exchange, self._rest_s = own, exchange, rest_s
+        self._released: list[Token] = []
+
+    def __call__(self, released: list[Token]) -> None:
+        self._released += released
+        self._own.unless_busy(self._let_go)  # else at the next one: this thread brings the memory
+
+    def _let_go(self) -> None:
+        released, self._released = self._released, []
+        self._exchange.let_go(released)
+        self._own.shrink(time.monotonic(), self._rest_s)

@@ -13,11 +13,13 @@ from typing import Final, Literal, TypeAlias, final
 
 from openautoglm.errors import PluginProjectError
 from openautoglm.plugins.reading import shown
+from openautoglm.registry import suggest
 
 KindName: TypeAlias = Literal[
     "operator-python", "operator-cpp", "operator-cuda", "backend", "source", "step"
 ]
 MAX_NAME: Final = 60
+_NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:[.-][a-z0-9]+)*")
 RESERVED: Final = frozenset({"openautoglm", "test", "tests", "src", "plugin", "plugins"})
 
 
@@ -30,11 +32,18 @@ class Kind:
         name: also the folder of its template.
         summary: one line for `[project] description`.
         peers: distributions of the host its code imports, each with a range.
+        has_kernels: it is compiled for one kind of machine, and runs in the host's process.
     """
 
     name: KindName
     summary: str
     peers: tuple[tuple[str, str], ...] = ()
+    has_kernels: bool = False
+
+    @property
+    def point(self) -> str:
+        """The extension point of its contribution."""
+        return self.name.partition("-")[0]
 
 
 _NUMPY: Final = (("numpy", ">=2.2"),)
@@ -42,9 +51,17 @@ KINDS: Final = {
     kind.name: kind
     for kind in (
         Kind(name="operator-python", summary="An operator written in Python", peers=_NUMPY),
-        Kind(name="operator-cpp", summary="An operator with a kernel in C++", peers=_NUMPY),
         Kind(
-            name="operator-cuda", summary="An operator with kernels in C++ and CUDA", peers=_NUMPY
+            name="operator-cpp",
+            summary="An operator with a kernel in C++",
+            peers=_NUMPY,
+            has_kernels=True,
+        ),
+        Kind(
+            name="operator-cuda",
+            summary="An operator with kernels in C++ and CUDA",
+            peers=_NUMPY,
+            has_kernels=True,
         ),
         Kind(name="backend", summary="A backend that generates text"),
         Kind(name="source", summary="A source of records"),
@@ -83,12 +100,11 @@ class ProjectName:
             ('acme-fast-add', 'acme_fast_add', 'FastAdd')
         """
         dotted = text.strip().lower().replace("_", "-")
-        if len(dotted) > MAX_NAME or not re.fullmatch(r"[a-z][a-z0-9]*(?:[.-][a-z0-9]+)*", dotted):
+        if len(dotted) > MAX_NAME or not _NAME.fullmatch(dotted):
             raise PluginProjectError(
                 "this cannot be the name of a plugin",
-                got=shown(text) or "an empty name",
-                fix="letters of ASCII, digits, dots and hyphens, at most "
-                f"{MAX_NAME}, as in acme.upper",
+                got=shown(text) if text else "an empty name",
+                fix=_better(dotted),
             )
         package = re.sub(r"[.-]", "_", dotted)
         if keyword.iskeyword(package) or package in sys.stdlib_module_names | RESERVED:
@@ -107,6 +123,15 @@ class ProjectName:
         )
 
 
+def _better(dotted: str) -> str:
+    """Return how to name it instead: the nearest name that can be, or what names are made of."""
+    if len(dotted) > MAX_NAME:
+        return f"at most {MAX_NAME} characters, and this has {len(dotted)}"
+    near = re.sub(r"[^a-z0-9.]+", "-", dotted).strip("-.")
+    made_of = "a letter of ASCII, then letters, digits, dots and hyphens"
+    return f"{made_of}, as in {near if _NAME.fullmatch(near) else 'acme.upper'}"
+
+
 def kind_named(name: str) -> Kind:
     """Return a kind.
 
@@ -116,6 +141,9 @@ def kind_named(name: str) -> Kind:
     for kind in KINDS.values():
         if kind.name == name:
             return kind
+    near = suggest(name, tuple(KINDS))
     raise PluginProjectError(
-        "there is no such kind of plugin", got=shown(name), fix=f"one of {', '.join(KINDS)}"
+        "there is no such kind of plugin",
+        got=shown(name),
+        fix=f"{f'{near} ' if near else ''}there are {', '.join(KINDS)}",
     )

@@ -230,6 +230,46 @@ def pinned(manifest: Manifest, folder: Path) -> Manifest:
     return structs.replace(manifest, dependencies=tuple(wanted))
 
 
+def plugins_below(folder: Path) -> tuple[Path, ...]:
+    """Return the folders of a workspace's plugins; none where a folder is no workspace.
+
+    None either where a plugin lies beside the workspace's file: then it is that one that is meant.
+
+    Raises:
+        PluginProjectError: there is no plugin in the workspace.
+    """
+    workspace = Workspace.at(folder)
+    if workspace is None:
+        return ()
+    path = folder / "pyproject.toml"
+    if _inside(parse_toml(read_bytes(path), str(path)), *TABLE.split(".")) is not None:
+        return ()
+    found = tuple(each.folder for each in workspace.projects() if each.manifest is not None)
+    if not found:
+        raise PluginProjectError(
+            "the workspace has no plugin yet",
+            got=f"members = {list(workspace.members)} in {path}",
+            fix="make one: oag plugin new acme.upper --kind step --in plugins",
+        )
+    return found
+
+
+def one_plugin(folder: Path) -> Path:
+    """Return a folder, unless it is that of a workspace.
+
+    Raises:
+        PluginProjectError: it is; the members are named.
+    """
+    found = plugins_below(folder)
+    if found:
+        raise PluginProjectError(
+            "this is the folder of a workspace, with plugins of their own",
+            got=str(folder.absolute()),
+            fix=f"name one of {', '.join(os.path.relpath(each) for each in found)}",
+        )
+    return folder
+
+
 def sibling_sources(folder: Path) -> tuple[Path, ...]:
     """Return the folders to import the members from that a member depends on, all the way down."""
     workspace = Workspace.around(folder)

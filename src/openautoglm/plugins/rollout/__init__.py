@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from openautoglm.plugins.rollout.outcome import RolloutReport
     from openautoglm.plugins.rollout.plan import AT_ONCE, Canary
     from openautoglm.plugins.rollout.rollouts import Rollouts, replace
+    from openautoglm.plugins.rollout.step import Progress
 
-__all__ = ["AT_ONCE", "Canary", "RolloutReport", "Rollouts", "replace", "request_id"]
+__all__ = ["AT_ONCE", "Canary", "Progress", "RolloutReport", "Rollouts", "replace", "request_id"]
 
 _MODULES = {
     "AT_ONCE": "plan",
     "Canary": "plan",
+    "Progress": "step",
     "RolloutReport": "outcome",
     "Rollouts": "rollouts",
     "replace": "rollouts",

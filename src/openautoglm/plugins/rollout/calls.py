@@ -20,7 +20,7 @@ from openautoglm.plugins.rollout.routes import bucket_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from openautoglm.plugins.points import RemoteObject
+    from openautoglm.plugins.points import PinnedObject, RemoteObject
     from openautoglm.plugins.rollout.routes import Handle, RouteTable
 
     Ask = Callable[[RemoteObject, float], object]
@@ -70,6 +70,9 @@ class RoutedObject:
         Raises:
             OpenAutoGLMError: what the version answered, or the stable one where it was asked again.
         """
+        if self._methods.get(method, _ONCE).everywhere:
+            self._call_all(method, args, timeout_s, kwargs)
+            return None
 
         def ask(remote: RemoteObject, left_s: float) -> object:
             return remote.call(method, *args, timeout_s=left_s, **kwargs)
@@ -94,10 +97,44 @@ class RoutedObject:
 
         return _RoutedStream(self, method, ask, timeout_s)
 
-    def pinned(self) -> RemoteObject:
-        """Return the version that serves now, for calls that belong together."""
-        handle = self._table.enter(self._bucket(), self._deadline(None))
-        return _Pinned(self, handle)
+    def pinned(self) -> PinnedObject:
+        """Return one worker of the version that serves now; it is under way until it is closed."""
+        deadline = self._deadline(None)
+        handle = self._table.enter(self._bucket(), deadline)
+        if handle.is_dead and self._table.fall_back(handle):
+            handle.leave()
+            handle = self._table.enter(_STABLE, deadline)
+        try:
+            return _Pinned(self.remote_of(handle), handle)
+        except BaseException:
+            handle.leave()
+            raise
+
+    def _call_all(
+        self,
+        method: str,
+        args: tuple[object, ...],
+        timeout_s: float | None,
+        kwargs: Mapping[str, object],
+    ) -> None:
+        """Call a method of every version there is; one that takes no calls holds nothing.
+
+        The first error is raised once all were called.
+        """
+        errors: list[Exception] = []
+        for handle in self._table.snapshot.handles:
+            handle.enter()
+            try:
+                remote = self.remote_of(handle)
+                remote.call(method, *args, timeout_s=timeout_s, **kwargs)
+            except PluginUnavailableError:
+                continue
+            except Exception as error:  # noqa: BLE001 - a plugin at L0 raises anything
+                errors.append(error)
+            finally:
+                handle.leave()
+        if errors:
+            raise errors[0]
 
     # for what is of this module
 
@@ -251,27 +288,56 @@ class _RoutedStream:
 
 @final
 class _Pinned:
-    """Calls that stay on one version, which counts them as under way until this is let go."""
+    """Calls that stay on one version, under way there until this is closed."""
 
-    def __init__(self, owner: RoutedObject, handle: Handle) -> None:
-        remote = owner.remote_of(handle)
-        pin = getattr(remote, "pinned", None)
-        self._remote: RemoteObject = remote if pin is None else pin()
-        self._handle: Handle | None = handle
+    def __init__(self, remote: RemoteObject, handle: Handle) -> None:
+        self._is_open = False
+        self._handle = handle
+        pin: Callable[[], PinnedObject] | None = getattr(remote, "pinned", None)
+        self._pin = None if pin is None else pin()
+        self._remote = remote if self._pin is None else self._pin
+        self._is_open = True
 
     def call(
         self, method: str, /, *args: object, timeout_s: float | None = None, **kwargs: object
     ) -> object:
         """Call a method there."""
-        return self._remote.call(method, *args, timeout_s=timeout_s, **kwargs)
+        began = time.perf_counter()
+        with self._counted(began):
+            return self._remote.call(method, *args, timeout_s=timeout_s, **kwargs)
 
     def stream(
         self, method: str, /, *args: object, timeout_s: float | None = None, **kwargs: object
     ) -> Iterator[object]:
         """Yield what a method there yields."""
-        return self._remote.stream(method, *args, timeout_s=timeout_s, **kwargs)
+        with self._counted(None):
+            yield from self._remote.stream(method, *args, timeout_s=timeout_s, **kwargs)
+
+    def close(self) -> None:
+        """Let version and worker go."""
+        if self._is_open and self._pin is not None:
+            self._pin.close()
+        self._leave()
 
     def __del__(self) -> None:
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            handle.leave()
+        self._leave()
+
+    def _leave(self) -> None:
+        was_open, self._is_open = self._is_open, False
+        if was_open:
+            self._handle.leave()
+
+    @contextmanager
+    def _counted(self, began: float | None) -> Iterator[None]:
+        """Count one answer of the version; a stream's time says nothing about it."""
+        self._handle.enter()
+        is_error: bool | None = None  # neither Ctrl-C nor a stream that is closed is an error
+        try:
+            yield
+            is_error = False
+        except Exception:
+            is_error = True
+            raise
+        finally:
+            seconds = None if began is None else time.perf_counter() - began
+            self._handle.leave(is_error=is_error, seconds=seconds)

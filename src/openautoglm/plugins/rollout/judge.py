@@ -4,7 +4,9 @@ Pure. A version is bad where its error rate is above both the stable one's (Fish
 what is accepted (exact binomial test), or where more than 5 in 100 of its answers come later than
 the accepted multiple of the stable version's P95 (binomial test against an upper confidence bound
 of that P95 by order statistics; no shape of the distribution is assumed). Both versions serve at
-the same time, and chance decides which request goes where, so load and noise meet both.
+the same time, and chance decides which request goes where, so load and noise meet both. While too
+few answers came beside the new version, those from before it count too, and only what is later than
+every answer beside it is late.
 
 The tests are made when 4, 8, 16, ... answers have come and when all have. Looking often would find
 something by chance; so the looks share one level: the last has half of it, the k-th before it
@@ -79,17 +81,32 @@ def level(look: int, of: int, alpha: float) -> float:
     return alpha / 2 if look == of - 1 else alpha / 2 ** (look + 2)
 
 
-def judge(canary: Counted, stable: Counted, limits: Limits, alpha: float) -> Verdict:
-    """Decide on what was counted by now, at one level for both tests together."""
+def judge(
+    canary: Counted,
+    stable: Counted,
+    limits: Limits,
+    alpha: float,
+    *,
+    before: Sequence[float] = (),
+) -> Verdict:
+    """Decide on what was counted by now, at one level for both tests together.
+
+    Args:
+        canary: what the new version answered.
+        stable: what the stable one answered beside it.
+        limits: what is accepted.
+        alpha: the level.
+        before: times of the stable version from before, for while too few came beside it.
+    """
     said = f"{canary.errors} of {canary.requests} failed"
     p_absolute = binomial_tail(canary.errors, canary.requests, limits.max_error_rate)
     p_beside = fisher(canary.errors, canary.requests, stable.errors, stable.requests)
     if max(p_absolute, p_beside) <= alpha / 2:
         beside = f"{stable.errors} of {stable.requests} of the stable version"
         return Verdict(is_bad=True, reason=f"{said}, {beside} (p {max(p_absolute, p_beside):.1g})")
-    bound = p95_bound(stable.seconds, alpha / 4)
+    bound = _stable_bound(stable.seconds, before, alpha / 4)
     if bound is None or not canary.seconds:
-        return Verdict(is_bad=False, reason=f"{said}; nothing beside it to compare times with")
+        return Verdict(is_bad=False, reason=f"{said}; too few to compare times")
     limit = max(bound * limits.p95_ratio, bound + limits.p95_slack_s)
     late = sum(1 for seconds in canary.seconds if seconds > limit)
     p_late = binomial_tail(late, len(canary.seconds), TAIL)
@@ -162,6 +179,18 @@ def p95_bound(seconds: Sequence[float], alpha: float) -> float | None:
         else:
             low = middle + 1
     return sorted(seconds)[low - 1]
+
+
+def _stable_bound(beside: Sequence[float], before: Sequence[float], alpha: float) -> float | None:
+    """Return a bound of the stable version's P95, of more than what came beside where need be.
+
+    What was before may have met less load: then nothing that came beside is late either.
+    """
+    bound = p95_bound(beside, alpha)
+    if bound is not None or len(beside) < 1 / TAIL:
+        return bound
+    wider = p95_bound((*before, *beside), alpha)
+    return None if wider is None else max(wider, *beside)
 
 
 def p95(seconds: Sequence[float]) -> float | None:

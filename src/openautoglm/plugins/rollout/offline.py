@@ -1,7 +1,8 @@
 """The upgrade of an installed plugin that no host here runs: proved, decided upon, then switched.
 
-Owns `upgrade`. The switch is one write of the inventory; the version before stays in the store. No
-call is judged, since there are none. Hosts in other processes go on with what they run.
+Owns `upgrade`. The switch is one write of the inventory; the version before stays in the store.
+Since there are no calls, a rehearsal judges both versions on recorded requests. Other processes
+find out by themselves (`on_demand`); a host of somebody's own goes on with what it runs.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from openautoglm.errors import OpenAutoGLMError, PluginReplaceError
-from openautoglm.plugins.inventory_dependencies import Fetching
+from openautoglm.errors import OpenAutoGLMError, PluginNotFoundError, PluginReplaceError
+from openautoglm.plugins.inventory.dependencies import Fetching
+from openautoglm.plugins.report import PluginReport
 from openautoglm.plugins.rollout.outcome import Change, RolloutReport
 from openautoglm.plugins.rollout.states import Life
 from openautoglm.plugins.wheel import read_wheel
@@ -20,12 +22,12 @@ from openautoglm.plugins.wheel import read_wheel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openautoglm.plugins.inventory import Inventory
-    from openautoglm.plugins.inventory_installed import Installed
-    from openautoglm.plugins.inventory_state import Verdict
+    from openautoglm.plugins.inventory.installed import Installed
+    from openautoglm.plugins.inventory.inventory import Inventory
+    from openautoglm.plugins.inventory.state import Verdict
     from openautoglm.plugins.manifest import Manifest
     from openautoglm.plugins.rollout.asks import Decision, Proof
-    from openautoglm.plugins.rollout.outcome import Ending
+    from openautoglm.plugins.rollout.outcome import Ending, StepReport
     from openautoglm.plugins.rollout.states import State
 
 
@@ -47,13 +49,18 @@ class OfflineAsks:
         verify: returns the verdict on the signature, and raises where it is refused.
         validate: proves it.
         admit: decides on it and on the proof.
+        rehearse: replaces the version used now by this one, both as they lie in the store, and
+            returns what came of it; asked where the plugin is enabled.
         fetching: where dependencies come from.
+        allow_unsigned: whether it may lack a trusted signature where a version before had one.
     """
 
     verify: Callable[[Candidate], Verdict] | None = None
     validate: Callable[[Candidate], Proof] | None = None
     admit: Callable[[Candidate, Proof | None], Decision] | None = None
+    rehearse: Callable[[Installed, Installed], RolloutReport] | None = None
     fetching: Fetching = Fetching()  # noqa: RUF009 - frozen
+    allow_unsigned: bool = False
 
 
 def candidate(inventory: Inventory, plugin: str, target: str) -> Candidate:
@@ -107,7 +114,7 @@ def upgrade(
         told: is told each state the version comes to, and why.
 
     Returns:
-        `promoted`, or `rejected` with the reason; then nothing was changed.
+        `promoted`; or `rejected` or `rolled-back` with the reason, and then nothing was changed.
 
     Raises:
         OpenAutoGLMError: what those who are asked raise, and what `Inventory.install` does.
@@ -123,17 +130,23 @@ def upgrade(
 
     life = Life(new.manifest.id, new.manifest.version, note)
     ending: Ending = "promoted"
+    steps: tuple[StepReport, ...] = ()
     try:
-        reason = _switched(inventory, new, asks, life)
+        known = _admitted(new, asks, life)
+        reason, steps = _switched(inventory, new, asks, life, known)
     except _RejectedError as rejected:
         ending, reason = "rejected", str(rejected)
         life.go("rejected", reason)
+    except _FailedError as failed:
+        ending, reason, steps = "rolled-back", failed.report.reason, failed.report.steps
+        life.go("rolled-back", reason)
     return RolloutReport(
         plugin=new.manifest.id,
         old=new.current.version,
         new=new.manifest.version,
         outcome=ending,
         reason=reason,
+        steps=steps,
         changes=tuple(changes),
         seconds=round(time.monotonic() - began, 6),
     )
@@ -143,7 +156,17 @@ class _RejectedError(Exception):
     """Something speaks against it."""
 
 
-def _switched(inventory: Inventory, new: Candidate, asks: OfflineAsks, life: Life) -> str:
+class _FailedError(Exception):
+    """The rehearsal did."""
+
+    def __init__(self, report: RolloutReport) -> None:
+        super().__init__(report.reason)
+        self.report = report
+
+
+def _admitted(
+    new: Candidate, asks: OfflineAsks, life: Life
+) -> tuple[Verdict | None, PluginReport | None]:
     verdict = None if asks.verify is None else asks.verify(new)
     is_trusted = verdict is not None and verdict.trusted
     life.go("verified", "a trusted key signed it" if is_trusted else "it is whole, not trusted")
@@ -156,17 +179,57 @@ def _switched(inventory: Inventory, new: Candidate, asks: OfflineAsks, life: Lif
     if decision is not None and decision.allow is not True:
         raise _RejectedError("policy: " + ("; ".join(map(str, decision.reasons)) or "no reason"))
     life.go("admitted", "nobody was asked" if decision is None else "by policy")
+    return verdict, proof if isinstance(proof, PluginReport) else None
+
+
+def _switched(
+    inventory: Inventory,
+    new: Candidate,
+    asks: OfflineAsks,
+    life: Life,
+    known: tuple[Verdict | None, PluginReport | None],
+) -> tuple[str, tuple[StepReport, ...]]:
+    """Put it into the store, rehearse, and use it; else take it out again."""
+    plugin, version = new.manifest.id, new.manifest.version
+    verdict, report = known
+    was_there = _is_there(inventory, plugin, version)
+    is_rehearsed = asks.rehearse is not None and new.current.enabled
+    steps: tuple[StepReport, ...] = ()
     try:
-        inventory.install(
+        installed = inventory.install(
             new.wheel,
-            enable=new.current.enabled,
+            enable=new.current.enabled and not is_rehearsed,
+            allow_downgrade=asks.admit is not None,  # who admitted it knew
+            allow_unsigned=asks.allow_unsigned,
             fetching=asks.fetching,
             verdict=verdict,
+            report=report,
             sha256=new.sha256,
         )
-    except OpenAutoGLMError as error:
-        life.go("rolled-back", error.problem)
+        if asks.rehearse is not None and is_rehearsed:
+            life.go("canary", "recorded requests are made of both versions")
+            steps = _rehearsed(asks.rehearse(new.current, installed))
+            inventory.enable(plugin, version=version)
+    except BaseException as error:
+        if is_rehearsed and not was_there and _is_there(inventory, plugin, version):
+            inventory.remove(plugin, version=version)
+        if isinstance(error, OpenAutoGLMError):
+            life.go("rolled-back", error.problem)
         raise
     reason = f"{new.current.version} stays in the store, for the way back"
     life.go("active", reason)
-    return reason
+    return reason, steps
+
+
+def _rehearsed(report: RolloutReport) -> tuple[StepReport, ...]:
+    if not report.ok:
+        raise _FailedError(report)
+    return report.steps
+
+
+def _is_there(inventory: Inventory, plugin: str, version: str) -> bool:
+    try:
+        inventory.show(plugin, version=version)
+    except PluginNotFoundError:
+        return False
+    return True

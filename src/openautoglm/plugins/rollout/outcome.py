@@ -32,6 +32,7 @@ class StepReport:
         stable_requests: like these three, of the stable version in the same time.
         stable_errors: see there.
         stable_p95_ms: see there.
+        recorded: recorded requests that were made of each version, counted above.
         seconds: that the step took.
         passed: whether the next step followed.
         reason: in words.
@@ -47,6 +48,7 @@ class StepReport:
     seconds: float
     passed: bool
     reason: str
+    recorded: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeAlias, get_args
 
 from openautoglm.errors import InvalidParameterError
 
+OnIdle: TypeAlias = Literal["promote", "wait", "abort"]
 _WHOLE: Final = 100
 
 
@@ -19,6 +20,10 @@ class Canary:
         requests: answers of the new version that each step is judged on.
         step_s: least time of a step.
         patience_s: where a step has not its answers by then, the new version is rolled back.
+        idle_s: a step in which nobody calls for so long is judged on the recorded requests of the
+            new version, made of both versions.
+        on_idle: where nobody calls and no requests are recorded: `abort` rolls it back, `promote`
+            lets it serve as it was proved before, `wait` waits for calls until `patience_s`.
         max_error_rate: errors of the new version that are accepted even where the stable one has
             fewer; above that it must not have more than the stable one.
         p95_ratio: how many times the stable version's P95 is accepted.
@@ -40,6 +45,8 @@ class Canary:
     requests: int = 200
     step_s: float = 0.0
     patience_s: float = 600.0
+    idle_s: float = 5.0
+    on_idle: OnIdle = "abort"
     max_error_rate: float = 0.01
     p95_ratio: float = 1.5
     p95_slack_s: float = 0.002
@@ -62,9 +69,16 @@ class Canary:
                 got=f"alpha {self.alpha}, error rate {self.max_error_rate}, ratio {self.p95_ratio}",
                 fix="0 < alpha < 1, 0 <= max_error_rate < 1, p95_ratio >= 1",
             )
-        times = (self.step_s, self.patience_s, self.p95_slack_s, self.drain_s, self.hold_s)
+        waits = (self.step_s, self.patience_s, self.idle_s)
+        times = (*waits, self.p95_slack_s, self.drain_s, self.hold_s)
         if min(*times, self.requests, self.keep_requests) < 0:
             raise InvalidParameterError("times and counts of a rollout are not below 0", got=times)
+        if self.on_idle not in get_args(OnIdle):
+            raise InvalidParameterError(
+                "a rollout knows no such way to go on without calls",
+                got=self.on_idle,
+                fix=f"one of {', '.join(get_args(OnIdle))}",
+            )
 
 
 AT_ONCE: Final = Canary(weights=(100,), requests=0)

@@ -7,37 +7,28 @@ plugins.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, Protocol, final
 
 from openautoglm.errors import OpenAutoGLMError
-from openautoglm.plugins.rollout.judge import (
-    Limits,
-    Verdict,
-    judge,
-    level,
-    looks,
-    needed_beside,
-    p95,
-)
+from openautoglm.plugins.rollout.judge import Verdict
 from openautoglm.plugins.rollout.moving import is_stateful, move
 from openautoglm.plugins.rollout.outcome import Change, RolloutReport, StepReport
-from openautoglm.plugins.rollout.routes import Arm, Handle
-from openautoglm.plugins.rollout.states import Life
+from openautoglm.plugins.rollout.probes import Probes, recorded
+from openautoglm.plugins.rollout.routes import Handle
+from openautoglm.plugins.rollout.step import Step
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
 
     from openautoglm.plugins.rollout.asks import Asks, Host, Loadable, Proof
-    from openautoglm.plugins.rollout.judge import Counted
     from openautoglm.plugins.rollout.outcome import Ending
     from openautoglm.plugins.rollout.plan import Canary
+    from openautoglm.plugins.rollout.probes import Recorded
     from openautoglm.plugins.rollout.routes import RouteTable
+    from openautoglm.plugins.rollout.states import Life
+    from openautoglm.plugins.rollout.step import Progress
 
-WATCH_S: Final = 0.05
-"""How often the state of a version is looked at that gets no answer."""
 CLOSING_DRAIN_S: Final = 1.0
-_WHOLE: Final = 100
 
 
 class _EndedError(Exception):
@@ -49,6 +40,16 @@ class _EndedError(Exception):
         self.reason = reason
 
 
+class Announce(Protocol):
+    """Who is told what happens."""
+
+    def state(self, life: Life, old: str, new: str, reason: str, /) -> None:
+        """A version went from one state to another."""
+
+    def step(self, progress: Progress, /) -> None:
+        """A step goes on."""
+
+
 @final
 class Rollout:
     """One replacement.
@@ -57,9 +58,10 @@ class Rollout:
         host: where versions run.
         table: the routes of the plugin.
         new: what is to take the place of the stable version.
+        life: of the new one; it tells `note` of every change while this runs, and outlives it.
         plan: how.
         asks: who is asked before.
-        tell: is told every change of state: life, old, new, reason.
+        announce: is told the progress of each step, and what changes of state do not tell.
         wake: set whenever there is something to look at; of this replacement alone.
         closing: set when the host ends.
 
@@ -73,17 +75,18 @@ class Rollout:
         table: RouteTable,
         new: Loadable,
         *,
+        life: Life,
         plan: Canary,
         asks: Asks,
-        tell: Callable[[Life, str, str, str], None],
+        announce: Announce,
         wake: threading.Event,
         closing: threading.Event,
     ) -> None:
         self._host, self._table, self._new = host, table, new
-        self._plan, self._asks, self._tell = plan, asks, tell
+        self._plan, self._asks, self._announce = plan, asks, announce
         self._wake, self._closing = wake, closing
         self._old = table.snapshot.stable
-        self._life = Life(table.plugin, new.manifest.version, self._told_of_new)
+        self._life = life
         self._handle: Handle | None = None
         self.displaced: Handle | None = None
         self._changes: list[Change] = []
@@ -92,6 +95,8 @@ class Rollout:
         self._held_s = 0.0
         self._has_state = is_stateful(self._old.running.manifest) and is_stateful(new.manifest)
         self._has_moved = self._has_handed_over = False
+        self._reason = "not worse than the version before" if plan.requests else "at once"
+        self._recorded: tuple[Recorded, ...] = ()
         self._began = time.monotonic()
         self._retries = table.retries
 
@@ -102,7 +107,7 @@ class Rollout:
             handle = self._handle = self._staged()
             self._judged(handle)
             self._promote(handle)
-            reason = "not worse than the version before" if self._plan.requests else "at once"
+            reason = self._reason
         except _EndedError as ended:
             ending, reason = ended.ending, ended.reason
             self._undo(ended)
@@ -133,6 +138,7 @@ class Rollout:
     def _staged(self) -> Handle:
         life, new = self._life, self._new
         life.go("verified", "it is another version of the plugin that runs")
+        self._recorded = self._read()
         proof = self._proof()
         life.go("validated", "nobody was asked" if proof is None else proof.summary())
         self._refuse_if_closing()
@@ -146,6 +152,12 @@ class Rollout:
         self._ask_admission(proof)
         life.go("admitted", "by policy" if self._asks.admit is not None else "nobody was asked")
         return handle
+
+    def _read(self) -> tuple[Recorded, ...]:
+        try:
+            return recorded(self._old.running.manifest, self._new)
+        except OpenAutoGLMError as error:
+            raise _EndedError("rejected", _said(error)) from error
 
     def _proof(self) -> Proof | None:
         if self._asks.validate is None:
@@ -177,88 +189,46 @@ class Rollout:
             self._move_state(handle)
         elif self._plan.requests == 0 and weights == (100,):
             return
-        alpha = self._plan.alpha / len(weights)
-        for weight in weights:
-            self._step(handle, weight, alpha)
+        probes = Probes(self._recorded, self._old, handle)
+        for number, weight in enumerate(weights, start=1):
+            step = Step(
+                self._plan,
+                self._old,
+                handle,
+                number=number,
+                steps=len(weights),
+                weight=weight,
+                probes=probes,
+                wake=self._wake,
+                watch=self._watch,
+                tell=self._announce.step,
+            )
+            self._take(step, handle, weight)
+            if step.was_idle:  # at another weight the same would be asked again
+                self._reason = self._steps[-1].reason
+                return
 
-    def _step(self, handle: Handle, weight: int, alpha: float) -> None:
-        began = time.monotonic()
-        beside, own = Arm(self._wake.set), Arm(self._wake.set)
-        self._old.arm, handle.arm = beside, own
+    def _take(self, step: Step, handle: Handle, weight: int) -> None:
         if self._life.state == "admitted":
             self._life.go("canary", f"{weight} % of the calls")
-        self._change(canary=handle, weight=weight)
         verdict = Verdict(is_bad=True, reason="it was interrupted")
         try:
-            verdict = self._verdict(handle, (own, beside), weight, alpha)
+            with step.counting():
+                self._change(canary=handle, weight=weight)
+                verdict = step.verdict()
         finally:
-            self._old.arm = handle.arm = None
-            counted, stable = own.counted, beside.counted
-            self._steps.append(
-                StepReport(
-                    weight=weight,
-                    requests=counted.requests,
-                    errors=counted.errors,
-                    p95_ms=_ms(counted),
-                    stable_requests=stable.requests,
-                    stable_errors=stable.errors,
-                    stable_p95_ms=_ms(stable),
-                    seconds=round(time.monotonic() - began, 6),
-                    passed=not verdict.is_bad,
-                    reason=verdict.reason,
-                )
-            )
+            self._steps.append(step.report(verdict))
         if verdict.is_bad:
             raise _EndedError("rolled-back", f"at {weight} %: {verdict.reason}")
 
-    def _verdict(self, handle: Handle, arms: tuple[Arm, Arm], weight: int, alpha: float) -> Verdict:
-        plan, (own, beside) = self._plan, arms
-        limits = Limits(
-            max_error_rate=plan.max_error_rate,
-            p95_ratio=plan.p95_ratio,
-            p95_slack_s=plan.p95_slack_s,
-        )
-        all_looks = looks(plan.requests)
-        began, verdict = time.monotonic(), Verdict(is_bad=False, reason="nothing was asked")
-        for number, wanted in enumerate(all_looks):
-            at = level(number, len(all_looks), alpha)
-            is_last = wanted == all_looks[-1]
-            enough = needed_beside(at) if is_last and wanted and weight < _WHOLE else 0
-            at_least_s = plan.step_s if is_last else 0.0
-            found = self._awaited(handle, (own, wanted), (beside, enough), began, at_least_s)
-            if found is not None:
-                return found
-            stable = beside.counted if weight < _WHOLE else self._old.recent
-            verdict = judge(own.counted, stable, limits, at)
-            if verdict.is_bad:
-                return verdict
-        return verdict
-
-    def _awaited(
-        self,
-        handle: Handle,
-        own: tuple[Arm, int],
-        beside: tuple[Arm, int],
-        began: float,
-        at_least_s: float,
-    ) -> Verdict | None:
-        """Wait for answers; return a verdict where that is decided without them."""
-        (arm, wanted), (stable, enough), plan = own, beside, self._plan
-        arm.wanted, stable.wanted = wanted, enough
-        while True:
-            taken_s = time.monotonic() - began
-            if arm.requests >= wanted and stable.requests >= enough and taken_s >= at_least_s:
-                return None
-            self._refuse_if_closing()
-            if handle.is_dead:
-                self._life.go("quarantined", f"its workers are {handle.running.state}")
-                return Verdict(is_bad=True, reason=f"it is {handle.running.state}")
-            if taken_s > plan.patience_s:
-                said = f"{arm.requests} of {wanted} answers, {stable.requests} of {enough} beside"
-                reason = f"too few to judge in {plan.patience_s:g} s: {said}"
-                return Verdict(is_bad=True, reason=reason)
-            self._wake.wait(WATCH_S)
-            self._wake.clear()
+    def _watch(self) -> str | None:
+        """Return why the new version is dead, if it is."""
+        self._refuse_if_closing()
+        handle = self._handle
+        if handle is None or not handle.is_dead:
+            return None
+        self._life.go("quarantined", f"its workers are {handle.running.state}")
+        return f"it is {handle.running.state}"
 
     # its end
 
@@ -331,7 +301,7 @@ class Rollout:
                 move(handle.running, self._old.running, plan.hold_s)
             except Exception as error:  # noqa: BLE001 - whatever a plugin answers
                 lost = "its state goes on from the hand-over; what came later is lost"
-                self._tell(self._old.life, "active", "active", f"{lost}: {_said(error)}")
+                self._announce.state(self._old.life, "active", "active", f"{lost}: {_said(error)}")
                 self.note(self._old.version, "active", "active", f"{lost}: {_said(error)}")
         self._held_s += time.monotonic() - began
 
@@ -343,17 +313,8 @@ class Rollout:
         if self._closing.is_set():
             raise _EndedError("interrupted", "the host is being closed")
 
-    def _told_of_new(self, old: str, new: str, reason: str) -> None:
-        self.note(self._life.version, old, new, reason)
-        self._tell(self._life, old, new, reason)
-
 
 def _said(error: BaseException) -> str:
     if not isinstance(error, OpenAutoGLMError):
         return f"{type(error).__name__}: {error}"
     return error.problem if error.got is None else f"{error.problem} ({error.got})"
-
-
-def _ms(counted: Counted) -> float | None:
-    seconds = p95(counted.seconds)
-    return None if seconds is None else round(seconds * 1e3, 3)

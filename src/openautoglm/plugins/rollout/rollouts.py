@@ -9,6 +9,7 @@ import logging
 import queue
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, cast, final
 
 from openautoglm.errors import PluginBusyError, PluginNotFoundError, PluginReplaceError
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
     from openautoglm.plugins.rollout.asks import Decision, Host, Loadable, Proof
     from openautoglm.plugins.rollout.outcome import RolloutReport
     from openautoglm.plugins.rollout.routes import Version
+    from openautoglm.plugins.rollout.step import Progress
 
 STATE: Final = "plugin.state"
+PROGRESS: Final = "plugin.rollout"
+"""Type of the message that tells where a replacement is, once a second."""
 ENDING_S: Final = 10.0
 PLAN: Final = Canary()
 _log: Final = logging.getLogger("openautoglm.plugins")
@@ -48,7 +52,8 @@ class Rollouts:
 
     Args:
         host: where versions run.
-        bus: is told every change of state, as `plugin.state`.
+        bus: is told every change of state, as `plugin.state`, and where a replacement is while it
+            waits, as `plugin.rollout`.
     """
 
     def __init__(self, host: Host, *, bus: Announcing | None = None) -> None:
@@ -132,6 +137,7 @@ class Rollouts:
         plan: Canary = PLAN,
         validate: Callable[[Loadable], Proof] | None = None,
         admit: Callable[[Loadable, Proof | None], Decision] | None = None,
+        progress: Callable[[Progress], None] | None = None,
         **options: object,
     ) -> RolloutReport:
         """Put a version in the place of the one that serves; return when that is certain.
@@ -142,6 +148,7 @@ class Rollouts:
             plan: how many calls it gets, and what it is judged by.
             validate: proves it before it is started; `validate_plugin` fits.
             admit: decides on it and the proof before it gets calls.
+            progress: is told where it is, when a step begins and once a second.
             options: of the host's `start`, such as `workers`.
 
         Returns:
@@ -159,9 +166,10 @@ class Rollouts:
             self._host,
             table,
             new,
+            life=self._life(plugin, new.manifest.version),
             plan=plan,
             asks=Asks(validate=validate, admit=admit, options=options),
-            tell=self._tell,
+            announce=_Announce(self._tell, self._emit, progress),
             wake=wake,
             closing=self._closing,
         )
@@ -183,6 +191,11 @@ class Rollouts:
         if keeper is not None:
             self._work.put(None)
             keeper.join(ENDING_S)
+
+    def leave(self) -> None:
+        """Let calls find out that all versions are the parent's, in a process that was forked."""
+        for table in self._tables.values():
+            table.leave()
 
     @contextmanager
     def _only(self, table: RouteTable, rollout: Rollout, wake: threading.Event) -> Iterator[None]:
@@ -270,13 +283,32 @@ class Rollouts:
 
     def _tell(self, life: Life, old: str, new: str, reason: str) -> None:
         _log.info("%s %s is %s: %s", life.plugin, life.version, new, reason)
+        event = {"plugin": life.plugin, "version": life.version, "old": old, "new": new}
+        self._emit(STATE, {**event, "reason": reason})
+
+    def _emit(self, type_: str, event: object) -> None:
         if self._bus is None:
             return
-        event = {"plugin": life.plugin, "version": life.version, "old": old, "new": new}
         try:
-            self._bus.emit(STATE, {**event, "reason": reason})
+            self._bus.emit(type_, event)
         except Exception:  # noqa: BLE001 - logged; a bus that is closed keeps no version
-            _log.exception("the bus did not take the state of %s %s", life.plugin, life.version)
+            _log.exception("the bus did not take %s", type_)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class _Announce:
+    """Tells the bus, and who asked for the replacement."""
+
+    state: Callable[[Life, str, str, str], None]
+    emit: Callable[[str, object], None]
+    progress: Callable[[Progress], None] | None
+
+    def step(self, progress: Progress) -> None:
+        _log.info("%s: %s", progress.plugin, progress)
+        self.emit(PROGRESS, progress.to_event())
+        if self.progress is not None:
+            self.progress(progress)
 
 
 def replace(host: object, plugin: str, new: Loadable, **options: object) -> RolloutReport:

@@ -103,6 +103,7 @@ class Handle:
         self.served = 0
         self.arm: Arm | None = None
         self._errors: deque[bool] = deque(maxlen=1_000)
+        self._seconds: deque[float] = deque(maxlen=500)
         self._lock = threading.RLock()  # a stream that is collected leaves in any place
         self._idle = threading.Condition(self._lock)
         self._after: tuple[int, Callable[[], None]] | None = None
@@ -120,6 +121,12 @@ class Handle:
         """The errors of its latest calls; their times tell nothing about now and are left out."""
         with self._lock:
             return Counted(requests=len(self._errors), errors=sum(self._errors))
+
+    @property
+    def recent_seconds(self) -> tuple[float, ...]:
+        """The times of its latest calls."""
+        with self._lock:
+            return tuple(self._seconds)
 
     def enter(self) -> None:
         """Count a call that begins."""
@@ -145,6 +152,8 @@ class Handle:
 
     def _count(self, seconds: float | None, *, is_error: bool) -> Callable[[], None] | None:
         self._errors.append(is_error)
+        if seconds is not None:
+            self._seconds.append(seconds)
         self.served += not is_error
         if self.arm is not None:
             self.arm.add(seconds, is_error=is_error)
@@ -306,6 +315,12 @@ class RouteTable:
         if self._on_fall_back is not None:
             self._on_fall_back(dead, back)
         return True
+
+    def leave(self) -> None:
+        """Have counts and locks of its own, in a process that was forked: nobody holds them."""
+        stable = self.snapshot.stable
+        self._lock = threading.Lock()
+        self.snapshot = Snapshot(stable=Handle(stable.running, stable.life))
 
     def _store(self, after: Snapshot) -> Snapshot:
         before, began = self.snapshot, time.perf_counter()

@@ -31,6 +31,7 @@ MAX_RATIO: Final = 200
 
 SLACK_BYTES: Final = 1 << 20
 MAX_NAME: Final = 240
+NOT_IN_NAMES: Final = '\\:*?"<>|'
 CHUNK: Final = 1 << 20
 
 _END = struct.Struct("<4s4H2LH")
@@ -195,17 +196,7 @@ def _check_extra(extra: bytes, name: str) -> None:
 def _name(entry: zipfile.ZipInfo) -> str:
     """Return a name that means the same file on every system, below the folder it is put in."""
     name = entry.orig_filename
-    plain = name.removesuffix("/")
-    parts = plain.split("/")
-    odd = (
-        name != entry.filename
-        or len(name.encode("utf-8", "replace")) > MAX_NAME
-        or not name.isprintable()
-        or any(character in '\\:*?"<>|' for character in name)
-        or unicodedata.normalize("NFC", name) != name
-        or any(part in {"", ".", ".."} or part[-1] in ". " for part in parts)
-    )
-    if odd:
+    if name != entry.filename or not is_plain_name(name.removesuffix("/")):
         raise Refusal("member-name", ascii(name))
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in {0, stat.S_IFDIR if entry.is_dir() else stat.S_IFREG}:
@@ -213,6 +204,17 @@ def _name(entry: zipfile.ZipInfo) -> str:
     if entry.is_dir() and entry.file_size:
         raise Refusal("member-type", ascii(name))
     return name
+
+
+def is_plain_name(name: str) -> bool:
+    """Say whether every system can hold a file of that path, below the folder it is put in."""
+    return (
+        len(name.encode("utf-8", "replace")) < MAX_NAME
+        and name.isprintable()
+        and not any(character in NOT_IN_NAMES for character in name)
+        and unicodedata.normalize("NFC", name) == name
+        and not any(part in {"", ".", ".."} or part[-1] in ". " for part in name.split("/"))
+    )
 
 
 def _check_sizes(members: list[Member]) -> None:

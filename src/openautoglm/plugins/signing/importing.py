@@ -21,18 +21,23 @@ from typing import TYPE_CHECKING, final
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from importlib.resources.abc import Traversable
+    from pathlib import Path
     from types import CodeType, ModuleType
 
-    from openautoglm.plugins.signing.store import StoredContent
+    from openautoglm.plugins.signing.package import Package
 
 
 @contextlib.contextmanager
-def verified_imports(content: StoredContent) -> Iterator[None]:
-    """Make the plugin's package importable inside the block, from the bytes of `content` alone.
+def verified_imports(package: Package, folder: Path) -> Iterator[None]:
+    """Make the plugin's package importable inside the block, from the bytes of `package` alone.
 
     Modules that were imported stay imported.
+
+    Args:
+        package: the wheel, as it was verified.
+        folder: where tracebacks say that its files lie; nothing is read there.
     """
-    finder = VerifiedFinder(content)
+    finder = VerifiedFinder(package, folder)
     sys.meta_path.insert(0, finder)
     try:
         yield
@@ -44,9 +49,10 @@ def verified_imports(content: StoredContent) -> Iterator[None]:
 class VerifiedFinder(MetaPathFinder):
     """Finds modules of one package in the wheel in memory."""
 
-    def __init__(self, content: StoredContent) -> None:
-        self._content = content
-        self._top = content.package.manifest.package
+    def __init__(self, package: Package, folder: Path) -> None:
+        self._package = package
+        self._folder = folder
+        self._top = package.manifest.package
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -61,7 +67,7 @@ class VerifiedFinder(MetaPathFinder):
         if fullname != self._top and not fullname.startswith(f"{self._top}."):
             return None
         base = fullname.replace(".", "/")
-        files = self._content.package.files
+        files = self._package.files
         for name, is_package in ((f"{base}/__init__.py", True), (f"{base}.py", False)):
             if name in files:
                 return self._source(fullname, name, is_package=is_package)
@@ -71,8 +77,8 @@ class VerifiedFinder(MetaPathFinder):
         raise ModuleNotFoundError(f"no module {fullname!r} in the verified package", name=fullname)
 
     def _source(self, fullname: str, name: str, *, is_package: bool) -> ModuleSpec:
-        loader = _Loader(self._content, name)
-        origin = str(self._content.folder / name)
+        loader = _Loader(self._package, self._folder, name)
+        origin = str(self._folder / name)
         spec = ModuleSpec(fullname, loader, origin=origin, is_package=is_package)
         spec.has_location = True
         return spec  # its search path stays empty: no other finder looks on disk
@@ -87,7 +93,7 @@ class VerifiedFinder(MetaPathFinder):
 
         descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         with os.fdopen(os.dup(descriptor), "wb") as file:
-            file.writelines(self._content.package.chunks(name))
+            file.writelines(self._package.chunks(name))
         seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
         path = f"/proc/self/fd/{descriptor}"
@@ -99,19 +105,20 @@ class VerifiedFinder(MetaPathFinder):
 class _Loader(InspectLoader):
     """Compiles one module's source, and shows its package's files as resources."""
 
-    def __init__(self, content: StoredContent, name: str) -> None:
-        self._content = content
+    def __init__(self, package: Package, folder: Path, name: str) -> None:
+        self._package = package
+        self._folder = folder
         self._name = name
 
     def get_code(self, fullname: str) -> CodeType:
         del fullname
         return self.source_to_code(
-            self._content.read(self._name), str(self._content.folder / self._name)
+            self._package.content(self._name), str(self._folder / self._name)
         )
 
     def get_source(self, fullname: str) -> str:
         del fullname
-        return decode_source(self._content.read(self._name))
+        return decode_source(self._package.content(self._name))
 
     def is_package(self, fullname: str) -> bool:
         del fullname
@@ -119,16 +126,16 @@ class _Loader(InspectLoader):
 
     def get_resource_reader(self, fullname: str) -> TraversableResources:
         del fullname
-        return _Resources(self._content, self._name.rpartition("/")[0])
+        return _Resources(self._package, self._name.rpartition("/")[0])
 
 
 class _Resources(TraversableResources):
     """The files of a package, out of the wheel in memory."""
 
-    def __init__(self, content: StoredContent, folder: str) -> None:
-        self._content = content
+    def __init__(self, package: Package, folder: str) -> None:
+        self._package = package
         self._folder = folder
 
     def files(self) -> Traversable:
-        archive = zipfile.ZipFile(io.BytesIO(self._content.package.data))
+        archive = zipfile.ZipFile(io.BytesIO(self._package.data))
         return zipfile.Path(archive, f"{self._folder}/")

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, final
 import msgspec
 from msgspec import Meta, Struct, structs
 
-from openautoglm.errors import InputNotFoundError, KeyringError
+from openautoglm.errors import KeyringError
 from openautoglm.native.cache import put, turn
+from openautoglm.plugins.ranges import is_lower
 from openautoglm.plugins.signing.keys import PUBLIC_BYTES, key_id
 from openautoglm.plugins.signing.reason import Reason
 from openautoglm.plugins.signing.statement import Moment, Sha256  # noqa: TC001 - for msgspec
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 Role: TypeAlias = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*\Z", max_length=40)]
 AUTHOR: Final = "author"
 FILE_NAME: Final = "keyring.json"
+ANEW: Final = "Or move the file away, and trust each key again: `oag plugin key trust`"
 WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -69,7 +71,11 @@ class TrustedKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         try:
             public = base64.b64decode(self.public, validate=True)
         except (binascii.Error, ValueError) as cause:
-            raise KeyringError(f"the key `{self.name}` is no base64", got=self.public) from cause
+            raise KeyringError(
+                f"the key `{self.name}` is no base64",
+                got=self.public[:80],
+                fix=f"mend it in the keyring. {ANEW}",
+            ) from cause
         if len(public) != PUBLIC_BYTES:
             raise KeyringError(
                 f"the key `{self.name}` is no Ed25519 key",
@@ -120,11 +126,15 @@ class Keyring(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         try:
             keyring = msgspec.json.decode(text, type=cls)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
-            raise KeyringError(f"{name} is no keyring", got=str(cause)) from cause
+            raise KeyringError(
+                f"{name} is no keyring", got=str(cause), fix=f"mend what is named. {ANEW}"
+            ) from cause
         for key, trusted in keyring.keys.items():
             if key_id(trusted.public_bytes) != key:
                 raise KeyringError(
-                    f"a key in {name} stands under another one's id", got=f"{trusted.name}: {key}"
+                    f"a key in {name} stands under another one's id",
+                    got=f"{trusted.name}: {key}",
+                    fix=f"remove it. {ANEW}",
                 )
         if not keyring.thresholds:
             raise KeyringError(
@@ -240,7 +250,9 @@ class KeyringFile:
             return Keyring()
         except OSError as cause:
             raise KeyringError(
-                "the keyring cannot be read", got=f"{self.path}: {cause.strerror}"
+                "the keyring cannot be read",
+                got=f"{self.path}: {cause.strerror}",
+                fix="set OPENAUTOGLM_HOME to a folder that you may enter",
             ) from cause
         if mode & WRITABLE:
             raise KeyringError(
@@ -251,29 +263,33 @@ class KeyringFile:
         return Keyring.from_json(text, name=self.path.name)
 
     def update(self, change: Callable[[Keyring], Keyring]) -> Keyring:
-        """Replace the keyring by what `change` makes of it; others who do so take turns."""
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with turn(self.path.with_name(self.path.name + ".lock")):
-            keyring = change(self.read())
-            put(self.path, keyring.to_json(), mode=0o600)
+        """Replace the keyring by what `change` makes of it; others who do so take turns.
+
+        Raises:
+            KeyringError: it cannot be read or written; then it is as it was.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with turn(self.path.with_name(self.path.name + ".lock")):
+                before = self.read()
+                keyring = change(before)
+                if keyring is not before:
+                    put(self.path, keyring.to_json(), mode=0o600)
+        except OSError as cause:
+            raise KeyringError(
+                "the keyring cannot be written; it is as it was",
+                got=f"{cause.filename or self.path}: {cause.strerror}",
+                fix="set OPENAUTOGLM_HOME to a folder that you may write and that has room",
+            ) from cause
         return keyring
 
 
 def _is_higher(version: str, than: str) -> bool:
-    from packaging.version import InvalidVersion, Version
-
-    try:
-        return Version(version) > Version(than)
-    except InvalidVersion as cause:
-        raise KeyringError("this is no version", got=f"{version}, {than}") from cause
-
-
-def read_keyring(path: Path) -> Keyring:
-    """Return the keyring in a file that must be there; errors as `KeyringFile.read`.
-
-    Raises:
-        InputNotFoundError: there is no such file.
-    """
-    if not path.exists():
-        raise InputNotFoundError("no such keyring", got=str(path), fix="`oag plugin key new NAME`")
-    return KeyringFile(path).read()
+    is_higher = is_lower(than, version)
+    if is_higher is None:
+        raise KeyringError(
+            "this is no version",
+            got=f"{version}, {than}",
+            fix='mend "versions" of the keyring',
+        )
+    return is_higher

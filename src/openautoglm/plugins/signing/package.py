@@ -76,6 +76,16 @@ class Package:
         """Yield the content of a file; its digest was taken when the package was read."""
         return self._members[name].chunks(self.data)
 
+    def content(self, name: str, *, limit: int = MAX_BYTES) -> bytes:
+        """Return the content of a file.
+
+        Raises:
+            Refusal: it is larger than the limit.
+        """
+        if self._members[name].size > limit:
+            raise Refusal("too-large", name)
+        return b"".join(self.chunks(name))
+
 
 def parse(data: bytes, *, name: str) -> Package:
     """Return the package, or raise `Refusal`."""

@@ -15,7 +15,7 @@ from openautoglm.plugins.signing import envelope, statement
 from openautoglm.plugins.signing.package import Package, read_file
 from openautoglm.plugins.signing.reason import Refusal
 from openautoglm.plugins.signing.statement import Digest, Predicate, Statement, Subject
-from openautoglm.plugins.signing.verify import content_reasons, sidecar
+from openautoglm.plugins.signing.verify import content_reasons, report_beside, sidecar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +46,10 @@ class Report(Protocol):
         """SHA-256 of the report's canonical JSON, in hexadecimal."""
         ...
 
+    def to_json(self) -> str:
+        """Return its canonical JSON."""
+        ...
+
 
 def sign(
     wheel: Path, key: SigningKey, report: Report | None = None, *, now: datetime | None = None
@@ -55,7 +59,8 @@ def sign(
     Args:
         wheel: the file; the signature is written beside it, as `<wheel>.dsse.json`.
         key: who signs.
-        report: the check report that goes with the package; a later signer signs the same one.
+        report: the check report that goes with the package, as `<wheel>.report.json` beside it; a
+            later signer signs the same one.
         now: the time to state; None is the clock's.
 
     Raises:
@@ -76,6 +81,8 @@ def sign(
         payload, signatures = said.encode(), {}
     signatures[key.id] = key.sign(envelope.message(payload))
     try:
+        if report is not None:
+            put(report_beside(wheel), report.to_json().encode())
         put(target, envelope.encode(payload, signatures))
     except OSError as cause:
         raise OutputWriteError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, final
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, final
 
 from openautoglm.errors import PackageRefusedError
 from openautoglm.plugins.signing import envelope, statement
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from openautoglm.plugins.manifest import Manifest
     from openautoglm.plugins.signing.keyring import Keyring
     from openautoglm.plugins.signing.statement import Statement
 
@@ -35,6 +36,22 @@ BESIDE_THE_POINT: Final[frozenset[Code]] = frozenset(
 """What is said of one signature, and does not matter where enough others count."""
 
 
+class Content(Protocol):
+    """What a statement is about: a wheel, as bytes or as files whose digests were taken."""
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the whole wheel, in hexadecimal."""
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Name to digest of every file in it."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What it says of itself."""
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
@@ -48,7 +65,7 @@ class Verdict:
         roles: the roles they hold, sorted.
         is_downgrade: whether the keyring remembers a higher version.
         report: digest of the check report that was signed, or None.
-        package: the bytes that were judged; None where they are no package.
+        package: the bytes that were judged; None where they are no package, or were unpacked.
         signature: the envelope that was judged, as it was read, or None.
     """
 
@@ -80,6 +97,11 @@ class Verdict:
 def sidecar(wheel: Path) -> Path:
     """Return where the signature of a wheel lies: beside it."""
     return wheel.parent / (wheel.name + SUFFIX)  # `with_name` refuses `.` and `/`
+
+
+def report_beside(wheel: Path) -> Path:
+    """Return where the check report that was signed with a wheel lies."""
+    return wheel.parent / f"{wheel.name}.report.json"
 
 
 def verify(
@@ -136,7 +158,22 @@ def verify_bytes(  # noqa: PLR0913 - as `verify`, with what it reads
         package = parse(data, name=name)
     except Refusal as refusal:
         return Verdict(state="refused", reasons=(refusal.reason,))
-    manifest = package.manifest
+    return judge(
+        package, signature, keyring, now=now, report=report, allow_downgrade=allow_downgrade
+    )
+
+
+def judge(
+    content: Content,
+    signature: bytes | None,
+    keyring: Keyring,
+    *,
+    now: datetime | None = None,
+    report: str | None = None,
+    allow_downgrade: bool = False,
+) -> Verdict:
+    """Judge content whose digests were just taken; arguments as `verify_bytes`."""
+    manifest = content.manifest
     is_downgrade = keyring.is_downgrade(manifest.id, manifest.version)
     reasons: list[Reason] = []
     if is_downgrade and not allow_downgrade:
@@ -146,7 +183,7 @@ def verify_bytes(  # noqa: PLR0913 - as `verify`, with what it reads
     if signature is None:
         reasons.append(Reason(code="unsigned"))
     else:
-        judged = _judge(package, signature, keyring, now or datetime.now(UTC), report)
+        judged = _judge(content, signature, keyring, now or datetime.now(UTC), report)
         reasons += judged.reasons
     return Verdict(
         state=_state(reasons),
@@ -155,7 +192,7 @@ def verify_bytes(  # noqa: PLR0913 - as `verify`, with what it reads
         roles=judged.roles,
         is_downgrade=is_downgrade,
         report=judged.report,
-        package=package,
+        package=content if isinstance(content, Package) else None,
         signature=signature,
     )
 
@@ -180,7 +217,7 @@ def _state(reasons: list[Reason]) -> State:
 
 
 def _judge(
-    package: Package, text: bytes, keyring: Keyring, now: datetime, report: str | None
+    package: Content, text: bytes, keyring: Keyring, now: datetime, report: str | None
 ) -> _Signed:
     try:
         payload, signatures = envelope.decode(text)
@@ -206,7 +243,7 @@ def _judge(
     )
 
 
-def content_reasons(package: Package, said: Statement) -> list[Reason]:
+def content_reasons(package: Content, said: Statement) -> list[Reason]:
     """Return how a package differs from what a statement says of it."""
     reasons: list[Reason] = []
     if said.package != package.sha256:

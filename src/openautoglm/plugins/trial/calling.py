@@ -11,7 +11,7 @@ import msgspec
 
 from openautoglm.errors import OpenAutoGLMError
 from openautoglm.plugins.inspect.rows import failed, passed, shown, skipped
-from openautoglm.plugins.trial.subjects import stable
+from openautoglm.plugins.trial.subjects import is_like, stable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ def _replayed(contributed: Contributed, wrong: list[str], label: str) -> Finding
 def _compared(place: int, request: Request, answer: object) -> Iterator[str]:
     if request.error:
         yield f"request {place + 1}: an answer instead of {request.error}"
-    elif request.is_judged and stable(answer) != stable(request.expected):
+    elif request.is_judged and not is_like(answer, request.expected):
         found, wanted = repr(answer)[:MAX_SHOWN], repr(request.expected)[:MAX_SHOWN]
         yield f"request {place + 1}: {found} instead of {wanted}"
 

@@ -24,7 +24,7 @@ from openautoglm.plugins.manifest import normalised
 from openautoglm.plugins.points import POINTS
 from openautoglm.plugins.trial.nursery import Child, ChildEndedError, Nursery
 from openautoglm.plugins.trial.orders import Order, Question
-from openautoglm.plugins.trial.requests import FILE, Request, read_requests
+from openautoglm.plugins.trial.requests import FILE, PACKED, Request, read_requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -106,13 +106,13 @@ def trial_rows(
     if sandbox.status == "fail":
         return
     asked = [p for p in manifest.provides if _label(p) in labels]
-    parts, broken = _parts(subject, asked)
-    yield from broken
+    parts, told = _parts(subject, asked)
+    yield from told
     with ExitStack() as stack:
         place = nursery or stack.enter_context(Nursery())
         order = msgspec.structs.replace(_order(subject, manifest, plan), parts=parts)
         trial = _Trial(place, _assignment(subject, manifest, plan), order, plan)
-        unbuilt = {finding.contribution for finding in broken}
+        unbuilt = {finding.contribution for finding in told if finding.status == "fail"}
         yield from trial.rows([p for p in asked if _label(p) not in unbuilt])
 
 
@@ -133,27 +133,33 @@ def _sandbox(manifest: Manifest, plan: Plan) -> Finding:
 
 
 def _parts(subject: Subject, asked: Sequence[Provides]) -> tuple[dict[str, str], list[Finding]]:
-    """Return the paths of what `sources` names, kernels compiled; and what does not compile."""
+    """Return the paths of what `sources` names, kernels compiled; and what is not compiled."""
     found: dict[str, str] = {}
-    broken = []
+    told = []
     for provides in asked:
         named = provides.sources or provides.module
         if named is None or subject.package is None:
             continue
         path = (subject.package / named).resolve()
+        label = _label(provides)
         try:
-            found[_label(provides)] = str(build_folder(path).path if path.is_dir() else path)
+            built = build_folder(path) if path.is_dir() else None
+            found[label] = str(path if built is None else built.path)
         except OpenAutoGLMError as error:
             measured = f"{error.problem}: {error.got}"[:MAX_SHOWN]
-            label = _label(provides)
-            broken.append(failed("trial.load", measured, fix=error.fix or "", contribution=label))
-    return found, broken
+            told.append(failed("trial.load", measured, fix=error.fix or "", contribution=label))
+            continue
+        for source, why in () if built is None else built.left_out:
+            measured = f"{source.name} is left out: {why}"
+            told.append(skipped("trial.load", measured, contribution=label))
+    return found, told
 
 
 def _order(subject: Subject, manifest: Manifest, plan: Plan) -> Order:
     file = plan.requests
-    own = subject.path / FILE
-    if file is None and subject.form == "project" and own.is_file():
+    packed = subject.root / manifest.package / PACKED
+    own = subject.path / FILE if subject.form == "project" else packed
+    if file is None and own.is_file():
         file = own
     requests: tuple[Request, ...] = () if file is None else read_requests(file)
     known = {provides.name for provides in manifest.provides}

@@ -10,20 +10,24 @@ import inspect
 from copy import deepcopy
 from functools import lru_cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from openautoglm.errors import PluginCheckError
+from openautoglm.plugins.loans import lending
 from openautoglm.plugins.trial.requests import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from openautoglm.plugins.loans import Lender
     from openautoglm.plugins.manifest import Provides
 
 TEXTS: Final = ("Some words. And more.", "请总结:人工智能 👋🏽", "<p>a &amp; b</p>")
 LONGEST_ANSWER: Final = 16
+_LIBRARIES: Final[list[Any]] = []
 
 
 def call(point: str, value: Any, adopted: Any, request: Request) -> object:  # noqa: ANN401 - a plugin's objects
@@ -44,16 +48,52 @@ def call(point: str, value: Any, adopted: Any, request: Request) -> object:  # n
 
 def _call_step(_value: Any, adopted: Any, request: Request) -> object:  # noqa: ANN401 - a step's class
     method = getattr(msgspec.convert(request.params, type=adopted), request.method or "run")
-    if "context" in inspect.signature(method).parameters:
-        context = _host("openautoglm.pipeline.step_servant:WorkerContext")(source="check")
-        return method(*request.args, **request.kwargs, context=context)
-    return method(*request.args, **request.kwargs)
+    if "context" not in inspect.signature(method).parameters:
+        return method(*request.args, **request.kwargs)
+    with lending(_echo()) as loan:
+        context = _host("openautoglm.pipeline.step_servant:WorkerContext")(
+            source="check", loan=loan
+        )
+        return _read(method(*request.args, **request.kwargs, context=context))
+
+
+def _read(answer: object) -> object:
+    """Read what is an iterator while the model is lent, as a worker does."""
+    if not isinstance(answer, dict):
+        return answer
+    return {k: list(v) if inspect.isgenerator(v) else v for k, v in answer.items()}
+
+
+@lru_cache(maxsize=1)
+def _echo() -> Lender:
+    """Return what lends a model that says back what it was asked."""
+    backend = _host("openautoglm.testing.echo:EchoBackend")()
+    engine = _host("openautoglm.engine.autoglm:AutoGLM")(backend=backend)
+    context = _host("openautoglm.pipeline.context:RunContext")(given_engine=engine)
+    lent: Lender = _host("openautoglm.pipeline.lent_engine:lender")(context)
+    return lent
 
 
 def _call_operator(_value: Any, adopted: Any, request: Request) -> object:  # noqa: ANN401 - an operator
     numpy = import_module("numpy")
     arrays = [numpy.asarray(a, numpy.float32) if isinstance(a, list) else a for a in request.args]
-    return adopted(*arrays, **request.kwargs)
+    operator = _loaded(adopted, request.contribution) if isinstance(adopted, Path) else adopted
+    return operator(*arrays, **request.kwargs)
+
+
+@lru_cache(maxsize=4)
+def _loaded(library: Path, name: str) -> Any:  # noqa: ANN401 - an operator
+    """Load a library of kernels once, whatever the number of calls."""
+    loaded = _host("openautoglm.ops:load_library")(library)
+    _LIBRARIES.append(loaded)
+    return _host("openautoglm.ops:get")(name)
+
+
+def let_go() -> None:
+    """Unload the libraries that calls needed: whoever loads them next finds their names free."""
+    _loaded.cache_clear()
+    while _LIBRARIES:
+        _LIBRARIES.pop().unload()
 
 
 def _call_backend(_value: Any, adopted: Any, request: Request) -> object:  # noqa: ANN401 - a BackendEntry

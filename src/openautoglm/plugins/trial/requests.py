@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 FILE: Final = "tests/requests.jsonl"
 """Where a project keeps its recorded requests."""
 
+PACKED: Final = "openautoglm-requests.jsonl"
+"""Where a wheel has them: in its package."""
+
 MAX_BYTES: Final = 64 * 2**20
 
 

@@ -3,9 +3,10 @@
 # The input is what `openautoglm.policy.admission.admission_input` makes:
 #   manifest   id, version, isolation, permissions (and whatever else a manifest has)
 #   signature  state: trusted | untrusted | unsigned | refused; reasons
-#   report     null, or ok, plugin, version
+#   report     null, or ok, plugin, version; profile: static | quick | full; digest; signed: whether
+#              a trusted key stands for it; failed, warned: rows
 #   requested  isolation: L0 | L1 | L2 | L3; switches: ["unsigned-in-process", "downgrade"]
-#   installed  is_downgrade: whether a higher version was seen
+#   installed  is_downgrade: whether a higher version was seen or installed before
 #   host       sandbox, wasm: what this machine can do
 #
 # Every rule that denies asks for the good case and denies all else, so that a field that is
@@ -39,6 +40,12 @@ known_signature if input.signature.state in {"trusted", "untrusted", "unsigned"}
 
 deny contains "the signature is refused: the package is not what was signed, or the key no longer counts" if {
 	not known_signature
+}
+
+deny contains msg if {
+	not known_signature
+	some reason in input.signature.reasons
+	msg := sprintf("the signature: %v: %v", [reason.code, reason.detail])
 }
 
 contained if input.requested.isolation in {"L2", "L3"}
@@ -78,10 +85,16 @@ deny contains "this machine cannot contain a plugin at the requested isolation" 
 
 # The check report
 
-report_is_fine if {
+report_needed if data.plugin.require_report == true
+
+report_needed if data.plugin.require_signed_report == true
+
+deny contains "there is no check report, and one is required" if {
+	report_needed
 	input.report == null
-	not data.plugin.require_report == true
 }
+
+report_is_fine if input.report == null
 
 report_is_fine if {
 	input.report.ok == true
@@ -90,6 +103,24 @@ report_is_fine if {
 }
 
 deny contains "the check report fails, is missing, or is about another plugin" if not report_is_fine
+
+report_was_run if not report_needed
+
+report_was_run if input.report.profile in {"quick", "full"}
+
+deny contains "a check that ran the plugin is required" if {
+	input.report != null
+	not report_was_run
+}
+
+report_signed if not data.plugin.require_signed_report == true
+
+report_signed if {
+	trusted
+	input.report.signed == true
+}
+
+deny contains "a check report that a trusted key stands for is required" if not report_signed
 
 # Ids
 
@@ -117,6 +148,11 @@ version_is_fine if input.installed.is_downgrade == false
 version_is_fine if switched_on("downgrade")
 
 deny contains "a higher version of this plugin was seen before" if not version_is_fine
+
+deny contains "an older version than one before is not allowed here" if {
+	data.plugin.allow_downgrade == false
+	not input.installed.is_downgrade == false
+}
 
 # Permissions
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from openautoglm.plugins.host import PluginHost, RunningPlugin, Supervision
-from openautoglm.plugins.host.bare import BARE
 from openautoglm.plugins.host.sandbox import supported
 from openautoglm.plugins.manifest import Limits, Manifest, Provides
 from openautoglm.plugins.points import POINTS
 from openautoglm.registry import owned_by
+from openautoglm.testing.bare import BARE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

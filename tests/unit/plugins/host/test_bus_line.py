@@ -58,10 +58,13 @@ def test_a_plugin_says_only_what_it_may(
     assert bus.refusals == 2
 
 
-def test_a_plugin_hears_what_it_subscribed_to(bus: Bus, bus_host: PluginHost, start: Start) -> None:
-    probe = start(bus_host, permissions=MAY).remote("acme.probe")
+@pytest.mark.parametrize("level", ["L1", "L2"])
+def test_a_plugin_hears_of_settings_that_a_user_changed(
+    bus: Bus, bus_host: PluginHost, start: Start, level: str
+) -> None:
+    probe = start(bus_host, level=level, permissions=MAY).remote("acme.probe")
     probe.call("subscribe", "config.*")
-    bus.emit("config.update", {"timeout": 3000})
+    bus.emit("config.update", {"source": "plugin.auth", "payload": {"timeout": 3000}})
     end = time.monotonic() + 8
     while not probe.call("heard"):
         assert time.monotonic() < end
@@ -103,3 +106,18 @@ def test_no_thread_of_the_bus_is_left(bus: Bus, start: Start, tmp_path: Path) ->
     with PluginHost(home=tmp_path, bus=bus) as host:
         start(host, permissions=MAY).remote("acme.probe").call("emit", "acme.done", 1)
     assert threading.active_count() == threads
+
+
+def test_a_version_may_no_more_than_its_own_manifest_says_beside_another_or_after_it(
+    bus: Bus, bus_host: PluginHost, start: Start
+) -> None:
+    old = start(bus_host, permissions=("emit:secret.*", "subscribe:secret.*", *MAY))
+    new = start(bus_host, permissions=MAY, version="2.0", register=False).remote("acme.probe")
+    for _ in range(2):
+        with pytest.raises(BusDeniedError):
+            new.call("emit", "secret.told", 1)
+        with pytest.raises(BusDeniedError):
+            new.call("subscribe", "secret.*")
+        assert new.call("emit", "acme.done", 1) == "acme.probe"
+        bus_host.stop(old)
+    assert bus.refusals == 4

@@ -18,7 +18,8 @@ from openautoglm.errors import (
     PluginProtocolError,
     SharedTensorError,
 )
-from openautoglm.native.arena import MIB, Arena, Mappings, lend, lend_for_writing
+from openautoglm.native.arena import MIB, Arena, lend, lend_for_writing
+from openautoglm.native.mappings import Mappings
 from openautoglm.plugins.host import frames
 from openautoglm.plugins.host.exchange import Codec, Exchange
 from openautoglm.plugins.host.frames import PACKET, Answer, Ask, Reply, Request
@@ -49,7 +50,7 @@ class Pair:
 
     def _lend(self, number: int) -> None:
         if number not in self.in_worker:
-            self.in_worker.adopt(os.dup(self.host_arena.segments[number].handle), number)
+            self.in_worker.adopt(os.dup(self.host_arena.segment(number).handle), number)
 
     def ask(self, *values: object) -> list[Any]:
         data = self.host.encode(Request(Ask.CALL, 1, "t", "m", list(values), {}, []))

@@ -16,12 +16,12 @@ from openautoglm.errors import (
     UnknownNameError,
 )
 from openautoglm.plugins.host import PluginHost
-from openautoglm.plugins.host.bare import BARE_OBJECTS
 from openautoglm.plugins.host.placing import level_of, place_of
 from openautoglm.plugins.host.sandbox import supported
 from openautoglm.plugins.manifest import Manifest, Provides
 from openautoglm.plugins.points import POINTS
 from openautoglm.registry import owned_by
+from openautoglm.testing.bare import BARE_OBJECTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

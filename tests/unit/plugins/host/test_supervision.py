@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import threading
@@ -273,6 +274,21 @@ def test_a_plugin_that_raises_at_import_is_refused_with_its_error(
     assert "broken on purpose" in str(caught.value)
     assert isinstance(caught.value.__cause__, PluginCallError)
     assert host.plugins == ()
+
+
+def test_an_error_says_where_the_log_is(host: PluginHost, start: Start, tmp_path: Path) -> None:
+    file = tmp_path / "plugins.log"
+    handler = logging.FileHandler(file)
+    logging.getLogger("openautoglm").addHandler(handler)
+    try:
+        with pytest.raises(PluginUnavailableError, match="did not start") as caught:
+            start(host, name="Broken")
+    finally:
+        logging.getLogger("openautoglm").removeHandler(handler)
+        handler.close()
+    assert "the logger `openautoglm.plugins.acme.probe`" in str(caught.value.fix)
+    assert str(file) in str(caught.value.fix)
+    assert "broken on purpose" in file.read_text()
 
 
 def test_a_plugin_that_lacks_its_object_is_refused(host: PluginHost, start: Start) -> None:

@@ -6,6 +6,7 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,9 @@ from openautoglm.plugins.host import PluginHost
 from openautoglm.plugins.host.wasm import MIB, WasmLimits, WasmObject
 from openautoglm.plugins.manifest import Limits, Manifest, Provides
 from openautoglm.plugins.points import POINTS
+
+if TYPE_CHECKING:
+    from openautoglm.plugins.host.placing import Level
 
 wasmtime = pytest.importorskip("wasmtime")
 
@@ -86,19 +90,25 @@ def test_a_module_is_a_step_of_a_pipeline() -> None:
         assert kind().run(text="hello") == {"text": "HELLO"}
 
 
-def test_a_plugin_of_one_module_keeps_the_contract_of_steps(tmp_path: Path) -> None:
-    (tmp_path / "acme_upper").mkdir()
-    (tmp_path / "acme_upper/upper.wasm").write_bytes(UPPER)
-    contribution = Provides(point="step", contract=1, name="acme.upper", module="upper.wasm")
-    manifest = Manifest(
+def manifest_of(level: Level, *provides: Provides) -> Manifest:
+    return Manifest(
         id="acme.upper",
         name="acme-upper",
         version="1.0",
         package="acme_upper",
         host_api=">=1.0,<2",
-        isolation="L3",
-        provides=(contribution,),
+        isolation=level,
+        provides=(
+            Provides(point="step", contract=1, name="acme.upper", module="upper.wasm"),
+            *provides,
+        ),
     )
+
+
+def test_a_plugin_of_one_module_keeps_the_contract_of_steps(tmp_path: Path) -> None:
+    (tmp_path / "acme_upper").mkdir()
+    (tmp_path / "acme_upper/upper.wasm").write_bytes(UPPER)
+    manifest = manifest_of("L3")
     with PluginHost() as host:
         assert host.start(manifest, path=[tmp_path]).level == "L3"
         kind = STEPS.get("acme.upper")
@@ -362,3 +372,27 @@ def test_a_damaged_module_is_refused_or_stays_within_its_limits(
                     continue
     except WasmModuleError:
         pass
+
+
+OTHER = """
+from openautoglm.pipeline.step import Step
+
+class Other(Step, frozen=True):
+    'Do nothing.'
+    outputs = {"text": "as it was"}
+
+    def run(self, *, text: str) -> dict[str, object]:
+        return {"text": text}
+"""
+
+
+def test_a_plugin_in_the_process_may_bring_a_module_too(tmp_path: Path) -> None:
+    (tmp_path / "acme_upper").mkdir()
+    (tmp_path / "acme_upper/upper.wasm").write_bytes(UPPER)
+    (tmp_path / "acme_upper/__init__.py").write_text(OTHER)
+    other = Provides(point="step", contract=1, name="acme.other", object="acme_upper:Other")
+    here: tuple[Level, ...] = ("L0",)
+    with PluginHost(levels=here) as host:
+        host.start(manifest_of("L0", other), path=[tmp_path])
+        assert STEPS.get("acme.upper")().run(text="hello") == {"text": "HELLO"}
+        assert STEPS.get("acme.other")().run(text="hello") == {"text": "hello"}

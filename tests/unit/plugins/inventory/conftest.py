@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from openautoglm.plugins.inventory import Inventory
-from openautoglm.plugins.inventory_dependencies import Fetching
-from openautoglm.plugins.packing import pack
+from openautoglm.plugins.inventory.dependencies import Fetching
+from openautoglm.plugins.inventory.inventory import Inventory
+from openautoglm.plugins.packing.packing import pack
 from openautoglm.plugins.project import new_project
 
 if TYPE_CHECKING:

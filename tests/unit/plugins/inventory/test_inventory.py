@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from openautoglm.errors import (
+    ContentStoreError,
     PluginConflictError,
     PluginNotFoundError,
     PluginPackageError,
     PluginPeerError,
+    PluginReplaceError,
 )
-from openautoglm.plugins.inventory import Inventory
-from openautoglm.plugins.inventory_dependencies import Fetching
-from openautoglm.plugins.inventory_state import Verdict
-from openautoglm.plugins.packing import pack
+from openautoglm.plugins.inventory.dependencies import Fetching
+from openautoglm.plugins.inventory.inventory import Inventory
+from openautoglm.plugins.inventory.state import Verdict
+from openautoglm.plugins.packing.packing import pack
 from openautoglm.plugins.project import new_project
 from openautoglm.plugins.wheel import read_wheel
 
@@ -86,6 +88,47 @@ def test_there_is_no_way_back_from_the_first_version(
         home.rollback("acme.upper")
     with pytest.raises(PluginNotFoundError, match="no plugin of that id"):
         home.rollback("acme.other")
+
+
+def test_an_older_version_is_refused_unless_somebody_says_so(
+    home: Inventory, wheel: Callable[..., Path]
+) -> None:
+    old, new = wheel(), wheel(version="0.10.0")
+    home.install(old)
+    home.install(new)
+    with pytest.raises(PluginReplaceError, match="a higher version of plugin") as no:
+        home.install(wheel(version="0.9.0"))
+    assert no.value.got == "0.9.0, after 0.10.0"
+    assert "--allow-downgrade" in str(no.value.fix)
+    assert ids(home) == [("acme.upper", "0.10.0", True)]
+    assert not home.show("acme.upper").is_downgrade
+    assert home.install(wheel(version="0.9.0"), allow_downgrade=True).is_downgrade
+    assert home.show("acme.upper").previous == "0.10.0"
+
+
+def test_a_removed_version_is_remembered_and_going_back_is_another_verb(
+    home: Inventory, wheel: Callable[..., Path]
+) -> None:
+    old, new = wheel(), wheel(version="0.2.0")
+    home.install(old)
+    home.install(new)
+    assert home.rollback("acme.upper").is_downgrade
+    assert home.install(old).version == "0.1.0"  # it is in use: nothing changes
+    home.remove("acme.upper")
+    with pytest.raises(PluginReplaceError, match="a higher version"):
+        home.install(old)
+    assert home.install(new).version == "0.2.0"
+
+
+def test_a_version_that_was_never_used_keeps_none_out(
+    home: Inventory, wheel: Callable[..., Path]
+) -> None:
+    home.install(wheel())
+    home.install(wheel(version="0.3.0"), enable=False)
+    assert home.install(wheel(version="0.2.0")).version == "0.2.0"
+    home.enable("acme.upper", version="0.3.0")
+    with pytest.raises(PluginReplaceError, match="a higher version"):
+        home.install(wheel(version="0.2.1"))
 
 
 def test_other_contents_under_one_version_are_refused_unless_they_replace(
@@ -229,6 +272,31 @@ def test_any_change_of_the_files_is_seen(
     assert not home.intact(installed)
 
 
+def test_a_manifest_that_was_changed_in_the_list_is_not_loaded(
+    home: Inventory, wheel: Callable[..., Path]
+) -> None:
+    home.install(wheel())
+    path = home.home / "state.json"
+    path.write_bytes(path.read_bytes().replace(b"acme_upper.step:Upper", b"acme_upper.step:Other"))
+    found = home.show("acme.upper")
+    assert found.manifest.provides[0].object == "acme_upper.step:Other"
+    with pytest.raises(ContentStoreError, match="another manifest than the plugin itself"):
+        home.open(found)
+    assert [each.kind for each in home.doctor()] == ["files"]
+
+
+def test_what_is_opened_names_the_file_that_was_changed(
+    home: Inventory, wheel: Callable[..., Path]
+) -> None:
+    installed = home.install(wheel())
+    assert home.open(installed).root == installed.root
+    (installed.root / "acme_upper/step.py").chmod(0o644)
+    with (installed.root / "acme_upper/step.py").open("a") as file:
+        file.write("#")
+    with pytest.raises(ContentStoreError, match=r"plugin/acme_upper/step\.py was changed"):
+        home.open(installed)
+
+
 def test_the_verdict_on_a_signature_is_kept_and_another_file_refused(
     home: Inventory, wheel: Callable[..., Path]
 ) -> None:
@@ -246,7 +314,7 @@ def test_a_wheel_for_another_machine_is_refused(home: Inventory, tmp_path: Path)
     shutil.rmtree(kernels)
     kernels.mkdir()
     (kernels / "kernels.so").write_bytes(b"\x7fELF and so on")
-    from openautoglm.plugins import packing
+    from openautoglm.plugins.packing import packing
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packing, "platform_tag", lambda: "plan9_mips")

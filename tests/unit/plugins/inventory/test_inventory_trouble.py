@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -12,16 +13,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from openautoglm.errors import (
+    ContentStoreError,
+    OpenAutoGLMError,
     PluginConflictError,
     PluginNotFoundError,
+    PluginPackageError,
     PluginPeerError,
     PluginStoreError,
 )
-from openautoglm.plugins import inventory_environment, inventory_state
-from openautoglm.plugins.inventory import Inventory
-from openautoglm.plugins.inventory_dependencies import Fetching
-from openautoglm.plugins.packing import pack
+from openautoglm.plugins.inventory import environment, state
+from openautoglm.plugins.inventory.dependencies import Fetching
+from openautoglm.plugins.inventory.inventory import Inventory
+from openautoglm.plugins.packing.packing import pack
 from openautoglm.plugins.project import new_project
+from openautoglm.plugins.wheel import LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +57,7 @@ def test_nothing_of_a_plugin_is_imported_to_install_list_show_or_examine_it(
     home.list(), home.show("acme.trap"), home.doctor(), home.disable("acme.trap")
     options = ["-q", "--no-index", "--no-deps", "--no-compile", "--target", str(site)]
     subprocess.run([sys.executable, "-m", "pip", "install", *options, path], check=True)
-    (found,) = inventory_environment.find([str(site)])
+    (found,) = environment.find([str(site)])
     assert found.manifest is not None
     assert found.manifest.id == "acme.trap"
     assert "acme_trap" not in sys.modules
@@ -107,11 +112,12 @@ def test_dependencies_lie_beside_the_plugin(home: Inventory, tmp_path: Path) -> 
     [("acme-base>=2", PluginStoreError), ("acme-none", PluginStoreError)],
 )
 def test_dependencies_that_cannot_be_had_leave_nothing(
-    home: Inventory, tmp_path: Path, wanted: str, error: type[Exception]
+    home: Inventory, tmp_path: Path, wanted: str, error: type[OpenAutoGLMError]
 ) -> None:
     folder = with_base(tmp_path, wanted)
-    with pytest.raises(error):
+    with pytest.raises(error, match="cannot be had; nothing was installed") as no:
         home.install(pack(folder).path, fetching=Fetching(find_links=(tmp_path,), offline=True))
+    assert wanted in str(no.value.got)
     assert home.list() == ()
     assert list((home.home / "store").iterdir()) == []
 
@@ -125,12 +131,64 @@ def test_a_dependency_that_asks_for_another_host_package_is_refused(
     assert home.list() == ()
 
 
+@pytest.mark.parametrize("change", ["changed", "added", "replaced by a link"])
+def test_a_changed_dependency_keeps_the_plugin_from_loading(
+    home: Inventory, tmp_path: Path, change: str
+) -> None:
+    folder = with_base(tmp_path, "acme-base>=1")
+    installed = home.install(
+        pack(folder).path, fetching=Fetching(find_links=(tmp_path,), offline=True)
+    )
+    file = installed.path[1] / "acme_base/__init__.py"
+    file.parent.chmod(0o755)
+    file.chmod(0o644)
+    match change:
+        case "changed":
+            file.write_text("import os")
+        case "added":
+            file.with_name("evil.py").write_text("")
+        case _:
+            file.rename(tmp_path / "away.py")
+            file.symlink_to(tmp_path / "away.py")
+    with pytest.raises(ContentStoreError, match="dependencies/acme_base/"):
+        home.open(installed)
+    assert [each.kind for each in home.doctor()] == ["files"]
+
+
+def locked(folder: Path, text: str) -> Path:
+    """Put a lock into a project, and pack it."""
+    (folder / "src/acme_upper" / LOCK).write_text(text)
+    return pack(folder).path
+
+
+def test_what_a_lock_names_is_installed_and_nothing_else(home: Inventory, tmp_path: Path) -> None:
+    folder = with_base(tmp_path, "acme-base>=1")
+    (base,) = tmp_path.glob("acme_base-*.whl")
+    right, wrong = hashlib.sha256(base.read_bytes()).hexdigest(), "0" * 64
+    fetching = Fetching(find_links=(tmp_path,), offline=True)
+    for lock, told in (
+        (f"acme-base==1.0 --hash=sha256:{wrong}", "is not the one in its lock"),
+        (f"acme-other==1.0 --hash=sha256:{right}", "is not the one in its lock"),
+        ("acme-base==1.0", "a lock has lines"),
+        ("--index-url https://evil.example\n", "a lock has lines"),
+    ):
+        with pytest.raises(PluginPackageError, match=told):
+            home.install(locked(folder, lock), fetching=fetching)
+        assert home.list() == ()
+        assert list((home.home / "store").iterdir()) == []
+    with pytest.raises((PluginStoreError, PluginPeerError)):
+        home.install(locked(folder, f"acme-base==2.0 --hash=sha256:{right}"), fetching=fetching)
+    lock = f"# comment\nAcme_Base==1.0 \\\n    --hash=sha256:{wrong} --hash=sha256:{right}\n"
+    installed = home.install(locked(folder, lock), fetching=fetching)
+    assert dict(installed.dependencies) == {"acme-base": "1.0"}
+
+
 METADATA = "Metadata-Version: 2.1\nName: acme-base\nVersion: 1.0\n"
 
 
 def with_base(tmp_path: Path, wanted: str, needs: str = "") -> Path:
     """Return a project that depends on `acme-base`, of which version 1.0 lies in `tmp_path`."""
-    from openautoglm.plugins.packing_archive import archive, put
+    from openautoglm.plugins.packing.archive import archive, put
 
     info = "acme_base-1.0.dist-info"
     requires = f"Requires-Dist: {needs}\n" if needs else ""
@@ -149,7 +207,7 @@ def with_base(tmp_path: Path, wanted: str, needs: str = "") -> Path:
 INSTALL = """
 import sys
 from pathlib import Path
-from openautoglm.plugins.inventory import Inventory
+from openautoglm.plugins.inventory.inventory import Inventory
 for path in sys.argv[2:]:
     Inventory(Path(sys.argv[1])).install(Path(path))
 """
@@ -171,8 +229,8 @@ def test_two_processes_that_install_at_once_lose_nothing(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from openautoglm.plugins import {module} as module
-from openautoglm.plugins.inventory import Inventory
+from openautoglm.plugins.inventory import {module} as module
+from openautoglm.plugins.inventory.inventory import Inventory
 real = module.{name}
 def die(*args, **kwargs):
     {before}
@@ -185,13 +243,13 @@ Inventory(Path(sys.argv[1])).install(Path(sys.argv[2]))
 @pytest.mark.parametrize(
     ("module", "name", "before"),
     [
-        ("inventory_store", "unpack", "pass"),
-        ("inventory_store", "unpack", "real(*args, **kwargs)"),
-        ("inventory_store", "contents", "pass"),
-        ("inventory_store", "_make_read_only", "real(*args, **kwargs)"),
+        ("store", "_unpack", "pass"),
+        ("store", "_unpack", "real(*args, **kwargs)"),
+        ("store", "listed", "pass"),
+        ("store", "_sealed", "real(*args, **kwargs)"),
         ("inventory", "with_version", "pass"),
-        ("inventory_store.Staged", "commit", "real(*args, **kwargs)"),
-        ("inventory_state.StateFile", "_write", "pass"),
+        ("store.Staged", "commit", "real(*args, **kwargs)"),
+        ("state.StateFile", "_write", "pass"),
     ],
 )
 def test_an_install_that_is_killed_is_never_seen_and_can_be_done_again(
@@ -251,7 +309,7 @@ def test_a_full_disk_changes_nothing(
     def full(*_args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("openautoglm.plugins.inventory_store.unpack", full)
+    monkeypatch.setattr("openautoglm.plugins.inventory.store._unpack", full)
     with pytest.raises(PluginStoreError, match="nothing was changed") as refused:
         home.install(wheel("acme.other"))
     assert "No space left" in str(refused.value)
@@ -263,9 +321,9 @@ def test_a_lock_that_is_held_too_long_is_told(
     home: Inventory, wheel: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home.install(wheel())
-    monkeypatch.setattr(inventory_state, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(state, "PATIENCE_S", 0.05)
     with (
-        inventory_state.StateFile(home.home).changing(),
+        state.StateFile(home.home).changing(),
         pytest.raises(PluginStoreError, match="another process"),
     ):
         home.disable("acme.upper")

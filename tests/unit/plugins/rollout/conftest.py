@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from openautoglm.errors import OpenAutoGLMError
-from openautoglm.plugins.host.bare import BARE
 from openautoglm.plugins.points import POINTS
 from openautoglm.plugins.rollout import Canary, Rollouts
 from openautoglm.registry import owned_by
+from openautoglm.testing.bare import BARE
 from openautoglm.testing.versions import Bus, Host, New, Running, manifest, versioned
 
 if TYPE_CHECKING:

@@ -97,6 +97,23 @@ def test_a_version_is_bad_where_the_tests_say_so(
     assert verdict.is_bad is is_bad, verdict.reason
 
 
+@pytest.mark.parametrize(
+    ("own", "beside", "before", "is_bad"),
+    [
+        ([50 * MS] * 4, [MS] * 40, [MS] * 400, True),
+        ([50 * MS] * 4, [MS] * 10, [MS] * 400, False),  # too few beside it
+        ([50 * MS] * 4, [MS] * 40, [], False),
+        ([50 * MS] * 4, [50 * MS] * 40, [MS] * 400, False),  # load, which meets both
+        ([2 * MS] * 4, [MS] * 40, [MS] * 400, False),
+    ],
+)
+def test_a_much_slower_version_is_found_early_by_what_was_before(
+    own: list[float], beside: list[float], before: list[float], *, is_bad: bool
+) -> None:
+    verdict = judge(counted(*own), counted(*beside), LIMITS, 1e-4, before=before)
+    assert verdict.is_bad is is_bad, verdict.reason
+
+
 def test_a_version_that_is_alike_is_rarely_called_bad_however_often_it_is_looked_at() -> None:
     chance, wrong, alpha = random.Random(3), 0, 0.02  # noqa: S311 - repeatable
     strict = Limits(max_error_rate=0.0, p95_ratio=1.0, p95_slack_s=0.0)

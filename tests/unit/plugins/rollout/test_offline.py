@@ -11,15 +11,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from openautoglm.errors import PluginNotFoundError, PluginPackageError, PluginReplaceError
-from openautoglm.plugins.inventory import Inventory
-from openautoglm.plugins.inventory_state import Verdict
-from openautoglm.plugins.packing import pack
+from openautoglm.plugins.inventory.inventory import Inventory
+from openautoglm.plugins.inventory.state import Verdict
+from openautoglm.plugins.packing.packing import pack
 from openautoglm.plugins.project import new_project
 from openautoglm.plugins.rollout.offline import OfflineAsks, candidate, upgrade
+from openautoglm.plugins.rollout.outcome import RolloutReport
+from openautoglm.plugins.rollout.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from openautoglm.plugins.inventory.installed import Installed
+    from openautoglm.plugins.rollout.outcome import Ending
+    from openautoglm.plugins.rollout.plan import OnIdle
 
     Make = Callable[..., Path]
 
@@ -39,13 +45,26 @@ class Said:
 def wheel(tmp_path: Path) -> Make:
     """Pack a version of a step; its code may be replaced."""
 
-    def make(version: str, *, plugin: str = "acme.upper", code: str = "") -> Path:
+    def make(
+        version: str,
+        *,
+        plugin: str = "acme.upper",
+        code: str = "",
+        change: tuple[str, str] | None = None,
+        requests: bool = True,
+        isolation: str = "auto",
+    ) -> Path:
         folder = new_project(plugin, kind="step", into=tmp_path / f"{plugin}-{version}")
         project = folder / "pyproject.toml"
-        project.write_text(project.read_text().replace('"0.1.0"', f'"{version}"'))
+        text = project.read_text().replace('"0.1.0"', f'"{version}"')
+        project.write_text(text.replace("schema = 1", f'schema = 1\nisolation = "{isolation}"'))
+        (source,) = folder.glob("src/*/step.py")
         if code:
-            (source,) = folder.glob("src/*/step.py")
             source.write_text(code)
+        if change:
+            source.write_text(source.read_text().replace(*change))
+        if not requests:
+            (folder / "tests" / "requests.jsonl").unlink()
         return pack(folder).path
 
     return make
@@ -92,6 +111,88 @@ def test_what_is_refused_changes_nothing(
     assert home.show("acme.upper") == before
 
 
+def test_a_rehearsal_comes_before_the_switch(home: Inventory, wheel: Make) -> None:
+    seen: list[tuple[str, str, str]] = []
+
+    def rehearse(old: Installed, new: Installed) -> RolloutReport:
+        seen.append((old.version, new.version, home.show("acme.upper").version))
+        return report_of("promoted")
+
+    new = candidate(home, "acme.upper", str(wheel("0.2.0")))
+    report = upgrade(home, new, OfflineAsks(rehearse=rehearse))
+    assert report.ok
+    assert seen == [("0.1.0", "0.2.0", "0.1.0")]
+    assert [change.new for change in report.changes][-2:] == ["canary", "active"]
+    assert home.rollback("acme.upper").version == "0.1.0"
+
+
+def test_a_rehearsal_that_fails_leaves_nothing_behind(home: Inventory, wheel: Make) -> None:
+    before = home.show("acme.upper")
+    new = candidate(home, "acme.upper", str(wheel("0.2.0")))
+    report = upgrade(home, new, OfflineAsks(rehearse=lambda *_: report_of("rolled-back")))
+    assert (report.outcome, report.reason) == ("rolled-back", "it was worse")
+    assert home.show("acme.upper") == before
+    with pytest.raises(PluginNotFoundError):
+        home.show("acme.upper", version="0.2.0")
+
+
+def report_of(outcome: Ending) -> RolloutReport:
+    return RolloutReport(
+        plugin="acme.upper", old="0.1.0", new="0.2.0", outcome=outcome, reason="it was worse"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("code", "outcome", "said"),
+    [
+        ("text.upper()", "promoted", "recorded requests 0 of "),
+        ("'wrong'", "rolled-back", " failed, 0 of "),
+    ],
+    ids=["good", "wrong"],
+)
+def test_the_rehearsal_makes_recorded_requests_of_both(
+    home: Inventory, wheel: Make, code: str, outcome: str, said: str
+) -> None:
+    path = wheel("0.2.0", change=("text.upper()", code))
+    told: list[str] = []
+    rehearsal = Rehearsal(
+        on_idle="abort", is_trusted=True, told=lambda state, why: told.append(f"{state} {why}")
+    )
+    report = upgrade(
+        home, candidate(home, "acme.upper", str(path)), OfflineAsks(rehearse=rehearsal)
+    )
+    assert report.outcome == outcome, str(report)
+    assert said in report.steps[0].reason
+    assert told[0].startswith("canary step 1 of 1, 100 %: 0 of 4 answers of 0.2.0")
+
+
+def test_a_rehearsal_runs_nothing_unconfined_that_nobody_said_to_trust(
+    home: Inventory, wheel: Make, tmp_path: Path
+) -> None:
+    mark = tmp_path / "was-not-confined"
+    writes = f"open({str(mark)!r}, 'w')"
+    code = f"import contextlib\nwith contextlib.suppress(OSError):\n    {writes}\nfrom openautoglm"
+    home.install(wheel("0.1.1", change=("from openautoglm", code), isolation="L1"))
+    new = candidate(home, "acme.upper", str(wheel("0.2.0")))
+    assert upgrade(home, new, OfflineAsks(rehearse=Rehearsal(on_idle="promote"))).ok
+    assert not mark.exists()
+    home.rollback("acme.upper")
+    trusting = Rehearsal(on_idle="promote", is_trusted=True)
+    assert upgrade(home, new, OfflineAsks(rehearse=trusting)).ok
+    assert mark.exists()
+
+
+@pytest.mark.parametrize(("on_idle", "ok"), [("promote", True), ("abort", False)])
+def test_without_recorded_requests_the_check_decides_or_nothing_does(
+    home: Inventory, wheel: Make, *, on_idle: OnIdle, ok: bool
+) -> None:
+    new = candidate(home, "acme.upper", str(wheel("0.2.0", requests=False)))
+    report = upgrade(home, new, OfflineAsks(rehearse=Rehearsal(on_idle=on_idle)))
+    assert report.ok is ok
+    assert home.show("acme.upper").version == ("0.2.0" if ok else "0.1.0")
+
+
 def test_a_wheel_that_changes_after_it_was_looked_at_is_not_installed(
     home: Inventory, wheel: Make
 ) -> None:
@@ -123,12 +224,13 @@ def oag(*arguments: str | Path, exits: int = 0) -> str:
 @pytest.mark.slow
 def test_the_command_goes_forth_and_back(home: Inventory, wheel: Make) -> None:
     told = oag("upgrade", "acme.upper", wheel("0.2.0"), "--trusted")
+    assert "canary     step 1 of 1, 100 %: 0 of 4 answers of 0.2.0" in told
     assert "upgraded   acme.upper 0.1.0 -> 0.2.0" in told
     assert oag("upgrade", "acme.upper", "--rollback") == "back to   acme.upper 0.1.0\n"
     report: Any = json.loads(oag("upgrade", "acme.upper", "0.2.0", "--trusted", "--json"))
     assert report["outcome"] == "promoted"
     assert "a higher version" in oag("upgrade", "acme.upper", "0.1.0", "--trusted", exits=1)
-    oag("upgrade", "acme.upper", "0.1.0", "--trusted", "--downgrade")
+    oag("upgrade", "acme.upper", "0.1.0", "--trusted", "--allow-downgrade")
     assert home.show("acme.upper").version == "0.1.0"
 
 

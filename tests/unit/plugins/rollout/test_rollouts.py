@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +79,17 @@ def test_the_last_good_version_stays_until_the_new_one_has_served(scene: Scene) 
     scene.call()
     until(lambda: scene.host.stopped == ["1"])
     until(lambda: scene.bus.states("1")[-1] == "retired")
+
+
+def test_nothing_keeps_versions_that_are_retired(scene: Scene) -> None:
+    plan = Canary(weights=(100,), requests=0, keep_requests=0)
+    assert scene.replace(new("2"), plan).ok
+    second = weakref.ref(scene.host.started.pop())
+    for number in range(3, 6):
+        assert scene.replace(new(str(number)), plan).ok
+        scene.call()
+    gc.collect()
+    assert second() is None
 
 
 def test_a_version_that_dies_early_gives_its_calls_back(scene: Scene) -> None:

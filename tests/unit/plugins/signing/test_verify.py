@@ -42,6 +42,9 @@ class Report:
     ok: bool = True
     digest: str = "ab" * 32
 
+    def to_json(self) -> str:
+        return "{}"
+
 
 def codes(path: Path, keyring: Keyring, **more: object) -> list[str]:
     verdict = verify(path, keyring, now=NOW, **more)  # type: ignore[arg-type] # as given

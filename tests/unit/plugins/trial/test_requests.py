@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 import pytest
 
 from openautoglm.errors import PluginCheckError
 from openautoglm.plugins.trial.requests import Request, read_requests
-from openautoglm.plugins.trial.subjects import stable
+from openautoglm.plugins.trial.subjects import is_like, stable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,3 +61,26 @@ def test_answers_are_the_same_where_they_say_the_same(
     one: object, other: object, *, is_same: bool
 ) -> None:
     assert (stable(one) == stable(other)) is is_same
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "is_same"),
+    [
+        ({"text": "A"}, {"text": "A"}, True),
+        (np.array([0.1, 0.2], np.float32), [0.1, 0.2], True),
+        (np.array([0.1, 0.2], np.float32), [0.1, 0.21], False),
+        (np.array([0.1, 0.2], np.float32), [[0.1, 0.2]], False),
+        (np.array(float("nan")), float("nan"), True),
+        ((np.ones(2), np.zeros(1)), [[1, 1], [0]], True),
+        ((np.ones(2), np.zeros(1)), [[1, 1], [1]], False),
+        (np.ones(2), "ones", False),
+        (np.array([0.5, 1.0], np.float32), ["float32", [0.5, 1.0]], True),  # its dtype recorded too
+        (np.array([0.5, 1.0], np.float32), ["float64", [0.5, 1.0]], False),
+        (np.ones(2), [[1.0], [1.0, 1.0]], False),
+        ([0.1], [0.1000001], False),
+    ],
+)
+def test_an_answer_of_arrays_is_the_recorded_one_within_rounding(
+    answer: object, expected: object, *, is_same: bool
+) -> None:
+    assert is_like(answer, expected) == is_same

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
 from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotations
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, final
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, final
 
 import msgspec
 
 from openautoglm.errors import InputNotFoundError, OpenAutoGLMError, PluginStoreError
 from openautoglm.platform_io import detect
+from openautoglm.plugins import ranges
 from openautoglm.plugins.manifest import Manifest  # noqa: TC001 - msgspec reads the annotations
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S: Final = 20.0
 _PAUSE_S: Final = 0.005
+Sha256: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$", max_length=64)]
 _ELSEWHERE: Final = "set OPENAUTOGLM_HOME to a folder that you may write and that has room"
 
 
@@ -39,24 +42,45 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @final
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check of a version came to.
+
+    Attributes:
+        ok: whether nothing failed.
+        profile: `static` where nothing was run, `quick`, or `full`.
+        digest: of the whole report; a signature may have stood for it.
+        failed: rows that failed.
+        warned: rows that warned.
+    """
+
+    ok: bool
+    profile: str
+    digest: str
+    failed: tuple[str, ...] = ()
+    warned: tuple[str, ...] = ()
+
+
+@final
 class StoredVersion(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a plugin in the store.
 
     Attributes:
         manifest: the plugin's own.
         sha256: of the wheel; the name of its folder in the store.
-        contents: SHA-256 over the names and hashes of all files in that folder.
+        contents: SHA-256 of the listing of all files in that folder, dependencies included.
         dependencies: distributions of its own that lie there, name to version.
         installed: when, as ISO 8601 in UTC.
         verdict: on its signature.
+        proof: of its check; None where there was none.
     """
 
     manifest: Manifest
-    sha256: str
-    contents: str
+    sha256: Sha256
+    contents: Sha256
     installed: str
     dependencies: Mapping[str, str] = {}
     verdict: Verdict = Verdict()
+    proof: Proof | None = None
 
 
 @final
@@ -68,6 +92,11 @@ class StoredPlugin(msgspec.Struct, frozen=True, kw_only=True):
     previous: str | None = None
     enabled: bool = True
 
+    def __post_init__(self) -> None:
+        """Refuse a list in which the version that is used is not."""
+        if not {self.current, self.previous or self.current} <= self.versions.keys():
+            raise ValueError(f"version {self.current} or {self.previous} is not among them")
+
 
 @final
 class State(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,12 +106,14 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         serial: raised by every change.
         plugins: by id.
         disabled: ids of plugins of the environment that are not to be used.
+        seen: the highest version that was ever in use, by id; a removed plugin stays here.
     """
 
     schema: Literal[1] = 1
     serial: int = 0
     plugins: Mapping[str, StoredPlugin] = {}
     disabled: tuple[str, ...] = ()
+    seen: Mapping[str, str] = {}
 
 
 def with_version(state: State, stored: StoredVersion, *, enable: bool) -> State:
@@ -96,6 +127,14 @@ def with_version(state: State, stored: StoredVersion, *, enable: bool) -> State:
     return with_plugin(state, plugin, using(after, version) if enable else after)
 
 
+def is_lower(state: State, plugin: str, version: str) -> bool:
+    """Say whether a version is lower than one that was installed before."""
+    seen = state.seen.get(plugin, version)
+    if seen == version:
+        return False
+    return ranges.is_lower(version, seen) is not False  # what is no version was written by hand
+
+
 def using(stored: StoredPlugin, version: str) -> StoredPlugin:
     """Return a plugin with one of its versions in use; `rollback` goes back to the one before."""
     previous = stored.previous if stored.current == version else stored.current
@@ -103,8 +142,11 @@ def using(stored: StoredPlugin, version: str) -> StoredPlugin:
 
 
 def with_plugin(state: State, plugin: str, stored: StoredPlugin) -> State:
-    """Return the state in which a plugin is as given."""
-    return msgspec.structs.replace(state, plugins={**state.plugins, plugin: stored})
+    """Return the state in which a plugin is as given; the highest version in use is remembered."""
+    seen = dict(state.seen)
+    if stored.enabled and not is_lower(state, plugin, stored.current):
+        seen[plugin] = stored.current
+    return msgspec.structs.replace(state, plugins={**state.plugins, plugin: stored}, seen=seen)
 
 
 def without(state: State, plugin: str, gone: tuple[str, ...]) -> State:
@@ -144,16 +186,20 @@ class StateFile:
         """Return the state; nothing is installed where there is no file.
 
         Raises:
-            PluginStoreError: the file is damaged or cannot be read.
+            PluginStoreError: the file is damaged, cannot be read, or anybody may write it.
         """
         try:
             data = detect().read_file(self.path)
         except InputNotFoundError as cause:
+            if not _may_be_made(self._home):
+                raise no_folder(self._home) from cause
             if not os.path.lexists(self.path):
                 return State()
             raise unreadable(self.path, str(cause.got or cause.problem)) from cause
         except OpenAutoGLMError as cause:
             raise unreadable(self.path, str(cause.got or cause.problem)) from cause
+        for each in (self._home, self.path):
+            _refuse_open_to_all(each)
         try:
             return msgspec.json.decode(data, type=State)
         except (msgspec.MsgspecError, OpenAutoGLMError, RecursionError) as cause:
@@ -219,6 +265,29 @@ def default_home() -> Path:
         ) from cause
 
 
+def _refuse_open_to_all(path: Path) -> None:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:  # it was read a moment ago, and went
+        return
+    if mode & stat.S_IWOTH:
+        raise PluginStoreError(
+            "anybody may write the list of installed plugins",
+            got=f"{path}: mode {mode:o}",
+            fix=f"look through it, then chmod o-w {path}",
+        )
+
+
+def _may_be_made(folder: Path) -> bool:
+    """Say whether a folder is there, or nothing stands where it would be."""
+    try:
+        return stat.S_ISDIR(folder.stat().st_mode)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder that only this user may enter, unless it is there."""
     try:
@@ -232,6 +301,15 @@ def unwritable(path: Path, cause: OSError) -> PluginStoreError:
     return PluginStoreError(
         "the store of plugins cannot be written; nothing was changed",
         got=f"{cause.filename or path}: {cause.strerror}",
+        fix=_ELSEWHERE,
+    )
+
+
+def no_folder(home: Path) -> PluginStoreError:
+    """Return the error for a home that is no folder."""
+    return PluginStoreError(
+        "the folder of plugins is no folder, or cannot be entered",
+        got=str(home),
         fix=_ELSEWHERE,
     )
 

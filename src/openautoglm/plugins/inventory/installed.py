@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, final
 
-from openautoglm.plugins.inventory_conflicts import Side
-from openautoglm.plugins.inventory_state import Verdict
-from openautoglm.plugins.inventory_store import DEPENDENCIES, PLUGIN, WHEEL
+from openautoglm.plugins.inventory.conflicts import Side
+from openautoglm.plugins.inventory.state import Verdict
+from openautoglm.plugins.inventory.store import DEPENDENCIES, PLUGIN, WHEEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from openautoglm.plugins.inventory_environment import Found
-    from openautoglm.plugins.inventory_state import StoredPlugin, StoredVersion
+    from openautoglm.plugins.inventory.environment import Found
+    from openautoglm.plugins.inventory.state import Proof, StoredPlugin, StoredVersion
     from openautoglm.plugins.manifest import Manifest
 
 NO_VERDICT: Final = Verdict()
@@ -38,12 +38,14 @@ class Installed:
         sha256: of its wheel; None in the environment, where nobody kept it.
         wheel: a copy of the wheel, its signature beside it, to be verified again; None like
             `sha256`.
-        contents: digest over all its files, see `Inventory.intact`; None like `sha256`.
+        contents: digest of the listing of all its files, see `Inventory.open`; None like `sha256`.
         previous: the version `rollback` goes back to, or None.
         versions: all that are in the store.
         dependencies: distributions it brings, name to version.
         verdict: on its signature.
         installed: when, as ISO 8601 in UTC; empty in the environment.
+        proof: of its check, or None.
+        is_downgrade: whether a higher version was installed before; a person wanted this one.
     """
 
     manifest: Manifest
@@ -59,6 +61,8 @@ class Installed:
     dependencies: Mapping[str, str]
     verdict: Verdict = NO_VERDICT
     installed: str = ""
+    proof: Proof | None = None
+    is_downgrade: bool = False
 
     @property
     def id(self) -> str:
@@ -76,7 +80,9 @@ class Installed:
         return Side(manifest=self.manifest, where=str(self.root), dependencies=self.dependencies)
 
 
-def from_store(found: StoredVersion, plugin: StoredPlugin, folder: Path) -> Installed:
+def from_store(
+    found: StoredVersion, plugin: StoredPlugin, folder: Path, *, is_downgrade: bool
+) -> Installed:
     """Return a version that lies in a folder of the store."""
     own = (folder / DEPENDENCIES,) if found.dependencies else ()
     return Installed(
@@ -93,6 +99,8 @@ def from_store(found: StoredVersion, plugin: StoredPlugin, folder: Path) -> Inst
         dependencies=found.dependencies,
         verdict=found.verdict,
         installed=found.installed,
+        proof=found.proof,
+        is_downgrade=is_downgrade,
     )
 
 

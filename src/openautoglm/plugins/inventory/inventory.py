@@ -7,47 +7,52 @@ one is imported here.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final, final
 
 from msgspec.structs import replace
 
 from openautoglm.errors import (
+    ContentStoreError,
     PluginConflictError,
     PluginNotFoundError,
-    PluginPackageError,
 )
-from openautoglm.plugins import inventory_conflicts as conflicts
-from openautoglm.plugins import inventory_environment as environment
 from openautoglm.plugins import peers
-from openautoglm.plugins.inventory_dependencies import Fetching
-from openautoglm.plugins.inventory_installed import Installed, from_environment, from_store
-from openautoglm.plugins.inventory_state import (
+from openautoglm.plugins.inventory import conflicts, environment, judging
+from openautoglm.plugins.inventory.dependencies import Fetching
+from openautoglm.plugins.inventory.installed import Installed, from_environment, from_store
+from openautoglm.plugins.inventory.intake import May, bring_dependencies, fitting
+from openautoglm.plugins.inventory.state import (
     State,
     StateFile,
-    StoredPlugin,
     StoredVersion,
     Verdict,
     default_home,
     digests,
+    is_lower,
     using,
     with_plugin,
     with_version,
     without,
 )
-from openautoglm.plugins.inventory_store import Store, contents
+from openautoglm.plugins.inventory.store import AGAIN, ContentStore
 from openautoglm.plugins.reading import shown
-from openautoglm.plugins.wheel import check_runs_here, read_wheel
 from openautoglm.registry import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from openautoglm.plugins.inventory_conflicts import Conflict
-    from openautoglm.plugins.wheel import Wheel
+    from openautoglm.plugins import signing
+    from openautoglm.plugins.inventory.conflicts import Conflict
+    from openautoglm.plugins.inventory.store import StoredContent
+    from openautoglm.plugins.report import PluginReport
 
 NO_FETCHING: Final = Fetching()
+STORE: Final = "store"
+"""The folder of the store in a home."""
 
 
 @final
@@ -66,7 +71,7 @@ class Inventory:
     def __init__(self, home: Path | None = None) -> None:
         self.home = default_home() if home is None else home.absolute()
         self._file = StateFile(self.home)
-        self._store = Store(self.home)
+        self._store = ContentStore(self.home / STORE)
 
     def list(self) -> tuple[Installed, ...]:
         """Return every plugin, in the version that is used, by id; the store hides the environment.
@@ -75,7 +80,7 @@ class Inventory:
             PluginStoreError: the list is damaged or cannot be read.
         """
         state = self._file.read()
-        stored = {plugin: self._installed(plugin, each) for plugin, each in state.plugins.items()}
+        stored = {plugin: self._installed(state, plugin) for plugin in state.plugins}
         found = {each.id: each for each in reversed(self._in_environment(state))}
         return tuple(each for _, each in sorted({**found, **stored}.items()))
 
@@ -87,72 +92,84 @@ class Inventory:
         """
         state = self._file.read()
         if plugin in state.plugins:
-            return self._installed(plugin, state.plugins[plugin], version)
+            return self._installed(state, plugin, version)
         for each in self._in_environment(state):
             if each.id == plugin and version in {None, each.version}:
                 return each
         raise _unknown(plugin, [each.id for each in self.list()], version)
 
-    def install(
+    def install(  # noqa: PLR0913 - one wheel, and what a person says of it
         self,
         path: Path,
         *,
         enable: bool = True,
         replaces: bool = False,
+        allow_downgrade: bool = False,
+        allow_unsigned: bool = False,
         fetching: Fetching = NO_FETCHING,
         verdict: Verdict | None = None,
+        report: PluginReport | None = None,
         sha256: str | None = None,
     ) -> Installed:
         """Put a wheel into the store and make it the version that is used.
 
-        The version before it stays, and `rollback` goes back to it. The wheel may be removed.
+        The version before it stays, and `rollback` goes back to it. The wheel may be removed. It
+        is read once: what is judged by the signature beside it is what is stored.
 
         Args:
             path: of the wheel.
             enable: use it; else it is only put there, and a version that is in use stays so.
             replaces: take the place of the same version with other contents.
+            allow_downgrade: take a version lower than one that was installed before.
+            allow_unsigned: take one that no trusted key signed, where one signed a version before.
             fetching: where pip looks for its dependencies, beside the folder of the wheel.
-            verdict: on its signature, kept with it.
-            sha256: refuse a wheel that is not the one that was verified.
+            verdict: on its signature, to be kept instead of this home's own.
+            report: of its check, to be kept where no trusted key stands for another.
+            sha256: refuse a wheel that is not the one that was looked at.
 
         Raises:
-            PluginPackageError: the wheel is damaged, another one, or for another machine.
+            PluginPackageError: the wheel is damaged, another one, for another machine, or
+                contradicts its signature or its lock.
+            PluginReplaceError: it is older than one that was installed before, or no trusted key
+                signed it where one signed a version before.
             PluginPeerError: it does not go with what the host has.
             PluginConflictError: it does not go with an enabled plugin; both are named.
             PluginStoreError: no room or no permission.
         """
-        wheel = read_wheel(path)
-        if sha256 not in {None, wheel.sha256}:
-            raise PluginPackageError(
-                "this is not the wheel that was verified",
-                got=f"sha256 {wheel.sha256}",
-                fix=f"verify and install the same file: sha256 {sha256}",
-            )
-        check_runs_here(wheel)
-        peers.demand(wheel.manifest)
-        copies = peers.vendored(wheel.files, wheel.manifest)
-        if copies:
-            peers.refuse(wheel.manifest.id, copies)
-        _check_version(self._file.read(), wheel, replaces=replaces)
+        wheel = fitting(path, sha256)
+        manifest = wheel.manifest
+        beside = judging.read_beside(path)
+        judged = judging.judge(wheel.package, beside, self.home, allow_downgrade=allow_downgrade)
+        kept, state = verdict or judged.verdict, self._file.read()
+        is_free = allow_unsigned or kept.trusted or not judging.was_trusted(self.home, manifest.id)
+        may = May(replaces=replaces, downgrade=allow_downgrade, unsigned=is_free)
+        may.check(state, wheel)
         links = (*fetching.find_links, path.absolute().parent)
         fetching = Fetching(find_links=links, offline=fetching.offline)
-        with self._store.staged(wheel, fetching) as staged, self._file.changing() as change:
-            _check_version(change.state, wheel, replaces=replaces)
+        bring = partial(bring_dependencies, wheel, fetching=fetching)
+        with (
+            self._store.staged(wheel.package, beside=beside, bring=bring) as staged,
+            self._file.changing() as change,
+        ):
+            may.check(change.state, wheel)
             stored = StoredVersion(
-                manifest=wheel.manifest,
+                manifest=manifest,
                 sha256=wheel.sha256,
                 contents=staged.contents,
                 installed=datetime.now(UTC).isoformat(timespec="seconds"),
-                dependencies=staged.dependencies,
-                verdict=verdict or Verdict(),
+                dependencies=staged.brought,
+                verdict=kept,
+                proof=judged.proof or (None if report is None else judging.proof_of(report)),
             )
             after = with_version(change.state, stored, enable=enable)
             if enable:
-                self._refuse_conflicts(after, self._installed_in(after, wheel.manifest.id))
+                self._refuse_conflicts(after, self._installed(after, manifest.id))
             staged.commit()
             change.state = after
         self._sweep(digests(change.before))
-        return self.show(wheel.manifest.id, version=wheel.manifest.version)
+        if enable and judged.verdict.trusted:
+            judging.remember(self.home, manifest.id, manifest.version)
+        return self.show(manifest.id, version=manifest.version)
 
     def enable(self, plugin: str, *, version: str | None = None) -> Installed:
         """Use a plugin from now on, in another of its versions where one is named.
@@ -200,7 +217,7 @@ class Inventory:
                 replace(stored, current=stored.previous, previous=stored.current),
             )
             if stored.enabled:
-                self._refuse_conflicts(after, self._installed_in(after, plugin))
+                self._refuse_conflicts(after, self._installed(after, plugin))
             change.state = after
         return self.show(plugin)
 
@@ -226,14 +243,41 @@ class Inventory:
         self._sweep(digests(change.before))
         return gone
 
+    def open(self, installed: Installed) -> StoredContent:
+        """Hold every file of a plugin of the store to what was installed, and return them.
+
+        Raises:
+            ContentStoreError: one of them is not what was installed; it is named.
+        """
+        if installed.sha256 is None or installed.contents is None:
+            raise ContentStoreError(
+                f"plugin `{installed.id}` is not in the store", got=str(installed.root)
+            )
+        content = self._store.open(installed.sha256, contents=installed.contents)
+        if content.manifest.digest != installed.manifest.digest:
+            raise ContentStoreError(
+                "the list of plugins has another manifest than the plugin itself",
+                got=f"{installed.id} {installed.version} in {self._file.path}",
+                fix=AGAIN,
+            )
+        return content
+
+    def judged(self, installed: Installed) -> signing.Verdict:
+        """Open a plugin of the store, and judge what was opened by this home's keyring of today.
+
+        A version that a person went back to is no downgrade.
+
+        Raises:
+            ContentStoreError: as `open`.
+            KeyringError: the keyring cannot be read.
+        """
+        return judging.judge_content(self.open(installed), self.home)
+
     def intact(self, installed: Installed) -> bool:
         """Say whether the files of a plugin of the store are those that were installed."""
-        if installed.sha256 is None:
-            return True
-        try:
-            return contents(self._store.at(installed.sha256)) == installed.contents
-        except OSError:
-            return False
+        with suppress(ContentStoreError):
+            return installed.sha256 is None or bool(self.open(installed))
+        return False
 
     def doctor(self, *, builtin: Mapping[str, Sequence[str]] | None = None) -> tuple[Conflict, ...]:
         """Return all that is wrong, with both sides of each conflict by name.
@@ -241,12 +285,12 @@ class Inventory:
         Args:
             builtin: names of the host's own contributions, by point.
         """
-        from openautoglm.plugins import inventory_doctor
+        from openautoglm.plugins.inventory import doctor
 
         state = self._file.read()
-        stored = [self._installed(plugin, each) for plugin, each in state.plugins.items()]
+        stored = [self._installed(state, plugin) for plugin in state.plugins]
         there = [*stored, *self._in_environment(state)]
-        return inventory_doctor.examine(
+        return doctor.examine(
             sides=tuple(each.side for each in there if each.enabled),
             broken=[each for each in environment.find() if each.error is not None],
             damaged=[each for each in stored if not self.intact(each)],
@@ -265,17 +309,15 @@ class Inventory:
             for gone in before - digests(change.state):
                 self._store.remove(gone)
 
-    def _installed_in(self, state: State, plugin: str) -> Installed:
-        return self._installed(plugin, state.plugins[plugin])
-
-    def _installed(
-        self, plugin: str, stored: StoredPlugin, version: str | None = None
-    ) -> Installed:
+    def _installed(self, state: State, plugin: str, version: str | None = None) -> Installed:
+        stored = state.plugins[plugin]
         wanted = stored.current if version is None else version
         if wanted not in stored.versions:
             raise _unknown(plugin, [plugin], wanted, tuple(stored.versions))
         found = stored.versions[wanted]
-        return from_store(found, stored, self._store.at(found.sha256))
+        is_downgrade = is_lower(state, plugin, wanted)
+        folder = self._store.at(found.sha256)
+        return from_store(found, stored, folder, is_downgrade=is_downgrade)
 
     def _in_environment(self, state: State) -> tuple[Installed, ...]:
         return tuple(
@@ -286,26 +328,13 @@ class Inventory:
 
     def _refuse_conflicts(self, state: State, wanted: Installed) -> None:
         peers.demand(wanted.manifest)
-        there = [self._installed(plugin, each) for plugin, each in state.plugins.items()]
+        there = [self._installed(state, plugin) for plugin in state.plugins]
         there = [each for each in there if each.id != wanted.id]
         if wanted.origin == "store":
             there += self._in_environment(state)
         for other in there:
             for found in conflicts.between([wanted.side, other.side]) if other.enabled else ():
                 raise PluginConflictError(found.problem, got=found.got, fix=found.fix)
-
-
-def _check_version(state: State, wheel: Wheel, *, replaces: bool) -> None:
-    """Refuse other contents under a version that is there."""
-    manifest = wheel.manifest
-    stored = state.plugins.get(manifest.id)
-    there = stored.versions.get(manifest.version) if stored is not None else None
-    if there is not None and there.sha256 != wheel.sha256 and not replaces:
-        raise PluginConflictError(
-            f"`{manifest.id}` {manifest.version} is installed with other contents",
-            got=f"sha256 {there.sha256[:12]}… is there, and this is {wheel.sha256[:12]}…",
-            fix="raise the version, or replace it: --replace",
-        )
 
 
 def _switched(state: State, found: Installed, *, enabled: bool) -> State:

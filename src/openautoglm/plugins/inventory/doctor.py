@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from openautoglm.errors import MissingExtraError
 from openautoglm.plugins import peers
-from openautoglm.plugins.inventory_conflicts import Conflict, between, with_builtins, with_host
+from openautoglm.plugins.inventory.conflicts import Conflict, between, with_builtins, with_host
 from openautoglm.plugins.points import POINTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from openautoglm.plugins.inventory_conflicts import Side
-    from openautoglm.plugins.inventory_environment import Found
-    from openautoglm.plugins.inventory_installed import Installed
+    from openautoglm.plugins.inventory.conflicts import Side
+    from openautoglm.plugins.inventory.environment import Found
+    from openautoglm.plugins.inventory.installed import Installed
 
 
 def examine(

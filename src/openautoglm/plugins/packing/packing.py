@@ -1,4 +1,4 @@
-"""A project to a wheel: the package, its manifest as JSON, nothing else; same input, same bytes.
+"""A project to a wheel: package, manifest, recorded requests, no more; same input, same bytes.
 
 Owns what goes into a wheel and how it is written. No build backend is fetched and no code of the
 plugin is run; a compiler is, for kernels.
@@ -6,8 +6,10 @@ plugin is run; a compiler is, for kernels.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import sysconfig
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
@@ -18,11 +20,13 @@ from openautoglm.errors import PluginManifestError, PluginPeerError, PluginProje
 from openautoglm.plugins import peers
 from openautoglm.plugins.manifest import ENTRY_POINTS, FILE_NAME, Manifest, normalised
 from openautoglm.plugins.metadata import metadata_of, project_table
-from openautoglm.plugins.packing_archive import archive, put
+from openautoglm.plugins.packing.archive import archive, put
 from openautoglm.plugins.points import POINTS
 from openautoglm.plugins.project.workspace import pinned
 from openautoglm.plugins.reading import shown
-from openautoglm.plugins.wheel import MAX_FILES
+from openautoglm.plugins.signing.archive import MAX_MEMBERS, NOT_IN_NAMES, is_plain_name
+from openautoglm.plugins.trial.requests import FILE as REQUESTS
+from openautoglm.plugins.trial.requests import PACKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,7 +74,7 @@ def pack(folder: Path, *, out: Path | None = None, sources: bool = False) -> Pac
         PluginManifestError: pyproject.toml is wrong.
         PluginPeerError: it brings what the host brings, or this host is not one it takes.
         PluginProjectError: the package or a part the manifest names is not there or is no plain
-            file, or the wheel cannot be written.
+            file, a module is no Python, or the wheel cannot be written.
         BuildFailedError: kernels do not compile.
     """
     manifest = Manifest.from_project(folder)
@@ -84,11 +88,14 @@ def pack(folder: Path, *, out: Path | None = None, sources: bool = False) -> Pac
     if copies:
         peers.refuse(manifest.id, copies)
     contents = {name: _bytes(path) for name, path in files.items()}
+    _check_python(contents)
     left_out: tuple[tuple[str, str], ...] = ()
     if not sources:
         manifest, contents, left_out = _compiled(manifest, package, contents)
     tag = ANYWHERE if not _has_library(contents) else f"py3-none-{platform_tag()}"
     contents[f"{manifest.package}/{FILE_NAME}"] = manifest.to_json()
+    if (folder / REQUESTS).is_file():  # an upgrade asks both versions
+        contents[f"{manifest.package}/{PACKED}"] = _bytes(folder / REQUESTS)
     data = archive({**contents, **info_files(manifest, folder, tag)}, info_of(manifest))
     path = put(out or folder / DIST, f"{stem_of(manifest)}-{tag}.whl", data)
     return Packed(
@@ -171,6 +178,21 @@ def _check_parts(manifest: Manifest, files: Mapping[str, Path]) -> None:
             )
 
 
+def _check_python(contents: Mapping[str, bytes]) -> None:
+    """Refuse what no worker could import."""
+    for name in sorted(name for name in contents if name.endswith(".py")):
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                ast.parse(contents[name], name)
+        except (SyntaxError, ValueError) as cause:
+            line = f", line {cause.lineno}" if isinstance(cause, SyntaxError) else ""
+            raise PluginProjectError(
+                "a file of the package is no Python",
+                got=f"{name}{line}: {getattr(cause, 'msg', cause)}",
+                fix="correct it; what is no code goes under another ending than .py",
+            ) from cause
+
+
 def package_files(package: Path) -> Iterator[tuple[str, Path]]:
     """Yield name in the wheel and path of every file of a package that goes in.
 
@@ -183,13 +205,13 @@ def package_files(package: Path) -> Iterator[tuple[str, Path]]:
         inside = path.relative_to(package.parent)
         if any(part.startswith(".") or part in _LEFT for part in inside.parts):
             continue
-        if path.suffix == ".pyc" or path.name == FILE_NAME:
+        if path.suffix == ".pyc" or path.name in {FILE_NAME, PACKED}:
             continue
-        if not inside.as_posix().isprintable() or {"\\", ":"} & set(inside.as_posix()):
+        if not is_plain_name(inside.as_posix()):
             raise PluginProjectError(
                 "a file of the package has a name that not every system can hold",
                 got=shown(inside.as_posix()),
-                fix="rename it: no backslash, colon or control character",
+                fix=f"rename it: no control character, and none of {NOT_IN_NAMES}",
             )
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise PluginProjectError(
@@ -199,10 +221,10 @@ def package_files(package: Path) -> Iterator[tuple[str, Path]]:
             )
         if path.is_file():
             count, total = count + 1, total + path.stat().st_size
-            if count > MAX_FILES or total > MAX_PACKED_BYTES:
+            if count > MAX_MEMBERS or total > MAX_PACKED_BYTES:
                 raise PluginProjectError(
                     "the package is larger than a plugin's can be",
-                    got=f"more than {MAX_FILES} files or {MAX_PACKED_BYTES} bytes",
+                    got=f"more than {MAX_MEMBERS} files or {MAX_PACKED_BYTES} bytes",
                     fix="fetch large files when they are needed, or put them beside the plugin",
                 )
             yield inside.as_posix(), path

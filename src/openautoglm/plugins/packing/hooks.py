@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from openautoglm.plugins.manifest import FILE_NAME, Manifest
-from openautoglm.plugins.packing import (
+from openautoglm.plugins.packing.archive import archive, put
+from openautoglm.plugins.packing.packing import (
     ANYWHERE,
     info_files,
     info_of,
@@ -23,12 +24,12 @@ from openautoglm.plugins.packing import (
     package_folder,
     stem_of,
 )
-from openautoglm.plugins.packing_archive import archive, put
+from openautoglm.plugins.trial.requests import FILE as REQUESTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_BESIDE: Final = ("pyproject.toml", "README.md", "LICENSE")
+_BESIDE: Final = ("pyproject.toml", "README.md", "LICENSE", REQUESTS)
 
 
 def build_wheel(

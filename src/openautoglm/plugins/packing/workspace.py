@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from openautoglm.errors import PluginProjectError
 from openautoglm.plugins.manifest import canonical, normalised
 from openautoglm.plugins.metadata import library_metadata, project_table
-from openautoglm.plugins.packing import ANYWHERE, DIST, pack, package_files, wheel_text
-from openautoglm.plugins.packing_archive import archive, put
+from openautoglm.plugins.packing.archive import archive, put
+from openautoglm.plugins.packing.packing import ANYWHERE, DIST, pack, package_files, wheel_text
 from openautoglm.plugins.project.workspace import Workspace
 
 if TYPE_CHECKING:

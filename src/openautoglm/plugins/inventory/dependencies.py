@@ -2,7 +2,8 @@
 
 Owns the two runs of pip: one that only resolves, with everything that is installed pinned to what
 it is, and one that puts what is missing into a folder of the plugin's own. Only wheels are taken,
-so that no code of a dependency runs while it is installed.
+so that no code of a dependency runs while it is installed, and only those that were resolved, by
+their hashes. Where the plugin brings a lock, they must be in it.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
 from openautoglm.errors import PluginPeerError, PluginStoreError
+from openautoglm.plugins.inventory.lock import Locked, refuse_unlocked
 from openautoglm.plugins.manifest import normalised
 from openautoglm.plugins.reading import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from openautoglm.plugins.manifest import Manifest
 
@@ -50,37 +52,54 @@ class Fetching:
         return [*links, *(["--no-index"] if self.offline else [])]
 
 
-def put_dependencies(manifest: Manifest, folder: Path, fetching: Fetching) -> dict[str, str]:
+def put_dependencies(
+    manifest: Manifest,
+    folder: Path,
+    fetching: Fetching,
+    lock: Mapping[str, Locked] | None = None,
+) -> dict[str, str]:
     """Put what a plugin depends on and the environment lacks into a folder.
+
+    Args:
+        manifest: of the plugin.
+        folder: made if there is anything to put.
+        fetching: where pip looks.
+        lock: the plugin's own, by name; nothing else is taken then.
 
     Returns:
         What lies there now, name to version.
 
     Raises:
         PluginPeerError: they cannot be had without changing what the host has.
+        PluginPackageError: one is not what the lock says.
         PluginStoreError: pip is not there or failed.
     """
     if not manifest.dependencies:
         return {}
     with tempfile.TemporaryDirectory(prefix="oag-pip-") as scratch:
-        wanted = _resolved(manifest, Path(scratch), fetching)
+        wanted = _resolved(manifest, Path(scratch), fetching, lock or {})
         if not wanted:
             return {}
+        if lock is not None:
+            refuse_unlocked(manifest.id, wanted, lock)
         listed = Path(scratch, "wanted.txt")
-        listed.write_text("".join(f"{line}\n" for line in wanted.values()), encoding="utf-8")
+        listed.write_text("".join(f"{each}\n" for each in wanted), encoding="utf-8")
         options = ["--no-deps", "--no-compile", f"--target={folder}", f"--requirement={listed}"]
-        done = _pip(["install", *options, *fetching.options])
+        done = _pip(["install", "--require-hashes", *options, *fetching.options])
     if done.returncode != 0:
         raise _failed(manifest, done)
     shutil.rmtree(folder / "bin", ignore_errors=True)
-    return {name: line.partition("==")[2].partition(" ")[0] for name, line in wanted.items()}
+    return {each.name: each.version for each in wanted}
 
 
-def _resolved(manifest: Manifest, scratch: Path, fetching: Fetching) -> dict[str, str]:
-    """Return a pinned and hashed requirement for each distribution that is missing, by name."""
+def _resolved(
+    manifest: Manifest, scratch: Path, fetching: Fetching, lock: Mapping[str, Locked]
+) -> tuple[Locked, ...]:
+    """Return each distribution that is missing, with the hash of the wheel that pip found."""
     pins, report = scratch / "pins.txt", scratch / "report.json"
     there = {normalised(each.name): each.version for each in distributions() if each.name}
-    pins.write_text("".join(f"{n}=={v}\n" for n, v in sorted(there.items())), encoding="utf-8")
+    pinned = {**{name: each.version for name, each in lock.items()}, **there}
+    pins.write_text("".join(f"{n}=={v}\n" for n, v in sorted(pinned.items())), encoding="utf-8")
     options = ["--dry-run", f"--report={report}", f"--constraint={pins}", *fetching.options]
     done = _pip(["install", *options, "--", *manifest.dependencies])
     if done.returncode != 0:
@@ -92,18 +111,21 @@ def _resolved(manifest: Manifest, scratch: Path, fetching: Fetching) -> dict[str
             )
         raise _failed(manifest, done)
     found = json.loads(report.read_text(encoding="utf-8"))["install"]
-    return {
-        normalised(each["metadata"]["name"]): _pinned(each)
-        for each in found
-        if normalised(each["metadata"]["name"]) not in there
-    }
+    wanted = tuple(_found(manifest, each) for each in found)
+    return tuple(each for each in wanted if each.name not in there)
 
 
-def _pinned(found: dict[str, dict[str, object]]) -> str:
+def _found(manifest: Manifest, found: dict[str, dict[str, object]]) -> Locked:
     archive = found["download_info"].get("archive_info")
     hashes = archive.get("hashes", {}) if isinstance(archive, dict) else {}
-    line = f"{found['metadata']['name']}=={found['metadata']['version']}"
-    return f"{line} --hash=sha256:{hashes['sha256']}" if "sha256" in hashes else line
+    name, version = normalised(str(found["metadata"]["name"])), str(found["metadata"]["version"])
+    if "sha256" not in hashes:
+        raise PluginStoreError(
+            f"a dependency of plugin `{manifest.id}` has no hash; nothing was installed",
+            got=f"{name} {version}",
+            fix="have it as a wheel in a folder: --find-links DIR",
+        )
+    return Locked(name=name, version=version, hashes=frozenset({hashes["sha256"]}))
 
 
 def _pip(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:

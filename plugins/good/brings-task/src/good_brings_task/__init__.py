@@ -1,0 +1,1 @@
+"""A task: the file beside this one."""

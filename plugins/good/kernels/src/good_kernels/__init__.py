@@ -1,0 +1,1 @@
+"""An operator: the kernels beside this file."""

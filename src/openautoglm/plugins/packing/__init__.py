@@ -1,0 +1,1 @@
+"""Projects into wheels, the same bytes from the same project."""

@@ -41,7 +41,9 @@ class Rows:
     def of(self, numbers: Sequence[int]) -> Array:
         """Return the rows that a play means."""
         first = 0 if self.first == FIXED else numbers[self.first]
-        rows: Array = self.array if self.count == FIXED else self.array[first:][: numbers[self.count]]
+        rows: Array = (
+            self.array if self.count == FIXED else self.array[first:][: numbers[self.count]]
+        )
         return rows
 
     @property
@@ -90,7 +92,9 @@ class Program:
         parts = (source, slots, positions, target)
         self._copy(*(part.stated for part in parts), is_blocked)
 
-    def play(self, numbers: Sequence[int], *, at: int = 0, threads: int = 1, timed: bool = False) -> int:
+    def play(
+        self, numbers: Sequence[int], *, at: int = 0, threads: int = 1, timed: bool = False
+    ) -> int:
         """Play from a call on; return the one that only Python can make, or their count.
 
         Raises:

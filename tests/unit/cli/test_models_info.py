@@ -38,7 +38,7 @@ def test_a_folder_is_described(
         "backend       native: it is a folder on this machine",
         "not           nano: ",
         "not           openai: ",
-            "not           transformers: ",
+        "not           transformers: ",
         "(fits)",
     ):
         assert line in out

@@ -14,7 +14,7 @@ from openautoglm.ops.library.terms import namespace, narrowed, picked, quiet
 from openautoglm.ops.opdef import OpDef
 
 
-def _reference(  # noqa: PLR0913 - the operator's own arguments
+def _reference(  # noqa: PLR0913, PLR0917 - the operator's own arguments
     q: Any,  # noqa: ANN401 - arrays, as below
     k: Any,  # noqa: ANN401 - arrays
     v: Any,  # noqa: ANN401 - arrays
@@ -62,10 +62,10 @@ ATTENTION: Final = OpDef(
     reference=_reference,
     amp="keep",
     doc="Mix the values that each query looks at, weighted by the softmax of its scores.\n\n"
-    "q holds n rows of h key heads with g queries each, w wide. The cache holds, for every slot and "
-    "key head, b blocks of 16 positions: keys as (w, 16), values as (16, w). Row n looks at slot[n], "
-    "at positions up to position[n], and with a window at the last `window` of them only. scores are "
-    "q times key times `scale`. What a row gives does not depend on the rows beside it. A row whose "
-    "slot or position lies outside the cache gives NaN.",
+    "q holds n rows of h key heads with g queries each, w wide. The cache holds, for every slot "
+    "and key head, b blocks of 16 positions: keys as (w, 16), values as (16, w). Row n looks at "
+    "slot[n], at positions up to position[n], and with a window at the last `window` of them only. "
+    "Scores are q times key times `scale`. What a row gives does not depend on the rows beside it. "
+    "A row whose slot or position lies outside the cache gives NaN.",
 )
 """Queries against a cache of keys and values."""

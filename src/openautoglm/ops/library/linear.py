@@ -195,8 +195,8 @@ LINEAR_INT8: Final = OpDef(
     reference=_reference_int8,
     amp="keep",
     doc="Multiply rows, rounded to int8, by packed int8 weights with a scale for each output.\n\n"
-    "A row is rounded by its own largest value, which becomes 127; the sum of integers is exact, so "
-    "a row's result does not depend on the rows beside it. A row that is not finite gives NaN. Bias "
-    "and residual are added where they are given.",
+    "A row is rounded by its own largest value, which becomes 127; the sum of integers is exact, "
+    "so a row's result does not depend on the rows beside it. A row that is not finite gives NaN. "
+    "Bias and residual are added where they are given.",
 )
 """Rows times packed int8 weights."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from openautoglm.cli.models_kernels import kernels
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -15,12 +17,8 @@ if TYPE_CHECKING:
 
 WIDTH = 13
 
-models = typer.Typer(help="Look at models without loading them.", no_args_is_help=True)
-
-
-@models.callback()
-def _group() -> None:
-    """Keep `info` a command of its own, though it is the only one."""
+models = typer.Typer(help="Look at models.", no_args_is_help=True)
+models.command()(kernels)
 
 
 @models.command()

@@ -58,11 +58,7 @@ def report(title: str, rows: Sequence[Mapping[str, Cell]], *, notes: str = "") -
     parser.add_argument("--json", type=Path, help="write the figures here too")
     target = parser.parse_args().json
     print(f"## {title}\n")
-    columns = list(rows[0])
-    print("| " + " | ".join(columns) + " |")
-    print("|" + "---|" * len(columns))
-    for row in rows:
-        print("| " + " | ".join(_shown(row[column]) for column in columns) + " |")
+    print(table(rows))
     here = machine()
     print(
         f"\n{notes + ' ' if notes else ''}Machine: {here['cpu']}, {here['cores']} cores, ", end=""
@@ -72,6 +68,14 @@ def report(title: str, rows: Sequence[Mapping[str, Cell]], *, notes: str = "") -
         document = {"title": title, "machine": here, "notes": notes, "rows": list(rows)}
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def table(rows: Sequence[Mapping[str, Cell]]) -> str:
+    """Return rows as a table in Markdown; all have the columns of the first."""
+    columns = list(rows[0])
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(_shown(row[column]) for column in columns) + " |" for row in rows]
+    return "\n".join(lines)
 
 
 def _shown(value: Cell) -> str:

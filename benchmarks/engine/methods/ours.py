@@ -1,0 +1,109 @@
+"""Our engine: the scheduler of the `native` backend over its model, tokens in and tokens out.
+
+Guesses are on where answers copy, and nowhere else: random weights repeat themselves, so that
+guessing would look better than it is.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, cast, final
+
+from openautoglm.engine.backends.native.constraint import GrammarConstraint
+from openautoglm.engine.backends.native.model import Model
+from openautoglm.engine.backends.native.sampler import OperatorSampler
+from openautoglm.engine.backends.native.scheduler import Rules, Scheduler
+from openautoglm.engine.backends.native.sequence import Sequence
+from openautoglm.engine.backends.native.tokens import Tokens
+from openautoglm.engine.model_folder import inspect
+from openautoglm.engine.sampling import SamplingParams
+from openautoglm.engine.structured import compile_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence as Many
+
+    from work import Work
+
+    from methods import Setting
+    from openautoglm.engine.backends.native.convert import Mode
+
+SLOTS: Final = 32
+KEPT: Final = 2  # the backend's own
+CONTEXT: Final = 512
+GREEDY: Final = SamplingParams(temperature=0)
+
+
+def load(setting: Setting) -> Ours:
+    """Load the model as the backend does."""
+    mode, _, plain = setting.kind.partition("-")
+    model = Model(
+        setting.folder,
+        cast("Mode", mode),
+        slots=SLOTS + KEPT,
+        context=CONTEXT,
+        threads=setting.threads,
+    )
+    return Ours(model, Tokens(inspect(setting.folder)), can_guess=not plain)
+
+
+@final
+class Ours:
+    """A model and what the scheduler wants beside it."""
+
+    def __init__(self, model: Model, tokens: Tokens, *, can_guess: bool) -> None:
+        self._model = model
+        self._tokens = tokens
+        self._can_guess = can_guess
+        self.notes: dict[str, float] = {}
+
+    def run(self, work: Work) -> Many[Many[int]]:
+        """Decode all rows, or one after another; notes how long it was between tokens."""
+        self.notes = {"decode_s": 0.0, "decode_tokens": 0}
+        rules = Rules(kept=KEPT, guesses=self._can_guess and work.copies)
+        sequences = [
+            Sequence(id=i, prompt=prompt, max_tokens=length, params=GREEDY)
+            for i, (prompt, length) in enumerate(zip(work.prompts, work.lengths, strict=True))
+        ]
+        if work.schema is not None:
+            sequences = self._constrained(sequences, work.schema, jumps=work.jumps)
+        groups = [sequences] if work.at_once > 1 else [[one] for one in sequences]
+        return [answer for group in groups for answer in self._decode(group, rules)]
+
+    def _decode(self, sequences: Many[Sequence], rules: Rules) -> list[list[int]]:
+        scheduler = Scheduler(self._model, OperatorSampler(), rules=rules)
+        answers: dict[int, list[int]] = {one.id: [] for one in sequences}
+        for one in sequences:
+            scheduler.add(one)
+        first = 0.0
+        while not scheduler.is_idle:
+            for event in scheduler.step():
+                if event.error is not None:
+                    raise event.error
+                answers[event.sequence] += event.tokens
+                first = first or time.monotonic()
+        self.notes["decode_s"] += time.monotonic() - first
+        self.notes["decode_tokens"] += sum(map(len, answers.values())) - 1
+        return list(answers.values())
+
+    def _constrained(
+        self, sequences: Many[Sequence], schema: str, *, jumps: bool
+    ) -> list[Sequence]:
+        grammar = compile_schema(json.loads(schema))
+        view = self._tokens.view(self._model.vocabulary)
+        kind = GrammarConstraint if jumps else Unforced
+        return [replace(one, constraint=kind(grammar.constraint(view))) for one in sequences]
+
+
+@final
+class Unforced:
+    """A constraint under which every token is decoded, also one that is the only one possible."""
+
+    def __init__(self, tokens: object) -> None:
+        inner = GrammarConstraint(tokens)  # type: ignore[arg-type]  # as it came from the grammar
+        self.mask, self.accept = inner.mask, inner.accept
+
+    def forced(self) -> list[int]:
+        """Return none."""
+        return []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from openautoglm.engine.autoglm import AutoGLM
     from openautoglm.engine.generation import Generation
+    from openautoglm.engine.row import Row
     from openautoglm.engine.sampling import SamplingParams
     from openautoglm.errors import OpenAutoGLMError
     from openautoglm.pipeline.graph import Pipeline
@@ -30,6 +31,7 @@ _HOMES = {
     "PromptStore": "openautoglm.prompts.store",
     "PromptTemplate": "openautoglm.prompts.template",
     "Registry": "openautoglm.registry",
+    "Row": "openautoglm.engine.row",
     "SamplingParams": "openautoglm.engine.sampling",
     "owned_by": "openautoglm.registry",
 }
@@ -43,6 +45,7 @@ __all__ = [
     "PromptStore",
     "PromptTemplate",
     "Registry",
+    "Row",
     "SamplingParams",
     "__version__",
     "owned_by",

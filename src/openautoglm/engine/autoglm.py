@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Literal, Self, TypeVar, Unpack, cast, final
 
 from openautoglm.engine.answers import check_one_answer, gathered, of_answer, repeated
 from openautoglm.engine.backend import LoadSpec, Request, check_honoured
+from openautoglm.engine.completing import complete
 from openautoglm.engine.generation import Generation
 from openautoglm.engine.loading import load
 from openautoglm.engine.news import ModelNews
 from openautoglm.engine.prompt import PromptInput, read_prompt
+from openautoglm.engine.row import Completing, Row, check_rows
 from openautoglm.engine.rows import Rows, check_on_error, check_prompts, of_row
 from openautoglm.engine.sampling import Overrides, SamplingParams, check_names, sampling_names
 from openautoglm.engine.stream import GenerationStream
@@ -138,7 +140,7 @@ class AutoGLM:
         request = self._request(prompt, params, schema=schema, source=source)
         for piece in backend.stream(request):
             if isinstance(piece, Generation):
-                return _complete(request, piece)
+                return complete(request, piece)
         raise AssertionError("a stream ended without its generation")
 
     def stream(
@@ -160,7 +162,7 @@ class AutoGLM:
             backend.stream(request),
             cancel=request.cancel,
             model=self._info.model,
-            finish=lambda generation: _complete(request, generation),
+            finish=lambda generation: complete(request, generation),
         )
 
     def generate(
@@ -205,6 +207,19 @@ class AutoGLM:
         from openautoglm.engine.progress import with_bar
 
         return with_bar(answers, total=len(prompts) if isinstance(prompts, Sequence) else None)
+
+    def stream_batch(
+        self, rows: Iterable[Row | PromptInput]
+    ) -> Iterator[tuple[object, Generation]]:
+        """Generate the answers to many rows and give each out with its id as it completes.
+
+        Args:
+            rows: a `Row` each, with a schema and parameters of its own, or a prompt; may be a
+                generator, and may never end. It is read as the backend has room, so that memory
+                stays bounded. A row that fails is a `Generation` with its `error`.
+        """
+        check_rows(rows)
+        return Completing(build=self._of_row, complete=complete).run(self._open(), rows)
 
     async def arun(
         self,
@@ -328,6 +343,11 @@ class AutoGLM:
 
         return replace(request, grammar=compile_schema(schema, request.source_text))
 
+    def _of_row(self, row: Row) -> Request:
+        params = self._with(row.params)
+        check_one_answer(params)
+        return self._request(row.prompt, params, schema=row.schema, source=row.source)
+
     def _batch(
         self,
         prompts: Iterable[object],
@@ -352,7 +372,7 @@ class AutoGLM:
                 cancel=cancel,
             )
 
-        rows = Rows(build=build, complete=_complete, keep_errors=keep_errors)
+        rows = Rows(build=build, complete=complete, keep_errors=keep_errors)
         return gathered(rows.run(backend, repeated(prompts, params.n)), params.n)
 
     async def _on_worker(self, work: Callable[[], T], cancel: Callable[[], None]) -> T:
@@ -377,13 +397,3 @@ def _check_kind(name: str, value: object, kind: type, *, fix: str) -> None:
         raise InvalidParameterError(
             f"`{name}` must be a {kind.__name__}", got=f"{type(value).__name__}", fix=fix
         )
-
-
-def _complete(request: Request, generation: Generation) -> Generation:
-    """Add `parsed` and `offsets` to an answer that followed a schema and is whole."""
-    if request.schema is None or generation.finish_reason != "stop":
-        return generation
-    from openautoglm.engine.structured import parse
-
-    found = parse(generation.text, request.schema, request.source_text)
-    return replace(generation, parsed=found.value, offsets=found.offsets)

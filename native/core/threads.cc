@@ -63,7 +63,7 @@ class Pool {
       wake_.notify_all();
     }
     const int before = std::exchange(allowed, 1);  // a kernel within a piece works alone
-    Work();
+    Work(-1);
     allowed = before;
     for (int spins = 0; done_.load(std::memory_order_acquire) < pieces; ++spins) Pause(spins);
     return true;
@@ -77,10 +77,12 @@ class Pool {
     }
   }
 
-  void Work() {
+  // The job may change between two pieces, so each piece is taken as the job's own fields say: as long as the ticket
+  // is the one that was read, its job is not over and they are not written.
+  void Work(int number) {
     for (;;) {
       Ticket ticket{ticket_.load(std::memory_order_acquire)};
-      if (ticket.taken() >= ticket.pieces()) return;
+      if (ticket.taken() >= ticket.pieces() || number >= wanted_.load(std::memory_order_relaxed)) return;
       const ParallelBody body = body_.load(std::memory_order_relaxed);
       void* const context = context_.load(std::memory_order_relaxed);
       const int64_t count = count_.load(std::memory_order_relaxed);
@@ -96,7 +98,7 @@ class Pool {
     for (;;) {
       AwaitJobAfter(seen);
       seen = Ticket{ticket_.load(std::memory_order_acquire)}.job();
-      if (number < wanted_.load(std::memory_order_relaxed)) Work();
+      Work(number);
     }
   }
 

@@ -10,7 +10,7 @@
 
 namespace openautoglm::kernels {
 
-constexpr int kDotPriority = kV4Priority + 10;  // with an instruction for the dot product itself
+constexpr int kDotPriority = kV4Priority + 5;  // with an instruction for the dot product itself
 
 inline const float* BlocksOf(const char* name, const Optional<TensorView>& values, int64_t blocks) {
   if (!values) return nullptr;
@@ -35,10 +35,10 @@ inline LinearCall ReadLinear(const TensorView& x, int depth_dims, const TensorVi
   call.out = out.data<float>();
   OAG_CHECK_SIZE(out, -1, kBlock);
   OAG_CHECK_SIZE(out, -2, call.blocks);
-  call.rows = 1;
-  for (int d = 0; d < x.rank() - depth_dims; ++d) call.rows *= x.size(d);
-  OAG_CHECK(out.numel() == call.rows * call.blocks * kBlock, "out must have a row for each of x",
-            out.shape_text());
+  const int leading = x.rank() - depth_dims;
+  OAG_CHECK(out.rank() == leading + 2, "out must have a row for each of x", out.shape_text());
+  for (int d = 0; d < leading; ++d) OAG_CHECK_SIZE(out, d, x.size(d));
+  call.rows = out.numel() > 0 ? out.numel() / (call.blocks * kBlock) : 0;  // without outputs, none to read
   call.bias = BlocksOf("bias", bias, call.blocks);
   if (residual) {
     OAG_CHECK_SAME_SHAPE((*residual), out);

@@ -29,6 +29,9 @@
 #define OAG_SIMD_V3 1
 #define OAG_VECTOR_BYTES 32
 #else
+#if defined(__ARM_FEATURE_DOTPROD)
+#include <arm_neon.h>
+#endif
 #define OAG_SIMD portable
 #define OAG_VECTOR_BYTES 16
 #endif

@@ -71,7 +71,7 @@ inline void Softmax(const AttentionTile& tile, int query, int64_t row) {
   Vector<float> most = Splat<float>(-__builtin_inff());
   for (int64_t i = 0; i < row; i += kStep) {
     const Vector<float> value = Load<float>(score + i);
-    most = (value < most) ? most : value;  // NaN stays
+    most = (value < most) ? most : value;  // NaN, which this may lose, comes back by the sum
   }
   float peak = most[0];
   for (int i = 1; i < kStep; ++i) peak = most[i] < peak ? peak : most[i];

@@ -32,7 +32,7 @@ struct AttentionCall {
     return slot[row] >= 0 && slot[row] < slots && position[row] >= 0 && position[row] < blocks * kBlock;
   }
   bool Shares(int64_t row, int64_t next) const {
-    return slot[row] == slot[next] && position[next] == position[row] + 1;
+    return IsPlaced(row) && IsPlaced(next) && slot[row] == slot[next] && position[next] == position[row] + 1;
   }
 };
 
@@ -58,7 +58,15 @@ class Gathered {
   }
 
   void Run(AttentionRun run, const AttentionRows& rows, int64_t head) {
-    if (!call_.IsPlaced(rows.begin) || !call_.IsPlaced(rows.begin + rows.count - 1)) return Poison(rows, head);
+    if (!call_.IsPlaced(rows.begin)) return Poison(rows, head);
+    Attend(run, rows, head);
+    if (rows.count == 1 || IsFinite(rows, head)) return;
+    // A value that one row does not look at, infinite or NaN, went into its sum with the weight 0.
+    for (int r = 0; r < rows.count; ++r) Attend(run, {rows.begin + r, 1}, head);
+  }
+
+ private:
+  void Attend(AttentionRun run, const AttentionRows& rows, int64_t head) {
     first_.clear();
     last_.clear();
     for (int r = 0; r < rows.count; ++r) {
@@ -93,7 +101,20 @@ class Gathered {
     }
   }
 
- private:
+  bool IsFinite(const AttentionRows& rows, int64_t head) const {
+    constexpr uint32_t kExponent = 0x7f800000U;
+    uint32_t found = 0;
+    for (int r = 0; r < rows.count; ++r) {
+      const float* out = At(call_.out, rows.begin + r, head);
+      for (int64_t i = 0; i < call_.group * call_.width; ++i) {
+        uint32_t bits;
+        __builtin_memcpy(&bits, out + i, sizeof bits);
+        found |= (bits & kExponent) == kExponent ? 1U : 0U;
+      }
+    }
+    return found == 0;
+  }
+
   int64_t Queries() const { return std::max<int64_t>(kMostQueries, call_.group); }
 
   const float* At(const float* rows, int64_t row, int64_t head) const {

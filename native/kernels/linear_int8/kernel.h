@@ -36,6 +36,8 @@ struct LinearInt8Kernel {
     OAG_CHECK_RANK(weight, 4);
     OAG_CHECK_SIZE(weight, 3, 4);
     LinearCall call = ReadLinear(x, 2, weight, bias, residual, out);
+    OAG_CHECK(call.depth <= kDeepestInt8, "the depth of int8 must be at most 131072, or sums would overflow",
+              x.shape_text());
     call.scale = BlocksOf("scale", scale, call.blocks);
     const Int8Room room(call);
     const Int8Rows rows = room.rows();

@@ -17,6 +17,9 @@ struct Int8Rows {
   int32_t* sum;   // (rows): of the row's integers
 };
 
+// Beyond it a sum of products, each of at most 127 * 128, might leave 32 bits.
+constexpr int64_t kDeepestInt8 = 1 << 17;
+
 struct LinearInt8Table {
   void (*prepare)(const LinearCall& call, const Int8Rows& rows);
   void (*run)(const LinearCall& call, const Int8Rows& rows, int64_t begin, int64_t end);
@@ -26,7 +29,7 @@ extern const LinearInt8Table kLinearInt8V3, kLinearInt8Dot;
 
 namespace OAG_SIMD {
 
-using I32Lanes = Vector<int32_t>;
+using I32Lanes = Vector<int32_t>;  // sums that leave 32 bits on the way come back: they wrap
 using I8Lanes = int8_t __attribute__((vector_size(OAG_VECTOR_BYTES)));
 using I8Quarter = int8_t __attribute__((vector_size(OAG_VECTOR_BYTES / 4)));
 
@@ -91,7 +94,7 @@ struct LinearInt8Math {
   static OAG_INLINE I32Lanes MultiplyAdd(I32Lanes sum, I8Lanes w, I32Lanes x) {
     return (I32Lanes)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, (__m512i)x);
   }
-  static OAG_INLINE int32_t Excess(int32_t row_sum) { return 128 * row_sum; }
+  static OAG_INLINE uint32_t Excess(int32_t row_sum) { return 128U * static_cast<uint32_t>(row_sum); }
 #elif defined(OAG_SIMD_V3)
   static OAG_INLINE I8Lanes Weights(I8Lanes raw) { return raw; }
   // |w| times x with w's sign: two products of at most 127 * 127 never leave 16 bits.
@@ -101,13 +104,13 @@ struct LinearInt8Math {
     const __m256i pairs = _mm256_maddubs_epi16(sized, signed_x);
     return sum + (I32Lanes)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
   }
-  static OAG_INLINE int32_t Excess(int32_t) { return 0; }
+  static OAG_INLINE uint32_t Excess(int32_t) { return 0; }
 #elif defined(__ARM_FEATURE_DOTPROD)
   static OAG_INLINE I8Lanes Weights(I8Lanes raw) { return raw; }
   static OAG_INLINE I32Lanes MultiplyAdd(I32Lanes sum, I8Lanes w, I32Lanes x) {
     return (I32Lanes)vdotq_s32((int32x4_t)sum, (int8x16_t)w, (int8x16_t)x);
   }
-  static OAG_INLINE int32_t Excess(int32_t) { return 0; }
+  static OAG_INLINE uint32_t Excess(int32_t) { return 0; }
 #else
   static OAG_INLINE I8Lanes Weights(I8Lanes raw) { return raw; }
   // Byte by byte, each moved to the top of its 32 bits and back with its sign.
@@ -118,7 +121,7 @@ struct LinearInt8Math {
     sum += (v << 8 >> 24) * (x << 8 >> 24);
     return sum + (v >> 24) * (x >> 24);
   }
-  static OAG_INLINE int32_t Excess(int32_t) { return 0; }
+  static OAG_INLINE uint32_t Excess(int32_t) { return 0; }
 #endif
 
   template <int kRows, int kBlocks>
@@ -146,10 +149,11 @@ struct LinearInt8Math {
     }
     for (int r = 0; r < kRows; ++r) {
       const float unit = rows.unit[row + r];
-      const int32_t excess = Excess(rows.sum[row + r]);
+      const uint32_t excess = Excess(rows.sum[row + r]);
       for (int b = 0; b < kBlocks * kParts; ++b) {
         const int64_t column = (block + b / kParts) * kBlock + b % kParts * kLanes<float>;
-        const Vector<float> exact = __builtin_convertvector(sum[r][b] - excess, Vector<float>);
+        const I32Lanes whole = (I32Lanes)((U32Lanes)sum[r][b] - excess);
+        const Vector<float> exact = __builtin_convertvector(whole, Vector<float>);
         Finish(call, row + r, block + b / kParts, exact * unit * Load<float>(call.scale + column), b % kParts);
       }
     }

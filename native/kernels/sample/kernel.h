@@ -197,6 +197,8 @@ struct SampleKernel {
                       Optional<TensorView> edited, Optional<TensorView> count, Optional<TensorView> bias,
                       Optional<TensorView> mask, bool scored, TensorView token, TensorView logprob) {
     OAG_CHECK_RANK(logits, 2);
+    OAG_CHECK(logits.size(1) <= std::numeric_limits<int32_t>::max(), "tokens must have numbers of 32 bits",
+              logits.shape_text());
     const int64_t n = logits.size(0), edits = edited ? edited->size(0) : 0;
     OAG_CHECK_SIZE(token, 0, n);
     OAG_CHECK_SIZE(logprob, 0, n);

@@ -167,10 +167,11 @@ def _once(model: str, run: Run, todo: Sequence[Entry], works: Works) -> None:
         for entry in todo:
             file = works[entry.work.name][1]
             try:
+                sample = crew.do(entry.work, file, repeats=entry.repeats or 1)
                 if entry.repeats == 0:
-                    once = crew.do(entry.work, file, repeats=1).wall_s
-                    entry.repeats = min(MOST_REPEATS, ceil(LEAST_S / once))
-                sample = crew.do(entry.work, file, repeats=entry.repeats)
+                    entry.repeats = min(MOST_REPEATS, ceil(LEAST_S / sample.wall_s))
+                    if entry.repeats > 1:
+                        sample = crew.do(entry.work, file, repeats=entry.repeats)
             except RefusedError as error:
                 entry.refusal = f"failed: {error}"
                 return

@@ -59,11 +59,7 @@ def main() -> None:
     """Measure what was asked for, print tables, keep them where `--json` says."""
     asked = _arguments()
     names, missing = _there(asked.methods.split(","))
-    runs = [
-        Run(method=name, processes=FORMS[form][0], threads=FORMS[form][1])
-        for name in names
-        for form in asked.shapes.split(",")
-    ]
+    runs = _runs(names, asked.shapes.split(","))
     figures, loads = Figures(), []
     began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     for model in asked.models.split(","):
@@ -91,6 +87,17 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--no-memory", action="store_true", help="leave the memory's speed out")
     parser.add_argument("--json", type=Path, help="write the figures here, tables and plots beside")
     return parser.parse_args()
+
+
+def _runs(names: Sequence[str], forms: Sequence[str]) -> list[Run]:
+    """Return methods in all forms that this process has cores for."""
+    cores = len(os.sched_getaffinity(0))
+    return [
+        Run(method=name, processes=FORMS[form][0], threads=FORMS[form][1])
+        for name in names
+        for form in forms
+        if FORMS[form][0] * FORMS[form][1] <= cores
+    ]
 
 
 def _there(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -196,6 +203,8 @@ def _document(
         "title": "Our engine beside others",
         "machine": machine(),
         "versions": _versions(),
+        "arguments": sys.argv[1:],
+        "cores": sorted(os.sched_getaffinity(0)),
         "rounds": asked.rounds,
         "works": sorted({_described(e) for e in figures.entries.values()}),
         "loads": list(loads),
@@ -268,12 +277,8 @@ def _keep(target: Path, figures: Figures, document: Mapping[str, object], text: 
     target.with_suffix(".md").write_text(text, "utf-8")
     for model in dict.fromkeys(entry.model for entry in figures.entries.values()):
         works = dict.fromkeys(e.work.name for e in figures.entries.values())
-        panels = {
-            name: {e.label: e.tokens_per_s for e in figures.done(model, name)}
-            for name in works
-            if figures.done(model, name)
-        }
-        drawn = plot.bars(f"{model}: tokens per second", panels)
+        panels = {name: figures.best(model, name) for name in works if figures.done(model, name)}
+        drawn = plot.bars(f"{model}: tokens per second, each method at its best", panels)
         target.with_name(f"{target.stem}-{model}.svg").write_text(drawn, "utf-8")
 
 

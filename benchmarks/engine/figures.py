@@ -172,6 +172,15 @@ class Figures:
         is_real = entry.model not in SHAPES and entry.work.copies
         return is_real and agreement is not None and agreement < WRONG
 
+    def best(self, model: str, work: str) -> dict[str, float]:
+        """Return the tokens per second of each method, in the form in which it is fastest."""
+        found: dict[str, Entry] = {}
+        for entry in self.done(model, work):
+            other = found.get(entry.run.method)
+            if other is None or entry.tokens_per_s > other.tokens_per_s:
+                found[entry.run.method] = entry
+        return {entry.label: entry.tokens_per_s for entry in found.values()}
+
     def targets(self, model: str) -> list[dict[str, Cell]]:
         """Return what is to be reached, and what was."""
         rows: list[dict[str, Cell]] = []

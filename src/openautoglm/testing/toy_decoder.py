@@ -86,6 +86,10 @@ class ToyModel:
         """Copy the first positions of one slot to another."""
         self.cache[target_slot, :positions] = self.cache[source_slot, :positions]
 
+    def release(self, slot: int) -> None:
+        """Forget what a slot holds."""
+        self.cache[slot] = EMPTY
+
     def _logits(self, slot: int, position: int) -> NDArray[np.float64]:
         seen = tuple(self.cache[slot, : position + 1].tolist())
         if EMPTY in seen:

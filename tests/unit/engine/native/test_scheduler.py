@@ -242,3 +242,16 @@ def test_guesses_stay_within_the_context() -> None:
     answer = decode(Scheduler(model, ToySampler()), ask(1, range(16), 100))[1]
     assert (answer.reason, len(answer.tokens)) == ("length", 24)
     assert len(model.calls) < 20
+
+
+def test_the_cache_has_no_more_memory_than_it_may_and_the_oldest_gives_way() -> None:
+    model, scheduler = make(slots=4, rules=Rules(most_tokens=60, guesses=False))
+    for number in range(4):
+        decode(scheduler, ask(number, [number + 1] * 20, 2))
+        assert (model.cache >= 0).sum() <= 60
+    before = sum(model.calls)
+    decode(scheduler, ask(8, [4] * 20, 2))
+    assert sum(model.calls) - before == 1 + 1  # the newest is there still
+    before = sum(model.calls)
+    decode(scheduler, ask(9, [1] * 20, 2))
+    assert sum(model.calls) - before == 20 + 1

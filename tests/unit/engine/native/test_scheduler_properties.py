@@ -134,6 +134,8 @@ def test_every_sequence_gets_what_it_gets_alone(
         else:
             assert got.facts == expected.facts
     assert max(model.calls, default=0) <= rows
+    if rules.most_tokens is not None:
+        assert (model.cache[:slots] >= 0).sum() <= rules.most_tokens
 
 
 def cancel_due(scheduler: Scheduler, cancels: list[tuple[int, int]], now: int) -> None:

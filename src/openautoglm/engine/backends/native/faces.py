@@ -55,6 +55,9 @@ class DecodingModel(Protocol):
     def copy_prefix(self, source_slot: int, target_slot: int, positions: int) -> None:
         """Copy the first positions of one slot to another."""
 
+    def release(self, slot: int) -> None:
+        """Give the memory of a slot back; what it held is gone."""
+
 
 class Draw(Protocol):
     """What a sampler may know of a sequence whose next token it chooses."""

@@ -114,4 +114,5 @@ class Prefixes:
 
     def _copy(self, source: int, target: int, tokens: int) -> None:
         self._model.copy_prefix(source, target, tokens)
+        self._slots.copied(target, tokens)
         self.copied += tokens

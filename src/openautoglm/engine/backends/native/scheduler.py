@@ -47,7 +47,7 @@ class Rules:
 
     Attributes:
         order: "arrival" serves first who came first; "free" does what is quickest for all.
-        most_tokens: tokens of the cache that may be in use at once; None for all it has.
+        most_tokens: tokens that the cache may have memory for, apart from `kept`; None for all.
         catch_up: rows of a step for prompts, where others decode meanwhile: so many the longest
             they wait for their next token. None for all there are.
         kept: slots that keep beginnings which prompts share; they serve no sequence.
@@ -232,7 +232,7 @@ class Scheduler:
         """Give a row a slot, or hold it."""
         place = before
         if before.leader < 0 or not self._prefixes.is_coming(before):
-            has_room = not self._is_full and self._slots.has_room(row.reserve)
+            has_room = not self._is_full and self._has_room(row.reserve)
             place = self._prefixes.place(row.ids) if has_room else NOWHERE
         if place.slot < 0:
             self._held.append((row, place))
@@ -242,6 +242,14 @@ class Scheduler:
         self._running.append(row)
         self.tally.found += place.known
         self.tally.copied = self._prefixes.copied
+
+    def _has_room(self, tokens: int) -> bool:
+        """Whether so many more tokens may be reserved; makes room in slots nobody has."""
+        if not self._slots.has_room(tokens):
+            return False
+        for slot in self._slots.shed(tokens):
+            self._model.release(slot)
+        return True
 
     def _guess(self, rows: Many[Row]) -> None:
         ready = [row for row in rows if len(row.ids) - row.known == 1]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from collections.abc import Sequence as Many
 
     from openautoglm.engine.backends.native.faces import Integers
@@ -20,11 +21,17 @@ class Slots:
     """Slots that are taken and let go in any order; nothing ever moves.
 
     A slot that was let go keeps its keys and values until it is taken again, so that a sequence
-    that begins alike need not compute them.
+    that begins alike need not compute them, until their memory is wanted.
+
+    Args:
+        count: how many.
+        context: positions of each.
+        most_tokens: tokens that all of them may have memory for; None for all there are.
 
     Attributes:
         contents: tokens of each slot, (slots, context).
         known: how many of them have keys and values, by slot.
+        filled: for how many tokens it has memory, by slot.
         planned: how many tokens were there when the slot was taken, by slot; 0 once let go.
     """
 
@@ -34,12 +41,13 @@ class Slots:
         self.most_tokens = count * context if most_tokens is None else most_tokens
         self.contents = np.full((count, context), -1, np.int64)
         self.known = np.zeros(count, np.int64)
+        self.filled = np.zeros(count, np.int64)
         self.planned = np.zeros(count, np.int64)
         self._reserved = [0] * count
         self._used = [0] * count  # when the slot was last of use, in uses
         self._uses = 0
         self._free = list(range(count))
-        self.tokens = 0  # reserved in all
+        self.tokens = 0  # that slots which are taken have, or may need, memory for
 
     @property
     def free(self) -> Many[int]:
@@ -51,20 +59,40 @@ class Slots:
         """Whether so many more tokens may be reserved."""
         return bool(self._free) and self.tokens + tokens <= self.most_tokens
 
+    def shed(self, tokens: int) -> Iterator[int]:
+        """Yield free slots whose memory must go before so many more tokens are reserved.
+
+        The one that was last of use longest ago goes first; what it held is forgotten.
+        """
+        excess = self.tokens + tokens - self.most_tokens
+        excess += sum(int(self.filled[slot]) for slot in self._free)
+        for slot in self.free:
+            if excess <= 0:
+                return
+            if self.filled[slot]:
+                excess -= int(self.filled[slot])
+                self.filled[slot] = self.known[slot] = 0
+                yield slot
+
+    def copied(self, slot: int, tokens: int) -> None:
+        """Note that the keys and values of so many tokens were copied to a slot."""
+        self.filled[slot] = max(int(self.filled[slot]), tokens)
+
     def take(self, slot: int, ids: Many[int], *, known: int, reserve: int) -> None:
         """Take a slot for tokens, of which the first `known` have their keys and values there."""
         self._free.remove(slot)
         self.contents[slot, : len(ids)] = ids
         self.known[slot] = known
         self.planned[slot] = len(ids)
-        self._reserved[slot] = reserve
-        self.tokens += reserve
+        self._reserved[slot] = max(reserve, int(self.filled[slot]))
+        self.tokens += self._reserved[slot]
         self.touch(slot)
 
     def record(self, tokens: Integers, slots: Integers, positions: Integers) -> None:
         """Note that keys and values of tokens were stored; positions of a slot ascend."""
         self.contents[slots, positions] = tokens
-        self.known[slots] = positions + 1
+        self.known[slots] = ends = positions + 1
+        self.filled[slots] = np.maximum(self.filled[slots], ends)
 
     def let_go(self, slot: int) -> None:
         """Give a slot back."""

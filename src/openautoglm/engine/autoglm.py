@@ -230,6 +230,8 @@ class AutoGLM:
         **overrides: Unpack[Overrides],
     ) -> Generation:
         """`run` on a worker thread; cancelling the task ends the generation at its next token."""
+        if self._with(overrides).n > 1:
+            return await anext(self.abatch([prompt], schema=schema, source=source, **overrides))
         stream = self.stream(prompt, schema=schema, source=source, **overrides)
         await self._on_worker(lambda: sum(1 for _ in stream), stream.cancel)
         return cast("Generation", stream.generation)
@@ -272,9 +274,7 @@ class AutoGLM:
             cancel=cancel,
         )
         try:
-            while (
-                answer := await self._on_worker(lambda: next(answers, None), cancel.set)
-            ) is not None:
+            while answer := await self._on_worker(lambda: next(answers, None), cancel.set):
                 yield answer
         finally:
             cancel.set()
@@ -372,7 +372,7 @@ class AutoGLM:
                 cancel=cancel,
             )
 
-        rows = Rows(build=build, complete=complete, keep_errors=keep_errors)
+        rows = Rows(build=build, complete=complete, keep_errors=keep_errors, answers=params.n)
         return gathered(rows.run(backend, repeated(prompts, params.n)), params.n)
 
     async def _on_worker(self, work: Callable[[], T], cancel: Callable[[], None]) -> T:

@@ -27,6 +27,7 @@ class Rows:
         complete: checks and parses what came back for a request.
         keep_errors: a row that fails becomes a generation with "error"; otherwise its error is
             raised when its turn comes, after all rows before it were given out.
+        answers: how many rows in a run are of one prompt, which errors name by its place.
     """
 
     def __init__(
@@ -35,7 +36,9 @@ class Rows:
         build: Callable[[int, object], Request],
         complete: Callable[[Request, Generation], Generation],
         keep_errors: bool,
+        answers: int = 1,
     ) -> None:
+        self._answers = answers
         self._build = build
         self._complete = complete
         self._keep_errors = keep_errors
@@ -75,8 +78,8 @@ class Rows:
     def _in_order(self) -> Iterator[Generation]:
         while self._next_row in self._ready:
             generation = self._ready.pop(self._next_row)
-            if generation.error is not None and not self._keep_errors:
-                raise in_row(generation.error, self._next_row) from generation.error
+            if (error := generation.error) is not None and not self._keep_errors:
+                raise in_row(error, self._next_row // self._answers) from error
             self._next_row += 1
             yield generation
 

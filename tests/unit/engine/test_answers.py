@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ from openautoglm.engine.autoglm import AutoGLM
 from openautoglm.engine.backend import ModelInfo, Request, one_by_one
 from openautoglm.engine.generation import Generation
 from openautoglm.engine.sampling import MAX_SEED, SamplingParams
-from openautoglm.errors import InvalidParameterError
+from openautoglm.errors import InvalidParameterError, InvalidPromptError
 from openautoglm.testing import EchoBackend
 
 if TYPE_CHECKING:
@@ -53,6 +54,21 @@ def test_every_prompt_of_a_batch_gets_as_many_answers_and_its_own_source() -> No
         assert [{text[0] for text in row} for row in texts] == [{"a"}, {"b"}]
         assert [len(row) for row in texts] == [2, 2]
         assert [t[2:] for t in texts[0]] == [t[2:] for t in texts[1]]
+
+
+def test_a_row_that_fails_is_named_by_its_prompt_however_many_answers_each_gets() -> None:
+    with (
+        AutoGLM(backend=SeedBackend()) as engine,
+        pytest.raises(InvalidPromptError, match=r"prompts\[1\]"),
+    ):
+        list(engine.batch(["a", "", "c"], n=3))
+
+
+def test_several_answers_come_from_a_worker_thread_too() -> None:
+    with AutoGLM(backend=SeedBackend(), seed=5) as engine:
+        answer = asyncio.run(engine.arun("a", n=3))
+        assert answer == engine.run("a", n=3)
+        assert len(answer.others) == 2
 
 
 def test_a_stream_refuses_several_answers() -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,37 +19,16 @@ def decode_bytes(ids: Sequence[int]) -> str:
     return bytes(ids).decode("utf-8", errors="replace")
 
 
-def pushed(text: str, stop: Sequence[str] = ()) -> tuple[list[str], TextStream]:
-    stream = TextStream(decode_bytes, stop=stop)
-    pieces = []
-    for byte in text.encode():
-        pieces.append(stream.push(byte))
-        if stream.is_stopped:
-            break
-    return [*pieces, stream.end()], stream
+def pushed(text: str) -> list[str]:
+    stream = TextStream(decode_bytes)
+    return [*(stream.push(byte) for byte in text.encode()), stream.end()]
 
 
 @given(TEXTS)
 def test_pieces_join_to_the_text_and_hold_whole_characters(text: str) -> None:
-    pieces, _ = pushed(text)
+    pieces = pushed(text)
     assert "".join(pieces) == text
     assert (REPLACEMENT in text) == any(REPLACEMENT in piece for piece in pieces)
-
-
-@given(TEXTS, st.lists(TEXTS.filter(bool), min_size=1, max_size=3))
-def test_no_stop_string_is_ever_given_out(text: str, stop: list[str]) -> None:
-    pieces, stream = pushed(text, stop)
-    joined = "".join(pieces)
-    assert text.startswith(joined)
-    assert not any(s in joined for s in stop)
-    assert stream.is_stopped == any(s in text for s in stop)
-    if not stream.is_stopped:
-        assert joined == text
-
-
-def test_a_piece_is_given_out_as_soon_as_it_is_settled() -> None:
-    pieces, _ = pushed("abé", stop=["bx"])
-    assert pieces == ["a", "", "", "bé", ""]
 
 
 def test_bytes_that_are_no_character_are_given_out_at_last() -> None:
@@ -71,10 +49,3 @@ def test_a_real_tokenizer_streams_what_it_decodes(
     stream = TextStream(decode)
     pieces = [stream.push(token) for token in ids]
     assert "".join([*pieces, stream.end()]) == text
-
-
-@pytest.mark.parametrize("stop", ["!", "o!", "hello!"])
-def test_a_stop_string_over_several_tokens_is_found(stop: str) -> None:
-    pieces, stream = pushed("hello! more", stop=[stop])
-    assert stream.is_stopped
-    assert "".join(pieces) == "hello! more"[: "hello! more".find(stop)]

@@ -78,3 +78,13 @@ def test_every_parameter_the_backend_names_is_taken(tiny_model: Callable[..., Pa
             engine.run("hello", logprobs=1)
         with pytest.raises(InvalidParameterError, match="logit_bias"):
             engine.run("hello", logit_bias={2**30: 1})
+
+
+def test_a_stop_string_before_so_many_tokens_is_plain_text(
+    tiny_model: Callable[..., Path],
+) -> None:
+    with AutoGLM(tiny_model("qwen2"), backend="transformers", max_length=8) as engine:
+        text = engine.run("hello", min_tokens=8).text
+        early = text[0]
+        assert engine.run("hello", stop=early).text == ""
+        assert engine.run("hello", stop=early, min_tokens=8).text.startswith(early)

@@ -1,4 +1,4 @@
-"""What the scheduler asks of the parts beside it: a model, a sampler, a constraint, a detokenizer.
+"""What the scheduler asks of the parts beside it: a model, a sampler, a constraint.
 
 Owns the protocols alone. Knows none of their makers.
 """
@@ -121,13 +121,3 @@ class Constraint(Protocol):
 
     def forced(self) -> list[int]:
         """Return the tokens that must come next, none of them taken yet; often empty."""
-
-
-class Detokenizer(Protocol):
-    """Tokens in, text out, whole characters only. `TextStream` is one."""
-
-    def push(self, token: int) -> str:
-        """Return the text that is settled by one more token."""
-
-    def end(self) -> str:
-        """Return what was held back, when no more tokens come."""

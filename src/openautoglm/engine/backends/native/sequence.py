@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, final
 import msgspec
 
 from openautoglm.engine.backends.native.lookup import Lookup
-from openautoglm.engine.backends.native.stopping import Stopping
+from openautoglm.engine.stopping import Stopping
 from openautoglm.errors import InvalidParameterError, InvalidPromptError, OpenAutoGLMError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from openautoglm.engine.backends.native.faces import Constraint, Detokenizer, Words
+    from openautoglm.engine.backends.native.faces import Constraint, Words
     from openautoglm.engine.generation import FinishReason
+    from openautoglm.engine.stopping import Detokenizer
 
 NONE_BANNED: frozenset[int] = frozenset()
 

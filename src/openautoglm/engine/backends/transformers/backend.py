@@ -15,6 +15,7 @@ import torch
 from openautoglm.engine.backend import failed, room_for
 from openautoglm.engine.backends.transformers.decoding import Network, Row, decode
 from openautoglm.engine.prompt_reader import PromptReader
+from openautoglm.engine.stopping import Stopping
 from openautoglm.engine.text_stream import TextStream
 from openautoglm.errors import OpenAutoGLMError
 
@@ -128,7 +129,11 @@ class TransformersBackend:
             request,
             prompt=prompt,
             room=room,
-            text=TextStream(self._reader.decode, stop=request.params.stop),
+            text=Stopping(
+                TextStream(self._reader.decode),
+                stop=request.params.stop,
+                min_tokens=request.params.min_tokens,
+            ),
             constraint=None if grammar is None else grammar.constraint(self._view()),
             queued_s=queued_s,
         )

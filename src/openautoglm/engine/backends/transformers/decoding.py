@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from openautoglm.engine.backend import Request
+    from openautoglm.engine.stopping import Stopping
     from openautoglm.engine.structured import TokenConstraint
-    from openautoglm.engine.text_stream import TextStream
 
 
 @final
@@ -41,7 +41,7 @@ class Row:
         request: what was asked.
         prompt: token ids the model reads, at least one.
         room: most tokens to generate.
-        text: turns tokens into text.
+        text: turns tokens into text, up to a stop string.
         constraint: says which tokens may come next, or None for all.
         queued_s: when the request was read, by `time.monotonic`.
     """
@@ -52,7 +52,7 @@ class Row:
         *,
         prompt: Sequence[int],
         room: int,
-        text: TextStream,
+        text: Stopping,
         constraint: TokenConstraint | None,
         queued_s: float,
     ) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openautoglm.engine.backends.native.stopping import Stopping
+from openautoglm.engine.stopping import Stopping
 from openautoglm.engine.text_stream import TextStream
 
 
@@ -47,3 +47,12 @@ def test_text_ends_before_the_first_stop_string_however_tokens_cut_it(
 def test_what_may_be_a_stop_string_is_held_until_it_is_not() -> None:
     stopping = Stopping(TextStream(lambda ids: bytes(ids).decode()), stop=("<end>",))
     assert [stopping.push(byte) for byte in b"a<enb"] == ["a", "", "", "", "<enb"]
+
+
+def test_a_stop_string_is_found_inside_characters_of_several_tokens() -> None:
+    stopping = Stopping(
+        TextStream(lambda ids: bytes(ids).decode(errors="replace")), stop=("é!", "好")
+    )
+    assert "".join(map(stopping.push, "aéb".encode())) == "aéb"
+    assert "".join(map(stopping.push, "é好!".encode()[:-1])) == "é"
+    assert stopping.is_stopped

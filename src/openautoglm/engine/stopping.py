@@ -5,10 +5,20 @@ Owns `Stopping`. Knows no tokens beyond handing them to a detokenizer, and no sc
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Protocol, final
 
 if TYPE_CHECKING:
-    from openautoglm.engine.backends.native.faces import Detokenizer
+    from collections.abc import Sequence
+
+
+class Detokenizer(Protocol):
+    """Tokens in, text out, whole characters only. `TextStream` is one."""
+
+    def push(self, token: int) -> str:
+        """Return the text that is settled by one more token."""
+
+    def end(self) -> str:
+        """Return what was held back, when no more tokens come."""
 
 
 @final
@@ -24,9 +34,7 @@ class Stopping:
         min_tokens: a stop string that is complete before so many tokens is plain text.
     """
 
-    def __init__(
-        self, text: Detokenizer, *, stop: tuple[str, ...] = (), min_tokens: int = 0
-    ) -> None:
+    def __init__(self, text: Detokenizer, *, stop: Sequence[str] = (), min_tokens: int = 0) -> None:
         self._text = text
         self._stop = stop
         self._ignored = min_tokens

@@ -116,14 +116,7 @@ class PromptReader:
         if self._has_template:
             return self._read_chat(as_messages(prompt))
         text = prompt if isinstance(prompt, str) else _joined(prompt)
-        tokens = self._encode(text, add_special_tokens=True)
-        if tokens:
-            return tokens
-        raise InvalidPromptError(
-            "the model's tokenizer makes no token of the prompt",
-            got=repr(text[:40]),
-            fix="pass a text in a language the model knows",
-        )
+        return _some(self._encode(text, add_special_tokens=True), text)
 
     def count(self, text: str) -> int:
         """Return how many tokens a text takes as (part of) the content of a message."""
@@ -150,7 +143,7 @@ class PromptReader:
         lost = [token for token, mark in places.marks.items() if mark not in text]
         if lost:
             raise _cannot_keep(lost[0])
-        return self._encode_parts(text, places)
+        return _some(self._encode_parts(text, places), text)
 
     def _hide(self, message: Message, places: _Places) -> str:
         """Put a mark in the place of each control token that a content spells.
@@ -190,19 +183,22 @@ class PromptReader:
     def _templated(self, messages: Sequence[Message]) -> str:
         from jinja2 import TemplateError
 
+        tokenizer = self._open()
         is_begun = messages[-1].role == "assistant"  # the answer's beginning is given
         try:
-            text = self._open().apply_chat_template(
+            text = tokenizer.apply_chat_template(
                 [message._asdict() for message in messages],
                 tokenize=False,
                 add_generation_prompt=not is_begun,
                 continue_final_message=is_begun,
             )
-        except (TemplateError, ValueError) as cause:
+        except Exception as cause:  # a template comes with its model and may do anything
+            is_said = isinstance(cause, (TemplateError, ValueError)) and str(cause)
             raise InvalidPromptError(
                 "the model's chat template refuses these messages",
-                got=str(cause) or type(cause).__name__,
-                fix="change the order or the roles of the messages",
+                got=str(cause) if is_said else f"{type(cause).__name__}: {cause}",
+                fix="change the order or the roles of the messages; where none pass, copy the "
+                "chat template of the model again",
             ) from cause
         return text
 
@@ -271,6 +267,16 @@ def _joined(prompt: Sequence[Message]) -> str:
             fix="pass a text, or add chat_template.jinja to the model folder",
         )
     return "\n\n".join(message.content for message in prompt)
+
+
+def _some(tokens: list[int], text: str) -> list[int]:
+    if tokens:
+        return tokens
+    raise InvalidPromptError(
+        "the model's tokenizer makes no token of the prompt",
+        got=repr(text[:40]),
+        fix="pass a text in a language the model knows, and one its chat template keeps",
+    )
 
 
 def _cannot_keep(token: object) -> InvalidPromptError:

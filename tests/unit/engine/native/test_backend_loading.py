@@ -17,6 +17,7 @@ from openautoglm.errors import (
     BackendUnavailableError,
     InvalidParameterError,
     ModelFolderError,
+    ModelTooLargeError,
 )
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def test_a_prompt_that_is_too_long_is_cut_where_that_was_asked_for(
         ({"context": 4096}, InvalidParameterError),
         ({"speculate": 1}, InvalidParameterError),
         ({"mode": "bf16", "deterministic": True}, InvalidParameterError),
+        ({"slots": 10**12}, ModelTooLargeError),
     ],
     ids=str,
 )

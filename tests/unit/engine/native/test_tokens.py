@@ -253,6 +253,9 @@ def test_a_template_is_written_out_as_by_the_library(
         "{% set ns = namespace(__x=1) %}",
         "{% set ns = namespace(a=1) %}{% set ns.__class__ = 1 %}",
         "{% for %}",
+        "{{ messages[0].content + 1 }}",
+        "{{ 1 / 0 }}",
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
     ],
 )
 def test_a_template_that_refuses_or_reaches_out_is_the_prompts_error(
@@ -262,6 +265,12 @@ def test_a_template_that_refuses_or_reaches_out_is_the_prompts_error(
     (tmp_path / "chat_template.jinja").write_text(template, encoding="utf-8")
     with pytest.raises(InvalidPromptError, match="chat template refuses"):
         PromptReader(FileTokenizer(tmp_path)).read("dog")
+
+
+def test_a_template_that_writes_nothing_is_the_prompts_error(saved: Path) -> None:
+    (saved / "chat_template.jinja").write_text("{# nothing #}", encoding="utf-8")
+    with pytest.raises(InvalidPromptError, match="no token"):
+        PromptReader(FileTokenizer(saved)).read("dog")
 
 
 def test_an_answer_whose_beginning_the_template_leaves_out_is_refused() -> None:
@@ -321,6 +330,16 @@ def test_settings_of_before_tokens_were_named_in_them_are_read(saved: Path) -> N
 def test_a_damaged_tokenizer_is_refused(saved: Path) -> None:
     (saved / "tokenizer.json").write_text('{"version": "1.0"', encoding="utf-8")
     with pytest.raises(ModelFolderError, match="cannot be read"):
+        FileTokenizer(saved)
+
+
+def test_damaged_settings_of_a_tokenizer_are_refused(saved: Path) -> None:
+    rewrite(saved, "tokenizer_config.json", added_tokens_decoder={"x": {"content": "<x>"}})
+    with pytest.raises(ModelFolderError, match="no token id"):
+        FileTokenizer(saved)
+    rewrite(saved, "tokenizer_config.json", added_tokens_decoder=None)
+    (saved / "chat_template.jinja").write_bytes(b"\xff\xfe")
+    with pytest.raises(ModelFolderError, match=r"chat_template.jinja"):
         FileTokenizer(saved)
 
 

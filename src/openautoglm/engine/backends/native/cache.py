@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
+from openautoglm.errors import ModelTooLargeError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -36,6 +38,9 @@ class Cache:
         keys: by layer: (slots, key heads, blocks, width, 16).
         values: by layer: (slots, key heads, blocks, 16, width).
         nbytes: what all of it would cost if every slot were full.
+
+    Raises:
+        ModelTooLargeError: the system has no room for so much, even unused.
     """
 
     def __init__(self, architecture: Architecture, slots: int, context: int) -> None:
@@ -46,7 +51,14 @@ class Cache:
         self._stride = -(-count * 4 // page) * page
         self.nbytes = self._stride * 2 * a.layers
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
-        self._memory = mmap.mmap(-1, self.nbytes, flags=flags)
+        try:
+            self._memory = mmap.mmap(-1, self.nbytes, flags=flags)
+        except (OSError, OverflowError) as cause:
+            raise ModelTooLargeError(
+                "there are no addresses for the keys and values of so many tokens",
+                got=f"{slots} slots of {context} tokens, {self.nbytes / 2**30:.0f} GiB",
+                fix="use fewer slots or a shorter context",
+            ) from cause
         arrays = [
             np.frombuffer(self._memory, np.float32, count, i * self._stride)
             for i in range(2 * a.layers)

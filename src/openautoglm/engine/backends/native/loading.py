@@ -159,5 +159,7 @@ def _count(options: Mapping[str, object], name: str, default: int) -> int:
 def _flag(options: Mapping[str, object], name: str, *, default: bool) -> bool:
     value = options.get(name, default)
     if not isinstance(value, bool):
-        raise InvalidParameterError(f"`{name}` must be True or False", got=repr(value))
+        raise InvalidParameterError(
+            f"`{name}` must be True or False", got=repr(value), fix=f"{name}=True, say"
+        )
     return value

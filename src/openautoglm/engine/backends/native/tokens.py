@@ -229,7 +229,14 @@ def _add_missing(
 
     described = settings.get("added_tokens_decoder")
     stated = described if isinstance(described, dict) else {}
-    tokens = {_content(t): _added(t) for _, t in sorted(stated.items(), key=lambda kv: int(kv[0]))}
+    strange = [key for key in stated if not key.isdecimal()]
+    if strange:
+        raise ModelFolderError(
+            "`added_tokens_decoder` in tokenizer_config.json has a key that is no token id",
+            got=repr(strange[0]),
+            fix="copy tokenizer_config.json of the model again",
+        )
+    tokens = {_content(stated[key]): _added(stated[key]) for key in sorted(stated, key=int)}
     known = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     for token in special:
         if token not in known:
@@ -257,7 +264,7 @@ def _template(folder: Path, settings: Mapping[str, object]) -> str | None:
     """Return the chat template: a file, or in the settings, one or several by name."""
     file = folder / "chat_template.jinja"
     if file.is_file():
-        return file.read_text(encoding="utf-8")
+        return _text(file)
     given = settings.get("chat_template")
     if isinstance(given, list):
         named = dict(_named_templates(given))
@@ -269,6 +276,17 @@ def _template(folder: Path, settings: Mapping[str, object]) -> str | None:
             )
         return named.get("default")
     return given if isinstance(given, str) else None
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as cause:
+        raise ModelFolderError(
+            f"`{file.name}` cannot be read as UTF-8 text",
+            got=str(cause),
+            fix="copy it again, or remove it to read texts without a template",
+        ) from cause
 
 
 def _named_templates(given: list[object]) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, final
 
 from openautoglm.engine.backends.native.sequence import Event
@@ -103,6 +104,8 @@ class Worker:
             while self._take_in():
                 self._step()
         finally:
+            with self._wake:
+                self._is_stopped = True
             self._scheduler = None
             self._fail(_closed())
 
@@ -128,7 +131,7 @@ class Worker:
             self._scheduler.add(ticket.asked)
         except Exception as error:  # noqa: BLE001 - whoever waits is told, whatever it is
             self._tickets.pop(ticket.asked.id, None)
-            ticket.take(_failure(ticket, error))
+            _give(ticket, _failure(ticket, error))
 
     def _step(self) -> None:
         scheduler = self._scheduler
@@ -147,9 +150,10 @@ class Worker:
             waiting = self._tickets.get(event.sequence)
             if waiting is None:
                 continue
-            if event.finish_reason is not None:
+            is_taken = _give(waiting, event)
+            if event.finish_reason is not None or not is_taken:
+                scheduler.cancel(event.sequence)  # ignored where it has ended
                 del self._tickets[event.sequence]
-            waiting.take(event)
 
     def _fail(self, error: Exception) -> None:
         with self._wake:
@@ -157,7 +161,18 @@ class Worker:
             self._given.clear()
         self._tickets.clear()
         for ticket in waiting:
+            _give(ticket, _failure(ticket, error))
+
+
+def _give(ticket: Ticket, event: Event) -> bool:
+    """Hand an event over; False if that failed, which ends the ticket's sequence with an error."""
+    try:
+        ticket.take(event)
+    except Exception as error:  # noqa: BLE001 - nobody else shall wait because of it
+        with suppress(Exception):
             ticket.take(_failure(ticket, error))
+        return False
+    return True
 
 
 def _failure(ticket: Ticket, error: Exception) -> Event:

@@ -21,6 +21,7 @@ def load(spec: LoadSpec) -> Backend:
 
     Raises:
         ModelNotFoundError: the package was built without its weights.
+        InvalidParameterError: another model was named, or a `mode` where `native` cannot run.
     """
     if spec.model not in {None, "nano"}:
         raise InvalidParameterError(
@@ -37,12 +38,24 @@ def load(spec: LoadSpec) -> Backend:
         )
     with as_file(weights) as folder:
         found = replace(spec, model=str(folder))
-        if why_not(found) is None:
+        reason = why_not(found)
+        if reason is None:
             from openautoglm.engine.backends.native import loading
 
             return loading.load(replace(found, options=_native(spec.options)), name="nano")
-        options = {name: value for name, value in spec.options.items() if name != "mode"}
+        options = dict(spec.options)
+        _check_mode(options.pop("mode", "auto"), reason)
         return transformers.load(replace(found, options=options), name="nano")
+
+
+def _check_mode(mode: object, reason: str) -> None:
+    """Refuse a mode where the backend that has modes cannot run."""
+    if mode != "auto":
+        raise InvalidParameterError(
+            f"`mode` is for the native backend, which cannot run nano here: {reason}",
+            got=f"mode={mode!r}",
+            fix="leave mode out",
+        )
 
 
 def _native(options: Mapping[str, object]) -> Mapping[str, object]:

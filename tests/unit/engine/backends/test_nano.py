@@ -57,3 +57,9 @@ def test_nano_is_no_backend_for_another_model(tmp_path: Path) -> None:
     with pytest.raises(InvalidParameterError, match="`nano` has its own model") as caught:
         AutoGLM(tmp_path, backend="nano")
     assert caught.value.fix == "leave model_path out, or leave backend out"
+
+
+def test_a_mode_is_refused_where_nano_is_not_run_by_the_backend_that_has_modes() -> None:
+    with pytest.raises(InvalidParameterError, match="it has no dtype float16") as caught:
+        AutoGLM(backend="nano", dtype="float16", mode="int8")
+    assert caught.value.fix == "leave mode out"

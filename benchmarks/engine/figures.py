@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EXACT: Final = "transformers-fp32"
 INT8: Final = ("ctranslate2-int8", "llama.cpp-q8_0", "openvino-q8_0")
+TOLD: Final = tuple(f"{name}-told" for name in INT8)
 PEERS: Final = (*INT8, "transformers-fp32", "transformers-bf16", "generate_batch-fp32")
 BYTES: Final = {"fp32": 4, "bf16": 2, "int8": 1}
 SCALE_BYTES: Final = 4
@@ -85,6 +86,7 @@ TARGETS: Final = (
     Target("int8, uniform", "uniform", ("ours-int8",), INT8, 1.5),
     Target("int8, variable lengths", "variable", ("ours-int8",), INT8, 3.0),
     Target("int8, shared prefix", "shared", ("ours-int8",), INT8, 5.0),
+    Target("int8, shared prefix, others told of it", "shared", ("ours-int8",), TOLD, 1.0),
     Target("fp32 by llama.cpp F32, uniform", "uniform", ("ours-fp32",), ("llama.cpp-f32",), 1.0),
     Target(
         "fp32 by transformers, variable lengths",

@@ -7,7 +7,7 @@ but Python's own, so that any peer's interpreter can read it.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
@@ -82,6 +82,11 @@ def _ours(kind: str) -> About:
     return About(module="ours", kind=kind, works=OURS, is_exact=kind == "fp32")
 
 
+def _told(about: About) -> About:
+    """Return the same, told of the beginning that prompts share."""
+    return replace(about, kind=f"{about.kind}-told", works=frozenset({"shared"}))
+
+
 def _ctranslate2(kind: str) -> About:
     return About(
         module="ctranslate2_generator",
@@ -130,9 +135,12 @@ METHODS: Final[dict[str, About]] = {
     ),
     "ctranslate2-fp32": _ctranslate2("float32"),
     "ctranslate2-int8": _ctranslate2("int8"),
+    "ctranslate2-int8-told": _told(_ctranslate2("int8")),
     "llama.cpp-f32": _llama("f32"),
     "llama.cpp-q8_0": _llama("q8_0"),
+    "llama.cpp-q8_0-told": _told(_llama("q8_0")),
     "openvino-q8_0": _openvino("q8_0"),
+    "openvino-q8_0-told": _told(_openvino("q8_0")),
 }
 
 

@@ -1,12 +1,12 @@
 """CTranslate2's `Generator`: rows grouped by the length of their prompts, ended by a callback.
 
-It is told the beginning that prompts share, and keeps its state.
+Where it is told the beginning that prompts share, it keeps its state.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, final
 
 from tokenizers import Tokenizer
 
@@ -19,35 +19,37 @@ if TYPE_CHECKING:
 
 ctranslate2: Any = import_module("ctranslate2")
 
-TYPES: Final = {"int8": "int8", "float32": "float32"}
-
 
 def load(setting: Setting) -> Generator:
     """Load the converted model."""
+    kind, _, told = setting.kind.partition("-")
     model = ctranslate2.Generator(
-        str(setting.folder / f"ctranslate2-{setting.kind}"),
+        str(setting.folder / f"ctranslate2-{kind}"),
         device="cpu",
-        compute_type=TYPES[setting.kind],
+        compute_type=kind,
         inter_threads=1,
         intra_threads=setting.threads,
     )
-    return Generator(model, Tokenizer.from_file(str(setting.folder / "tokenizer.json")))
+    tokenizer = Tokenizer.from_file(str(setting.folder / "tokenizer.json"))
+    return Generator(model, tokenizer, is_told=bool(told))
 
 
 @final
 class Generator:
     """A model of CTranslate2, which takes tokens as texts."""
 
-    def __init__(self, model: Any, tokenizer: Tokenizer) -> None:  # noqa: ANN401 - not typed
+    def __init__(self, model: Any, tokenizer: Tokenizer, *, is_told: bool) -> None:  # noqa: ANN401 - not typed
         self._model = model
         self._tokenizer = tokenizer
+        self._is_told = is_told
 
     def run(self, work: Work) -> Sequence[Sequence[int]]:
         """Generate in batches of its own making, or one row after another."""
         answers: list[list[int]] = []
+        shared = work.shared if self._is_told else 0
         for at in range(0, len(work.prompts), work.at_once):
             rows = slice(at, at + work.at_once)
-            answers += self._generate(work.prompts[rows], work.lengths[rows], work.shared)
+            answers += self._generate(work.prompts[rows], work.lengths[rows], shared)
         return answers
 
     def _generate(

@@ -1,7 +1,7 @@
 """llama.cpp through its C API: many sequences in one `llama_decode`, as its own server does.
 
-A sequence that ends makes room for the next at once; a beginning that prompts share is read once
-and its cells copied, as llama.cpp's example `parallel` does. Its cache is f16, its default.
+A sequence that ends makes room for the next at once; where it is told a beginning
+that prompts share, that is read once and its cells copied, as llama.cpp's example `parallel` does. Its cache is f16, its default.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def load(setting: Setting) -> Batches:
     """Load the GGUF file and make a context."""
     llama.llama_log_set(_SILENT, ctypes.c_void_p(0))
     llama.llama_backend_init()
-    file = setting.folder / f"model.{setting.kind}.gguf"
+    kind, _, told = setting.kind.partition("-")
+    file = setting.folder / f"model.{kind}.gguf"
     model = llama.llama_model_load_from_file(str(file).encode(), llama.llama_model_default_params())
     wanted = llama.llama_context_default_params()
     wanted.n_seq_max = SLOTS + 1
@@ -45,7 +46,8 @@ def load(setting: Setting) -> Batches:
     wanted.n_batch, wanted.n_ubatch = BATCH, MICRO_BATCH
     wanted.n_threads = wanted.n_threads_batch = setting.threads
     wanted.kv_unified = IS_UNIFIED
-    return Batches(llama.llama_init_from_model(model, wanted), _vocabulary(model))
+    context = llama.llama_init_from_model(model, wanted)
+    return Batches(context, _vocabulary(model), is_told=bool(told))
 
 
 def _say_nothing(_level: int, _text: bytes, _data: object) -> None:
@@ -74,9 +76,10 @@ class Running:
 class Batches:
     """A context, and one batch that is filled again and again."""
 
-    def __init__(self, context: object, vocabulary: int) -> None:
+    def __init__(self, context: object, vocabulary: int, *, is_told: bool) -> None:
         self._context = context
         self._vocabulary = vocabulary
+        self._is_told = is_told
         self._batch = llama.llama_batch_init(BATCH, 0, 1)
         self._slots = np.zeros(BATCH, np.int32)
         size = ctypes.sizeof(ctypes.c_int32)
@@ -93,8 +96,9 @@ class Batches:
         """Decode all rows, at most so many at once as the work says."""
         memory = llama.llama_get_memory(self._context)
         llama.llama_memory_clear(memory, True)
-        if work.shared:
-            self._read(work.prompts[0][: work.shared])
+        shared = work.shared if self._is_told else 0
+        if shared:
+            self._read(work.prompts[0][:shared])
         answers: list[list[int]] = [[] for _ in work.prompts]
         waiting = list(range(len(work.prompts)))[::-1]
         free = list(range(work.at_once))[::-1]
@@ -103,14 +107,14 @@ class Batches:
             count = self._continue(running)
             new: list[Running] = []
             while waiting and free:
-                rest = work.prompts[waiting[-1]][work.shared :]
+                rest = work.prompts[waiting[-1]][shared:]
                 if count + len(rest) > BATCH:
                     break
-                one = Running(waiting.pop(), free.pop(), 0, len(rest) + work.shared)
+                one = Running(waiting.pop(), free.pop(), 0, len(rest) + shared)
                 one.length = work.lengths[one.row]
-                if work.shared:
-                    llama.llama_memory_seq_cp(memory, PREFIX, one.slot, 0, work.shared)
-                count = self._append(count, rest, one.slot, work.shared)
+                if shared:
+                    llama.llama_memory_seq_cp(memory, PREFIX, one.slot, 0, shared)
+                count = self._append(count, rest, one.slot, shared)
                 new.append(one)
             running += new
             for one, token in zip(running, self._decode(count), strict=True):

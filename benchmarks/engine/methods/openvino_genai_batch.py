@@ -6,6 +6,7 @@ It keeps beginnings where prompts share one: else repeated work would be found i
 from __future__ import annotations
 
 from importlib import import_module
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
@@ -27,16 +28,18 @@ BATCH_TOKENS: Final = 512
 
 def load(setting: Setting) -> Pipeline:
     """Load the file that llama.cpp reads."""
-    return Pipeline(setting.folder / f"model.{setting.kind}.gguf", setting.threads)
+    kind, _, told = setting.kind.partition("-")
+    return Pipeline(setting.folder / f"model.{kind}.gguf", setting.threads, is_told=bool(told))
 
 
 @final
 class Pipeline:
     """A pipeline of OpenVINO."""
 
-    def __init__(self, file: Path, threads: int) -> None:
+    def __init__(self, file: Path, threads: int, *, is_told: bool) -> None:
         self._file = file
         self._threads = threads
+        self._is_told = is_told
         self._keeps = False
         self._pipeline = self._load()
 
@@ -54,10 +57,14 @@ class Pipeline:
         if self._keeps != bool(work.shared):  # never while it is timed: it has warmed up so
             self._keeps = bool(work.shared)
             self._pipeline = self._load()
-        size = len(work.prompts) if work.at_once > 1 else 1
+        count = len(work.prompts)
+        if work.at_once == 1:
+            starts = range(count)
+        else:  # it looks for a beginning when a request comes: one must have been computed by then
+            starts = range(2) if self._is_told and work.shared else range(1)
         answers: list[list[int]] = []
-        for at in range(0, len(work.prompts), size):
-            rows = slice(at, at + size)
+        for start, end in pairwise([*starts, count]):
+            rows = slice(start, end)
             found = self._pipeline.generate(
                 [openvino.Tensor(np.array([p], np.int64)) for p in work.prompts[rows]],
                 [_greedy(length) for length in work.lengths[rows]],

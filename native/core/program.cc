@@ -29,14 +29,33 @@ struct Array {
   int64_t shape[kMostRank] = {};
   int64_t strides[kMostRank] = {};
   char* base = nullptr;
+  int64_t held = 0;    // rows there are
   int rows = kFixed;   // which number counts the rows
   int first = kFixed;  // which number is the first row
   int64_t row_bytes = 0;
 
   void Point(const int64_t* numbers) {
-    if (rows != kFixed) shape[0] = numbers[rows];
-    if (first != kFixed) tensor.data = base + numbers[first] * row_bytes;
+    const int64_t begin = first == kFixed ? 0 : numbers[first];
+    const int64_t count = rows == kFixed ? held - begin : numbers[rows];
+    if (begin < 0 || begin > held || count < 0 || count > held - begin) {
+      TVM_FFI_THROW(ValueError) << "a play means " << count << " rows from row " << begin << " on of an array of "
+                                << held;
+    }
+    shape[0] = count;
+    tensor.data = base + begin * row_bytes;
   }
+};
+
+// The number of threads that kernels may use, for as long as this lives.
+class Allowed {
+ public:
+  explicit Allowed(int threads) : before_(AllowThreads(threads)) {}
+  ~Allowed() { AllowThreads(before_); }
+  Allowed(const Allowed&) = delete;
+  Allowed& operator=(const Allowed&) = delete;
+
+ private:
+  const int before_;
 };
 
 class Rows {  // copies rows of one array to where another array has room for them
@@ -44,6 +63,7 @@ class Rows {  // copies rows of one array to where another array has room for th
   std::unique_ptr<Array> from, to, slots, positions;
   bool is_blocked = false;
 
+  void Check() const;
   void Play() const;
 };
 
@@ -76,9 +96,12 @@ std::unique_ptr<Array> ReadArray(const ffi::Array<int64_t>& stated) {
   array->base = reinterpret_cast<char*>(stated[0]);
   array->rows = static_cast<int>(stated[3]);
   array->first = static_cast<int>(stated[4]);
-  if (array->rows >= kMostNumbers || array->first >= kMostNumbers) {
-    TVM_FFI_THROW(ValueError) << "a program is given at most " << kMostNumbers << " numbers";
+  for (const int number : {array->rows, array->first}) {
+    if (number < kFixed || number >= kMostNumbers) {
+      TVM_FFI_THROW(ValueError) << "a program is given at most " << kMostNumbers << " numbers, from 0 on";
+    }
   }
+  array->held = array->shape[0];
   const auto bits = static_cast<uint8_t>(stated[2]);
   array->row_bytes = array->strides[0] * bits / 8;
   array->tensor.data = array->base;
@@ -90,12 +113,30 @@ std::unique_ptr<Array> ReadArray(const ffi::Array<int64_t>& stated) {
   return array;
 }
 
+bool Is(const Array& array, int rank, DLDataTypeCode code, int bits) {
+  return array.tensor.ndim == rank && array.tensor.dtype.code == code && array.tensor.dtype.bits == bits &&
+         (array.shape[rank - 1] <= 1 || array.strides[rank - 1] == 1);
+}
+
+void Rows::Check() const {
+  const int across = is_blocked ? 3 : 4;  // the dimension of the cache that is the width
+  if (!Is(*from, 3, kDLFloat, 32) || !Is(*to, 5, kDLFloat, 32) || !Is(*slots, 1, kDLInt, 64) ||
+      !Is(*positions, 1, kDLInt, 64) || to->shape[1] != from->shape[1] || to->shape[across] != from->shape[2] ||
+      to->shape[7 - across] != 16) {
+    TVM_FFI_THROW(ValueError) << "rows of (heads, width) go to a cache of such rows, 16 positions to a block, both f32 "
+                                 "with a last dimension that lies side by side";
+  }
+}
+
 // One row of `from`, (heads, width), goes to slot s, position p of `to`: (slots, heads, blocks, 16, width), or, blocked,
 // (slots, heads, blocks, width, 16). A row whose place lies outside is left out.
 void Rows::Play() const {
   const int64_t heads = from->shape[1], width = from->shape[2];
   const auto* slot = reinterpret_cast<const int64_t*>(slots->tensor.data);
   const auto* position = reinterpret_cast<const int64_t*>(positions->tensor.data);
+  if (slots->shape[0] < from->shape[0] || positions->shape[0] < from->shape[0]) {
+    TVM_FFI_THROW(ValueError) << "each row that is copied has a slot and a position";
+  }
   for (int64_t row = 0; row < from->shape[0]; ++row) {
     const int64_t block = position[row] / 16, lane = position[row] % 16;
     if (slot[row] < 0 || slot[row] >= to->shape[0] || position[row] < 0 || block >= to->shape[2]) continue;
@@ -145,28 +186,26 @@ class Program {
     step->rows->positions = ReadArray(positions);
     step->rows->to = ReadArray(to);
     step->rows->is_blocked = is_blocked;
+    step->rows->Check();
     steps_.push_back(std::move(step));
   }
 
   // Plays from a step on; returns the one it stopped before, or their count.
   int64_t Play(int64_t at, int threads, bool is_timed, const int64_t* numbers) {
-    const int before = AllowThreads(threads);
     const auto count = static_cast<int64_t>(steps_.size());
+    if (at < 0) TVM_FFI_THROW(ValueError) << "a play begins at call 0 or later, got " << at;
+    const Allowed allowed(threads);
     for (; at < count; ++at) {
       Step& step = *steps_[at];
       const int64_t began = is_timed ? Now() : 0;
       const Entered entered = PlayStep(&step, numbers);
       if (entered == Entered::kRefused) break;
-      if (entered == Entered::kFailed) {
-        AllowThreads(before);
-        throw ffi::details::MoveFromSafeCallRaised();
-      }
+      if (entered == Entered::kFailed) throw ffi::details::MoveFromSafeCallRaised();
       if (is_timed) {
         step.nanoseconds += Now() - began;
         ++step.calls;
       }
     }
-    AllowThreads(before);
     return at;
   }
 

@@ -137,14 +137,14 @@ void RunQueries(const AttentionTile& tile, int query) {
   for (; column + kLanes<float> <= tile.width; column += kLanes<float>) {
     Mix<kQueries, 1>(tile, query, row, column, from, to);
   }
-  for (; column < tile.width; ++column) {
-    for (int i = query; i < query + kQueries; ++i) {
-      float sum = 0;
-      for (int64_t t = from; t < to; ++t) {
-        sum += tile.scores[i * row + t] * tile.v[(tile.begin * kBlock + t) * tile.width + column];
-      }
-      tile.out[i * tile.width + column] = sum;
+  const int rest = static_cast<int>(tile.width - column);
+  for (int i = query; rest > 0 && i < query + kQueries; ++i) {  // in a vector too: it rounds as the others do
+    const float* v = tile.v + tile.begin * kBlock * tile.width + column;
+    Vector<float> sum{};
+    for (int64_t t = from; t < to; ++t) {
+      sum += Splat<float>(tile.scores[i * row + t]) * Load<float>(v + t * tile.width, 1, rest);
     }
+    Store<float>(tile.out + i * tile.width + column, 1, rest, sum);
   }
 }
 

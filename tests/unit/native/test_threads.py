@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 
 from openautoglm import ops
+from openautoglm.errors import KernelFailedError
 from openautoglm.native import cells, ffi
 from openautoglm.ops.library.linear import pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from openautoglm.native.library import KernelLibrary
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -177,6 +180,41 @@ def test_a_call_that_fails_leaves_the_number_of_threads_as_it_was(
     with pytest.raises(RuntimeError, match="no native kernel"):
         ops.get("linear").door(np.zeros((2, 4), np.float32), None, None, None, None)
     assert allow(1) == 3
+
+
+THROWS: Final = """
+#include <openautoglm/op.h>
+#include <openautoglm/parallel.h>
+using namespace openautoglm;
+struct Throws {
+  static void forward(TensorView touched, int64_t from) {
+    float* to = touched.data<float>();
+    ParallelFor(touched.numel(), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) to[i] = 1;
+      if (end > from) throw std::runtime_error("no room for range");
+    });
+  }
+};
+REGISTER_KERNEL(throws_in_threads, Throws, CPU, F32);
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_what_a_body_throws_comes_back_once_all_ranges_have_ended(
+    threads: int, allow: Callable[[int], int], opened: Callable[..., KernelLibrary]
+) -> None:
+    library = opened(throws_cc=THROWS)
+    kernel = library.function(library.kernels[0].symbol)
+    run, alone = product()
+    allow(threads)
+    for _ in range(TIMES // 10):
+        touched = np.zeros(100, np.float32)
+        with pytest.raises(KernelFailedError, match="no room for range"):
+            kernel(touched, 50)
+        assert touched.all()
+        kernel(touched, 100)
+        assert np.array_equal(run(), alone)
+    assert allow(1) == threads
 
 
 def test_numbers_out_of_range_are_brought_into_it(allow: Callable[[int], int]) -> None:

@@ -35,9 +35,10 @@ def _reference(  # noqa: PLR0913, PLR0917 - the operator's own arguments
         at = xp.arange(length)[None]
         place = position[:, None]
         seen = (at <= place) & ((at > place - window) if window > 0 else (at >= 0))
-        scores = xp.where(seen[:, None, None, :], scores, scores * 0 - float("inf"))
-        weights = _softmax(scores, xp)
-        mixed = xp.einsum("nhgt,nhtw->nhgw", weights, picked(values, slot))
+        weights = _softmax(xp.where(seen[:, None, None, :], scores, -float("inf")), xp)
+        # NaN where a row does not look is no matter
+        looked_at = xp.where(seen[:, None, :, None], picked(values, slot), 0.0)
+        mixed = xp.einsum("nhgt,nhtw->nhgw", weights, looked_at)
         placed = (position >= 0) & (position < length)
         return narrowed(xp.where(placed[:, None, None, None], mixed, mixed * float("nan")), q)
 
@@ -64,7 +65,8 @@ ATTENTION: Final = OpDef(
     doc="Mix the values that each query looks at, weighted by the softmax of its scores.\n\n"
     "q holds n rows of h key heads with g queries each, w wide. The cache holds, for every slot "
     "and key head, b blocks of 16 positions: keys as (w, 16), values as (16, w). Row n looks at "
-    "slot[n], at positions up to position[n], and with a window at the last `window` of them only. "
+    "slot[n], at positions up to position[n], and with a window at the last `window` of them only; "
+    "what the others hold is no matter. "
     "Scores are q times key times `scale`. What a row gives does not depend on the rows beside it. "
     "A row whose slot or position lies outside the cache gives NaN.",
 )

@@ -197,6 +197,7 @@ LINEAR_INT8: Final = OpDef(
     doc="Multiply rows, rounded to int8, by packed int8 weights with a scale for each output.\n\n"
     "A row is rounded by its own largest value, which becomes 127; the sum of integers is exact, "
     "so a row's result does not depend on the rows beside it. A row that is not finite gives NaN. "
+    "The depth, g * 4, is at most 131,072. "
     "Bias and residual are added where they are given.",
 )
 """Rows times packed int8 weights."""

@@ -21,6 +21,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from math import ceil
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Final
 
 sys.path.insert(1, str(Path(__file__).parents[1]))
@@ -61,15 +62,18 @@ def main() -> None:
     names, missing = _there(asked.methods.split(","))
     runs = _runs(names, asked.shapes.split(","))
     figures, loads = Figures(), []
+    speeds: dict[int, list[float]] = {} if asked.no_memory else _threads()
     began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     for model in asked.models.split(","):
         works = _works(model, asked.work.split(","), asked.scale or SCALES.get(model, 1.0))
         _prepare(model, names)
         for turn in range(asked.rounds):
+            for threads, found in speeds.items():
+                found.append(bandwidth.read_gb_s(threads, rounds=3))
             loads.append(_round(figures, model, runs[turn:] + runs[:turn], works))
             print(f"{model}: round {turn + 1}, load before it {loads[-1]}", file=sys.stderr)
-    document = _document(figures, asked, loads, missing)
-    document = {"began": began, **document}
+    document = _document(figures, asked, loads, speeds)
+    document = {"began": began, **document, "left_out": missing}
     text = _markdown(figures, asked.models.split(","), document)
     print(text)
     if asked.json is not None:
@@ -98,6 +102,11 @@ def _runs(names: Sequence[str], forms: Sequence[str]) -> list[Run]:
         for form in forms
         if FORMS[form][0] * FORMS[form][1] <= cores
     ]
+
+
+def _threads() -> dict[int, list[float]]:
+    """Return no speeds of reading yet, for each number of threads that there are cores for."""
+    return {threads: [] for threads in (1, 2) if threads <= len(os.sched_getaffinity(0))}
 
 
 def _there(names: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -190,9 +199,9 @@ def _document(
     figures: Figures,
     asked: argparse.Namespace,
     loads: Sequence[Mapping[str, float | str]],
-    missing: Mapping[str, str],
+    memory: Mapping[int, Sequence[float]],
 ) -> dict[str, object]:
-    speeds = {} if asked.no_memory else {n: bandwidth.read_gb_s(n) for n in (1, 2)}
+    speeds = {threads: median(found) for threads, found in memory.items()}
     samples = [s for e in figures.entries.values() for s in e.samples]
     wall_s = sum(s.wall_s * s.repeats for s in samples) or 1.0
     others = sum(s.others_s for s in samples) / wall_s
@@ -215,7 +224,6 @@ def _document(
         "first_token_s": round(first_token.first_token_s(), 3) if "nano" in names else None,
         "targets": [row for m in names for row in figures.targets(m)],
         "bandwidth": shares,
-        "left_out": dict(missing),
     }
 
 

@@ -1,7 +1,8 @@
 """llama.cpp through its C API: many sequences in one `llama_decode`, as its own server does.
 
-A sequence that ends makes room for the next at once; where it is told a beginning
-that prompts share, that is read once and its cells copied, as llama.cpp's example `parallel` does. Its cache is f16, its default.
+A sequence that ends makes room for the next at once. Where it is told a beginning that prompts
+share, that is read once and its cells copied, as llama.cpp's example `parallel` does. Its cache is
+f16, its default.
 """
 
 from __future__ import annotations

@@ -66,12 +66,21 @@ def test_rows_that_decode_never_stall_behind_a_long_prompt() -> None:
 
 def test_a_long_prompt_takes_no_more_of_a_step_than_it_may() -> None:
     model, scheduler = make(rules=Rules(catch_up=10, guesses=False))
-    scheduler.add(ask(1, [1, 2], 40))
+    scheduler.add(replace(ask(1, [1, 2], 5), is_awaited=True))
     scheduler.step()
     scheduler.add(ask(2, [3, 4] * 20, 4))
     for _ in range(4):
         scheduler.step()
     assert model.calls == [2, 11, 11, 11, 11]
+
+
+def test_a_long_prompt_takes_all_of_a_step_where_nobody_waits_for_the_tokens_of_others() -> None:
+    model, scheduler = make(rules=Rules(catch_up=10, guesses=False))
+    scheduler.add(ask(1, [1, 2], 40))
+    scheduler.step()
+    scheduler.add(ask(2, [3, 4] * 20, 4))
+    scheduler.step()
+    assert model.calls == [2, 41]
 
 
 def test_a_beginning_of_many_prompts_is_computed_once() -> None:

@@ -66,6 +66,7 @@ def sequences(draw: st.DrawFn, number: int = 0) -> Sequence:
         text=TextStream(letters) if has_text else None,
         constraint=draw(st.sampled_from([None, None, None, ToyConstraint()])),
         guesses=draw(st.booleans()),
+        is_awaited=draw(st.booleans()),
     )
 
 

@@ -119,7 +119,7 @@ class NativeBackend:
     ) -> Answer:
         self._worker.check()
         answer = Answer(
-            self._sequence(request),
+            self._sequence(request, is_awaited=has_pieces),
             cancel=request.cancel,
             model=self._info.model,
             tell=tell,
@@ -129,7 +129,7 @@ class NativeBackend:
         self._worker.submit(answer)
         return answer
 
-    def _sequence(self, request: Request) -> Sequence:
+    def _sequence(self, request: Request, *, is_awaited: bool) -> Sequence:
         params, grammar = request.params, request.grammar
         prompt = self._cut(self._tokens.encode_prompt(request.prompt), params.max_length)
         room = room_for(
@@ -151,6 +151,7 @@ class NativeBackend:
             text=self._tokens.stream(),
             constraint=constraint,
             grammar=None if grammar is None else grammar.text,
+            is_awaited=is_awaited,
         )
 
     def _cut(self, prompt: list[int], max_length: int) -> list[int]:

@@ -30,6 +30,8 @@ BYTES: Final[Mapping[Mode, int]] = {"fp32": 4, "bf16": 2, "int8": 1}  # bytes a 
 DTYPES: Final[Mapping[Mode, str]] = {"fp32": "float32", "bf16": "bfloat16", "int8": "int8"}
 SLOTS: Final = 32
 KEPT: Final = 2  # more slots, which keep beginnings that prompts share
+CATCH_UP: Final = 128
+"""Rows of prompts in a step while streams decode; without a bound they wait three times as long."""
 FLOAT: Final = 4  # bytes
 PART_FOR_CACHE: Final = 0.5  # of the memory that is free once the weights are there
 
@@ -64,6 +66,7 @@ def load(spec: LoadSpec, *, name: str = "native") -> NativeBackend:
         _check_vocabulary(tokens, model)
         rules = Rules(
             kept=KEPT,
+            catch_up=CATCH_UP,
             guesses=_flag(options, "speculate", default=True),
             most_tokens=_most_tokens(model, slots),
         )

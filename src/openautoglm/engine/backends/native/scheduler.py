@@ -48,8 +48,8 @@ class Rules:
     Attributes:
         order: "arrival" serves first who came first; "free" does what is quickest for all.
         most_tokens: tokens that the cache may have memory for, apart from `kept`; None for all.
-        catch_up: rows of a step for prompts, where others decode meanwhile: so many the longest
-            they wait for their next token. None for all there are.
+        catch_up: rows of a step for prompts, where others decode meanwhile whose tokens are
+            awaited: so many the longest they wait for the next. None for all there are.
         kept: slots that keep beginnings which prompts share; they serve no sequence.
         minimum: tokens below which a shared beginning is not looked for.
         guesses: whether tokens are guessed where an answer copies.
@@ -263,7 +263,9 @@ class Scheduler:
                 room -= len(row.drafts)
 
     def _run(self, rows: Many[Row]) -> None:
-        plan = share_out(rows, self.most_rows, catch_up=self.rules.catch_up)
+        is_awaited = any(row.asked.is_awaited for row in rows)
+        catch_up = self.rules.catch_up if is_awaited else None
+        plan = share_out(rows, self.most_rows, catch_up=catch_up)
         try:
             logits = plan.forward(self._model, self._slots)
         except MemoryError as cause:

@@ -42,6 +42,7 @@ class Sequence:
         constraint: what it may say.
         grammar: equal for constraints that allow the same; None keeps it from being shared.
         guesses: whether guesses may be tried; they change no token.
+        is_awaited: whether someone waits for each token, not for the whole.
     """
 
     id: int
@@ -56,6 +57,7 @@ class Sequence:
     constraint: Constraint | None = None
     grammar: Hashable | None = None
     guesses: bool = True
+    is_awaited: bool = False
 
     @property
     def key(self) -> Hashable | None:

@@ -49,8 +49,8 @@ class Pipeline:
         rules.max_num_batched_tokens = BATCH_TOKENS
         rules.max_num_seqs = 32
         rules.enable_prefix_caching = self._keeps
-        threads = {"INFERENCE_NUM_THREADS": self._threads}
-        return genai.ContinuousBatchingPipeline(str(self._file), rules, "CPU", threads)
+        given = {"INFERENCE_NUM_THREADS": self._threads, "ENABLE_CPU_PINNING": False}
+        return genai.ContinuousBatchingPipeline(str(self._file), rules, "CPU", given)
 
     def run(self, work: Work) -> Sequence[Sequence[int]]:
         """Generate all rows, or one after another."""

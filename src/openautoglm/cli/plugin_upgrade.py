@@ -12,9 +12,10 @@ import typer
 from openautoglm.cli.plugin_signing import ring
 
 if TYPE_CHECKING:
+    from openautoglm.plugins.host.parties import Decision
     from openautoglm.plugins.inventory.state import Verdict
     from openautoglm.plugins.report import PluginReport
-    from openautoglm.plugins.rollout.asks import Decision, Proof
+    from openautoglm.plugins.rollout.asks import Proof
     from openautoglm.plugins.rollout.offline import Candidate, OfflineAsks
     from openautoglm.plugins.signing import Verdict as Judged
 

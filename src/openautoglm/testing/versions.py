@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from openautoglm.plugins.host.parties import Loadable
     from openautoglm.plugins.points import Contribution, RemoteObject
-    from openautoglm.plugins.rollout.asks import Loadable
     from openautoglm.plugins.rollout.routes import Version
 
     Answer = Callable[..., object]

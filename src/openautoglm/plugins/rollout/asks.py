@@ -1,4 +1,4 @@
-"""What a replacement needs of others: a host, what is installed, a proof, a decision.
+"""What a replacement needs of others beside what a host needs: a host, and a proof.
 
 Protocols only, so that rollouts are tried without workers.
 """
@@ -9,23 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
-    from openautoglm.plugins.manifest import Manifest
+    from openautoglm.plugins.host.parties import Decision, Loadable
     from openautoglm.plugins.rollout.routes import Version
-
-
-class Loadable(Protocol):
-    """A plugin that lies somewhere; what the inventory has installed is one."""
-
-    @property
-    def manifest(self) -> Manifest:
-        """What it says of itself."""
-
-    @property
-    def path(self) -> Sequence[Path]:
-        """Folders it is imported from."""
 
 
 class Proof(Protocol):
@@ -37,18 +24,6 @@ class Proof(Protocol):
 
     def summary(self) -> str:
         """Return it in a line."""
-
-
-class Decision(Protocol):
-    """What was decided; that of `openautoglm.policy` is one."""
-
-    @property
-    def allow(self) -> bool:
-        """Whether it may serve."""
-
-    @property
-    def reasons(self) -> Sequence[object]:
-        """Why not."""
 
 
 class Host(Protocol):

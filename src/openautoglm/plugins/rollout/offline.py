@@ -22,11 +22,12 @@ from openautoglm.plugins.wheel import read_wheel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from openautoglm.plugins.host.parties import Decision
     from openautoglm.plugins.inventory.installed import Installed
     from openautoglm.plugins.inventory.inventory import Inventory
     from openautoglm.plugins.inventory.state import Verdict
     from openautoglm.plugins.manifest import Manifest
-    from openautoglm.plugins.rollout.asks import Decision, Proof
+    from openautoglm.plugins.rollout.asks import Proof
     from openautoglm.plugins.rollout.outcome import Ending, StepReport
     from openautoglm.plugins.rollout.states import State
 

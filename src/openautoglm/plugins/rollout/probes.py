@@ -20,9 +20,9 @@ from openautoglm.plugins.trial.subjects import is_like
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from openautoglm.plugins.host.parties import Loadable
     from openautoglm.plugins.manifest import Manifest, Provides
     from openautoglm.plugins.points import RemoteObject
-    from openautoglm.plugins.rollout.asks import Loadable
     from openautoglm.plugins.rollout.routes import Handle
     from openautoglm.plugins.trial.requests import Request
 

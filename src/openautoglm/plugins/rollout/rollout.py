@@ -20,7 +20,8 @@ from openautoglm.plugins.rollout.step import Step
 if TYPE_CHECKING:
     import threading
 
-    from openautoglm.plugins.rollout.asks import Asks, Host, Loadable, Proof
+    from openautoglm.plugins.host.parties import Loadable
+    from openautoglm.plugins.rollout.asks import Asks, Host, Proof
     from openautoglm.plugins.rollout.outcome import Ending
     from openautoglm.plugins.rollout.plan import Canary
     from openautoglm.plugins.rollout.probes import Recorded

@@ -25,8 +25,9 @@ from openautoglm.plugins.rollout.states import FIRST, Life
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from openautoglm.plugins.host.parties import Decision, Loadable
     from openautoglm.plugins.points import Contribution, RemoteObject
-    from openautoglm.plugins.rollout.asks import Decision, Host, Loadable, Proof
+    from openautoglm.plugins.rollout.asks import Host, Proof
     from openautoglm.plugins.rollout.outcome import RolloutReport
     from openautoglm.plugins.rollout.routes import Version
     from openautoglm.plugins.rollout.step import Progress

@@ -16,13 +16,16 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import chain, count, cycle, repeat
 from operator import add
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
 from openautoglm.bus.names import check_source, check_type
 from openautoglm.bus.words import shown
 from openautoglm.errors import MessageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 JSON_TYPE: Final = "application/json"
 MAX_MESSAGE_BYTES: Final = 1 << 20  # on the wire; what is larger travels by reference
@@ -39,28 +42,33 @@ _KNOWN: Final = frozenset(
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _IDS_A_PREFIX: Final = 256
 
-# Ids cost 50 ns: a prefix is formatted once for 256 of them, and all of it runs in C, so that
-# threads share it without a lock.
 _template: Final = [""]
-_next_id: Final = map(
-    add,
-    chain.from_iterable(
-        map(
-            repeat,
-            map(str.__mod__, map(_template.__getitem__, repeat(0)), count()),
-            repeat(_IDS_A_PREFIX),
-        )
-    ),
-    cycle([f"{n:02x}" for n in range(_IDS_A_PREFIX)]),
-).__next__
+
+
+def _ids() -> Callable[[], str]:
+    """Return what makes ids without end, in C, so that threads share it without a lock."""
+    # a prefix is formatted once for 256 ids
+    prefixes = map(str.__mod__, map(_template.__getitem__, repeat(0)), _numbers)
+    repeated = chain.from_iterable(map(repeat, prefixes, repeat(_IDS_A_PREFIX)))
+    return map(add, repeated, cycle([f"{n:02x}" for n in range(_IDS_A_PREFIX)])).__next__
+
+
+_numbers: Final = count()
+_make: Final = [_ids()]
+
+
+def _next_id() -> str:
+    try:
+        return _make[0]()
+    except StopIteration:  # an error in the middle of it, such as too deep a recursion, ended it
+        _make[0] = _ids()
+        return _make[0]()
 
 
 def _new_ids() -> None:
     """Take a prefix that no other process has: at import, and in the child of a fork."""
-    prefix = secrets.token_hex(8)
-    _template[0] = f"{prefix}-%x"
-    while not _next_id().startswith(prefix):  # what is left of the parent's last prefix
-        pass
+    _template[0] = f"{secrets.token_hex(8)}-%x"
+    _make[0] = _ids()
 
 
 _new_ids()

@@ -14,7 +14,7 @@ from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openautoglm.bus import MAX_MESSAGE_BYTES, Message
+from openautoglm.bus import MAX_MESSAGE_BYTES, Message, message
 from openautoglm.errors import MessageError
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
@@ -219,3 +219,17 @@ def test_a_message_that_holds_itself_is_refused() -> None:
     loop.append(loop)
     with pytest.raises(MessageError, match="payload of `a`"):
         Message("a", "b", loop).to_json()
+
+
+def test_ids_go_on_after_an_error_in_the_middle_of_them() -> None:
+    def many() -> set[str]:
+        return {Message("a.b", "core").id for _ in range(1_000)}
+
+    before, good = many(), message._template[0]
+    message._template[0] = 7  # type: ignore[call-overload] # stands for any error in there
+    try:
+        with pytest.raises(TypeError):
+            many()
+    finally:
+        message._template[0] = good
+    assert len(before | many()) == 2_000

@@ -165,22 +165,22 @@ def _round(
     }
     for run in runs:
         mine = [figures.entry(model, run, made) for made, _ in works.values() if run.does(made)]
-        todo = [entry for entry in mine if entry.refusal is None]
-        if todo:
-            _once(model, run, todo, works)
+        waiting = [entry for entry in mine if entry.refusal is None]
+        if waiting:
+            _once(model, run, waiting, works)
     return load
 
 
-def _once(model: str, run: Run, todo: Sequence[Entry], works: Works) -> None:
+def _once(model: str, run: Run, waiting: Sequence[Entry], works: Works) -> None:
     """Start a run and let it do its works; what goes wrong is kept as a refusal."""
     with Crew(run, model, models.make(model)) as crew:
         try:
             crew.load()
         except RefusedError as error:
-            for entry in todo:
+            for entry in waiting:
                 entry.refusal = f"does not load: {error}"
             return
-        for entry in todo:
+        for entry in waiting:
             file = works[entry.work.name][1]
             try:
                 sample = crew.do(entry.work, file, repeats=entry.repeats or 1)

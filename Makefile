@@ -10,7 +10,7 @@ run: .venv/.ready-run ## run the main job on a text file and print the result
 	$(BIN)/oag run extract examples/complaint.txt
 
 test: .venv/.ready-test $(WASM)/node_modules/.ready ## install what the tests need and pass them
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 check: .venv/.ready-test ## the linters alone: style, types, layers, files, errors
 	$(BIN)/pytest tests/contracts

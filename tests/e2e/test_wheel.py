@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-pytestmark = [pytest.mark.xdist_group("wheel"), pytest.mark.timeout(900)]  # one build serves all
+from openautoglm.native.cache import turn
+
+pytestmark = pytest.mark.timeout(900)  # the first one builds
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = sysconfig.get_path("purelib")
@@ -22,24 +24,20 @@ MAX_MODEL_BYTES = 16 * 10**6
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "-q",
-            "--no-deps",
-            "--no-build-isolation",
-            "-w",
-            str(folder),
-            ".",
-        ],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    )
+    """The wheel, built once for all workers: two builds would share one build folder."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # the one that workers have in common
+    folder /= "wheel"
+    with turn(folder.with_suffix(".lock")):
+        if not folder.is_dir():
+            build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps"]
+            subprocess.run(
+                [*build, "--no-build-isolation", "-w", str(folder), "."],
+                cwd=ROOT,
+                check=True,
+                capture_output=True,
+            )
     (built,) = folder.glob("*.whl")
     return built
 

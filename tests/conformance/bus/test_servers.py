@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     Starts = Callable[[str, str, int], AbstractContextManager[str]]
 
-pytestmark = pytest.mark.xdist_group("bus-servers")
-
 LONG_S = 30.0
 
 

@@ -80,6 +80,8 @@ CASES: Final = (
     Case(name="llama-bin", family="llama", files="bin"),
     Case(name="llama-legacy-bin", family="llama", files="legacy_bin"),
     Case(name="llama-bin-bf16", family="llama", files="bin", dtype="bfloat16"),
+    Case(name="mistral", family="mistral", config={"sliding_window": None}),
+    Case(name="mistral-window", family="mistral", config={"sliding_window": 12}),
     Case(name="qwen2", family="qwen2"),
     Case(name="qwen2-tied", family="qwen2", config=_TIED),
     Case(name="qwen2-window", family="qwen2", config=_WINDOW),
@@ -105,6 +107,7 @@ CASES: Final = (
 )  # fmt: skip
 CLASSES: Final = {
     "llama": "LlamaConfig",
+    "mistral": "MistralConfig",
     "qwen2": "Qwen2Config",
     "qwen3": "Qwen3Config",
     "glm": "GlmConfig",

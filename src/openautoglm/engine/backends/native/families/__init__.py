@@ -22,9 +22,9 @@ Family: TypeAlias = "Callable[[Config], Architecture]"
 
 
 def _add_builtins(registry: Registry[Family]) -> None:
-    from openautoglm.engine.backends.native.families import glm, glm4, llama, qwen2, qwen3
+    from openautoglm.engine.backends.native.families import glm, glm4, llama, mistral, qwen2, qwen3
 
-    for module in (glm, glm4, llama, qwen2, qwen3):
+    for module in (glm, glm4, llama, mistral, qwen2, qwen3):
         registry.add(module.__name__.rpartition(".")[2], module.read)
 
 

@@ -1,41 +1,39 @@
 """The front door: a model in, text out.
 
-Owns `AutoGLM`: checking what the caller passes, choosing the backend, schemas before and after.
-Knows nothing of how any backend generates.
+Owns `AutoGLM`: the calls and in which order their answers come. What a call may say is in
+`keywords`, what is made of it in `asking`. Knows nothing of how any backend generates.
 """
 
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, Self, TypeVar, Unpack, cast, final
+from typing import TYPE_CHECKING, Literal, Self, Unpack, cast, final
 
 from openautoglm.engine.answers import check_one_answer, gathered, of_answer, repeated
-from openautoglm.engine.backend import LoadSpec, Request, check_honoured
+from openautoglm.engine.asking import Asking, each
+from openautoglm.engine.backend import LoadSpec
 from openautoglm.engine.completing import complete
 from openautoglm.engine.generation import Generation
 from openautoglm.engine.loading import load
 from openautoglm.engine.news import ModelNews
-from openautoglm.engine.prompt import PromptInput, read_prompt
+from openautoglm.engine.off_loop import OffLoop
 from openautoglm.engine.row import Completing, Row, check_rows
-from openautoglm.engine.rows import Rows, check_on_error, check_prompts, of_row
-from openautoglm.engine.sampling import Overrides, SamplingParams, check_names, sampling_names
+from openautoglm.engine.rows import Rows, check_on_error, check_prompts
+from openautoglm.engine.sampling import SamplingParams, sampling_names
 from openautoglm.engine.stream import GenerationStream
 from openautoglm.errors import EngineClosedError, InvalidParameterError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
     from types import TracebackType
 
-    from openautoglm.engine.backend import Backend, ModelInfo
+    from openautoglm.engine.backend import Backend, ModelInfo, Request
     from openautoglm.engine.choosing import Choice
+    from openautoglm.engine.keywords import BatchKeywords, Keywords
+    from openautoglm.engine.prompt import PromptInput
 
-T = TypeVar("T")
-Schema = Mapping[str, object]
+OnError = Literal["raise", "keep"]
 
 
 @final
@@ -81,10 +79,8 @@ class AutoGLM:
         more = sampling_names()
         sampling: dict[str, object] = {n: options.pop(n) for n in more if n in options}
         base = SamplingParams(max_length=max_length, temperature=temperature, seed=seed)
-        self._params = base.override(sampling)
+        params = base.override(sampling)
         self._lock = threading.Lock()
-        self._executor: ThreadPoolExecutor | None = None
-        self._running: weakref.WeakSet[threading.Event] = weakref.WeakSet()
         self._backend: Backend | None = None
         spec = LoadSpec(device=device, dtype=dtype, options=options)
         self._news = ModelNews(model_path, backend)
@@ -94,6 +90,8 @@ class AutoGLM:
         except BaseException as error:
             self._news.failed(error)
             raise
+        self._asking = Asking(params, self._info)
+        self._off_loop = OffLoop(self._info.concurrency)
         self._news.ready(self._info)
 
     @property
@@ -111,21 +109,13 @@ class AutoGLM:
         _check_kind("text", text, str, fix="pass a str")
         return self._open().count_tokens(text)
 
-    def run(
-        self,
-        prompt: PromptInput,
-        *,
-        schema: Schema | None = None,
-        source: str | None = None,
-        **overrides: Unpack[Overrides],
-    ) -> Generation:
+    def run(self, prompt: PromptInput, **keywords: Unpack[Keywords]) -> Generation:
         """Generate the answer to one prompt.
 
         Args:
             prompt: a text, or chat messages `[{"role": "user", "content": "…"}]`.
-            schema: a JSON schema the answer must follow; its value is `parsed`.
-            source: the text that `x-extractive` values are copied from; the prompt by default.
-            **overrides: sampling parameters for this call alone.
+            **keywords: `schema`, `source`, and sampling parameters for this call alone; see
+                `Keywords`.
 
         Raises:
             InvalidPromptError: empty, malformed, or longer than the context.
@@ -134,30 +124,23 @@ class AutoGLM:
             OutputParseError: a server answered what does not match the schema.
             BackendRequestError: a server failed.
         """
-        backend, params = self._open(), self._with(overrides)
+        backend, (params, rest) = self._open(), self._asking.read(keywords)
         if params.n > 1:
-            return next(self._batch([prompt], params, schema=schema, source=source))
-        request = self._request(prompt, params, schema=schema, source=source)
+            return next(self._batch([prompt], params, rest))
+        request = self._asking.request(prompt, params, rest)
         for piece in backend.stream(request):
             if isinstance(piece, Generation):
                 return complete(request, piece)
         raise AssertionError("a stream ended without its generation")
 
-    def stream(
-        self,
-        prompt: PromptInput,
-        *,
-        schema: Schema | None = None,
-        source: str | None = None,
-        **overrides: Unpack[Overrides],
-    ) -> GenerationStream:
+    def stream(self, prompt: PromptInput, **keywords: Unpack[Keywords]) -> GenerationStream:
         """Generate one answer and give it out piece by piece; arguments and errors as `run`.
 
         Errors of the prompt and the parameters are raised here, the others while iterating.
         """
-        backend, params = self._open(), self._with(overrides)
+        backend, (params, rest) = self._open(), self._asking.read(keywords)
         check_one_answer(params)
-        request = self._request(prompt, params, schema=schema, source=source)
+        request = self._asking.request(prompt, params, rest)
         return GenerationStream(
             backend.stream(request),
             cancel=request.cancel,
@@ -169,39 +152,30 @@ class AutoGLM:
         self, prompts: Iterable[PromptInput], params: SamplingParams | None = None
     ) -> list[Generation]:
         """Generate the answers to many prompts and return them in order."""
-        params = self._params if params is None else params
+        params = self._asking.params if params is None else params
         _check_kind("params", params, SamplingParams, fix="pass SamplingParams(max_length=…)")
-        return list(self._batch(prompts, params))
+        return list(self._batch(prompts, params, {}))
 
     def batch(
         self,
         prompts: Iterable[PromptInput],
         *,
-        schema: Schema | Sequence[Schema | None] | None = None,
-        source: str | Sequence[str] | None = None,
-        on_error: Literal["raise", "keep"] = "raise",
+        on_error: OnError = "raise",
         progress: bool = False,
-        **overrides: Unpack[Overrides],
+        **keywords: Unpack[BatchKeywords],
     ) -> Iterator[Generation]:
         """Generate the answers to many prompts, in order, reading the prompts as needed.
 
         Args:
             prompts: texts or chats; may be a generator, and may never end.
-            schema: one schema for all rows, or one for each.
-            source: as in `run`; one for all rows, or one for each.
             on_error: "raise" raises at the first row that fails, after giving out those before
                 it; "keep" gives a `Generation` with its `error` in that row's place.
             progress: show a bar on stderr.
-            **overrides: sampling parameters for this batch alone.
+            **keywords: as in `run`; of `schema` and `source` one for all rows, or one for each.
         """
         check_on_error(on_error)
-        answers = self._batch(
-            prompts,
-            self._with(overrides),
-            schema=schema,
-            source=source,
-            keep_errors=on_error == "keep",
-        )
+        params, rest = self._asking.read(keywords)
+        answers = self._batch(prompts, params, rest, keep_errors=on_error == "keep")
         if not progress:
             return answers
         from openautoglm.engine.progress import with_bar
@@ -219,36 +193,27 @@ class AutoGLM:
                 stays bounded. A row that fails is a `Generation` with its `error`.
         """
         check_rows(rows)
-        return Completing(build=self._of_row, complete=complete).run(self._open(), rows)
+        return Completing(build=self._asking.of_row, complete=complete).run(self._open(), rows)
 
-    async def arun(
-        self,
-        prompt: PromptInput,
-        *,
-        schema: Schema | None = None,
-        source: str | None = None,
-        **overrides: Unpack[Overrides],
-    ) -> Generation:
+    async def arun(self, prompt: PromptInput, **keywords: Unpack[Keywords]) -> Generation:
         """`run` on a worker thread; cancelling the task ends the generation at its next token."""
-        if self._with(overrides).n > 1:
-            return await anext(self.abatch([prompt], schema=schema, source=source, **overrides))
-        stream = self.stream(prompt, schema=schema, source=source, **overrides)
-        await self._on_worker(lambda: sum(1 for _ in stream), stream.cancel)
+        params, rest = self._asking.read(keywords)
+        if params.n > 1:
+            cancel = threading.Event()
+            answers = self._batch([prompt], params, rest, cancel=cancel)
+            return await self._off_loop.run(lambda: next(answers), cancel.set)
+        stream = self.stream(prompt, **keywords)
+        await self._off_loop.run(lambda: sum(1 for _ in stream), stream.cancel)
         return cast("Generation", stream.generation)
 
     async def astream(
-        self,
-        prompt: PromptInput,
-        *,
-        schema: Schema | None = None,
-        source: str | None = None,
-        **overrides: Unpack[Overrides],
+        self, prompt: PromptInput, **keywords: Unpack[Keywords]
     ) -> AsyncIterator[str]:
         """`stream` on a worker thread, as an asynchronous iterator of the pieces."""
-        stream = self.stream(prompt, schema=schema, source=source, **overrides)
+        stream = self.stream(prompt, **keywords)
         try:
             while (
-                piece := await self._on_worker(lambda: next(stream, None), stream.cancel)
+                piece := await self._off_loop.run(lambda: next(stream, None), stream.cancel)
             ) is not None:
                 yield piece
         finally:
@@ -258,23 +223,16 @@ class AutoGLM:
         self,
         prompts: Iterable[PromptInput],
         *,
-        schema: Schema | Sequence[Schema | None] | None = None,
-        source: str | Sequence[str] | None = None,
-        on_error: Literal["raise", "keep"] = "raise",
-        **overrides: Unpack[Overrides],
+        on_error: OnError = "raise",
+        **keywords: Unpack[BatchKeywords],
     ) -> AsyncIterator[Generation]:
         """`batch` on a worker thread, as an asynchronous iterator."""
+        check_on_error(on_error)
         cancel = threading.Event()
-        answers = self._batch(
-            prompts,
-            self._with(overrides),
-            schema=schema,
-            source=source,
-            keep_errors=on_error == "keep",
-            cancel=cancel,
-        )
+        params, rest = self._asking.read(keywords)
+        answers = self._batch(prompts, params, rest, keep_errors=on_error == "keep", cancel=cancel)
         try:
-            while answer := await self._on_worker(lambda: next(answers, None), cancel.set):
+            while answer := await self._off_loop.run(lambda: next(answers, None), cancel.set):
                 yield answer
         finally:
             cancel.set()
@@ -283,11 +241,8 @@ class AutoGLM:
         """End what is running and give the memory back. Closing twice is fine."""
         with self._lock:
             backend, self._backend = self._backend, None
-            executor, self._executor = self._executor, None
-        for cancel in list(self._running):
-            cancel.set()
-        if executor is not None:
-            executor.shutdown(wait=True, cancel_futures=True)
+        self._asking.cancel_all()
+        self._off_loop.close()
         if backend is not None:
             backend.close()
             self._news.closed()
@@ -316,45 +271,12 @@ class AutoGLM:
             )
         return self._backend
 
-    def _with(self, overrides: Mapping[str, object]) -> SamplingParams:
-        check_names(overrides, (*sampling_names(), "schema", "source"))
-        return self._params.override(overrides)
-
-    def _request(
-        self,
-        prompt: object,
-        params: SamplingParams,
-        *,
-        schema: Schema | None = None,
-        source: str | None = None,
-        cancel: threading.Event | None = None,
-    ) -> Request:
-        if source is not None:
-            _check_kind("source", source, str, fix="pass the text to copy from")
-        check_honoured(params, self._info)
-        cancel = cancel or threading.Event()
-        self._running.add(cancel)
-        request = Request(
-            prompt=read_prompt(prompt), params=params, schema=schema, source=source, cancel=cancel
-        )
-        if schema is None:
-            return request
-        from openautoglm.engine.structured import compile_schema
-
-        return replace(request, grammar=compile_schema(schema, request.source_text))
-
-    def _of_row(self, row: Row) -> Request:
-        params = self._with(row.params)
-        check_one_answer(params)
-        return self._request(row.prompt, params, schema=row.schema, source=row.source)
-
     def _batch(
         self,
         prompts: Iterable[object],
         params: SamplingParams,
+        rest: Mapping[str, object],
         *,
-        schema: Schema | Sequence[Schema | None] | None = None,
-        source: str | Sequence[str] | None = None,
         keep_errors: bool = False,
         cancel: threading.Event | None = None,
     ) -> Iterator[Generation]:
@@ -364,32 +286,11 @@ class AutoGLM:
 
         def build(answer: int, prompt: object) -> Request:
             row, number = divmod(answer, params.n)
-            return self._request(
-                prompt,
-                of_answer(params, number),
-                schema=cast("Schema | None", of_row("schema", schema, Mapping, row)),
-                source=cast("str | None", of_row("source", source, str, row)),
-                cancel=cancel,
-            )
+            of_one = of_answer(params, number)
+            return self._asking.request(prompt, of_one, each(rest, row), cancel=cancel)
 
         rows = Rows(build=build, complete=complete, keep_errors=keep_errors, answers=params.n)
         return gathered(rows.run(backend, repeated(prompts, params.n)), params.n)
-
-    async def _on_worker(self, work: Callable[[], T], cancel: Callable[[], None]) -> T:
-        import asyncio
-
-        self._open()
-        with self._lock:
-            if self._executor is None:
-                self._executor = ThreadPoolExecutor(
-                    self._info.concurrency, thread_name_prefix="openautoglm"
-                )
-            executor = self._executor
-        try:
-            return await asyncio.get_running_loop().run_in_executor(executor, work)
-        except asyncio.CancelledError:
-            cancel()
-            raise
 
 
 def _check_kind(name: str, value: object, kind: type, *, fix: str) -> None:

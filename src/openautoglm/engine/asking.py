@@ -1,0 +1,121 @@
+"""From what a caller wrote to a checked request.
+
+Owns `Asking`: parameters over the engine's, prompts read, schemas compiled. Knows nothing of how
+any backend generates, nor of the order in which answers come.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast, final
+
+from openautoglm.engine.answers import check_one_answer
+from openautoglm.engine.backend import Request, check_honoured
+from openautoglm.engine.keywords import ROW_KINDS, of_fields, split
+from openautoglm.engine.prompt import read_prompt
+from openautoglm.engine.rows import of_row
+from openautoglm.errors import InvalidParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from openautoglm.engine.backend import ModelInfo
+    from openautoglm.engine.row import Row
+    from openautoglm.engine.sampling import SamplingParams
+
+
+@final
+class Asking:
+    """Make requests for one model; used from several threads.
+
+    Args:
+        params: what counts where a call does not say otherwise.
+        info: what the model honours.
+    """
+
+    def __init__(self, params: SamplingParams, info: ModelInfo) -> None:
+        self.params = params
+        self._info = info
+        self._running: weakref.WeakSet[threading.Event] = weakref.WeakSet()
+        self._lock = threading.Lock()
+
+    def read(self, given: Mapping[str, object]) -> tuple[SamplingParams, Mapping[str, object]]:
+        """Return the parameters of a call and its keywords beside them.
+
+        Raises:
+            InvalidParameterError: a name is not known, or a parameter cannot be.
+        """
+        sampling, rest = split(given)
+        return self.params.override(sampling), rest
+
+    def request(
+        self,
+        prompt: object,
+        params: SamplingParams,
+        rest: Mapping[str, object],
+        *,
+        cancel: threading.Event | None = None,
+    ) -> Request:
+        """Return the request of one answer.
+
+        Args:
+            prompt: what the caller passed as such.
+            params: how to generate.
+            rest: the keywords beside them, by name; see `Keywords`.
+            cancel: ends it, and whatever else was made with the same one.
+
+        Raises:
+            OpenAutoGLMError: something in it cannot be; says what.
+        """
+        source = _text("source", rest.get("source"))
+        check_honoured(params, self._info)
+        schema = cast("Mapping[str, object] | None", rest.get("schema"))
+        request = Request(
+            prompt=read_prompt(prompt),
+            params=params,
+            schema=schema,
+            source=source,
+            cancel=self._remembered(cancel or threading.Event()),
+        )
+        if schema is None:
+            return request
+        from openautoglm.engine.structured import compile_schema
+
+        return replace(request, grammar=compile_schema(schema, request.source_text))
+
+    def of_row(self, row: Row) -> Request:
+        """Return the request of a row with keywords of its own; errors as `request`."""
+        params, rest = self.read(row.params)
+        check_one_answer(params)
+        return self.request(row.prompt, params, of_fields(row) | dict(rest))
+
+    def cancel_all(self) -> None:
+        """End everything that was asked and is under way."""
+        with self._lock:
+            running = list(self._running)
+        for cancel in running:
+            cancel.set()
+
+    def _remembered(self, cancel: threading.Event) -> threading.Event:
+        with self._lock:
+            self._running.add(cancel)
+        return cancel
+
+
+def each(rest: Mapping[str, object], row: int) -> Mapping[str, object]:
+    """Return the keywords of one row of a batch, which has one for all or a list with one each.
+
+    Raises:
+        InvalidParameterError: a list is too short, or holds what cannot be.
+    """
+    return {name: of_row(name, value, ROW_KINDS[name], row) for name, value in rest.items()}
+
+
+def _text(name: str, value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise InvalidParameterError(
+        f"`{name}` must be a str", got=type(value).__name__, fix=f'{name}="…", or leave it out'
+    )

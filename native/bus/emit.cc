@@ -1,4 +1,4 @@
-// `emit` of openautoglm.bus for what comes again and again: a type, an event, and a route that is known.
+// `emit` of openautoglm.bus for what comes again and again: a type, an event, and a route that is known. Ids of messages.
 //
 // Everything else, wrong or only unusual, goes to the same function in Python, which does all of it and words what is
 // wrong. Uses CPython's limited API alone, so that one build serves every CPython from 3.11, and no library besides.
@@ -6,7 +6,11 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "ids.h"
+
 namespace {
+
+using openautoglm::bus::Ids;
 
 enum Name { kOwn, kFound, kSource, kPayload, kNoteFailure, kNameCount };
 constexpr const char* kNames[kNameCount] = {"_own", "_found", "source", "payload", "note_failure"};
@@ -18,6 +22,7 @@ struct State {
   PyObject* process;    // a list: the port of the process, once there is one
   PyObject* message;    // (type, source, payload) -> a message
   PyObject* names[kNameCount];
+  Ids ids;
 };
 
 // Owns a reference, or null.
@@ -164,7 +169,31 @@ PyObject* Prepare(PyObject* module, PyObject* args) {
   Py_RETURN_NONE;
 }
 
+PyObject* NextId(PyObject* module, PyObject*) {
+  size_t size;
+  const char* id = StateOf(module)->ids.Next(&size);
+  return PyUnicode_FromStringAndSize(id, static_cast<Py_ssize_t>(size));
+}
+
+PyObject* BeginIds(PyObject* module, PyObject* args) {
+  const char* prefix;
+  Py_ssize_t size;
+  if (!PyArg_ParseTuple(args, "s#", &prefix, &size)) return nullptr;
+  if (static_cast<size_t>(size) > Ids::kMaxPrefix) {
+    PyErr_SetString(PyExc_ValueError, "the prefix is too long");
+    return nullptr;
+  }
+  StateOf(module)->ids.Begin(prefix, static_cast<size_t>(size));
+  Py_RETURN_NONE;
+}
+
 PyMethodDef functions[] = {
+    {"begin_ids", BeginIds, METH_VARARGS,
+     "begin_ids($module, prefix, /)\n--\n\n"
+     "Begin ids anew with a text of at most 32 bytes."},
+    {"next_id", NextId, METH_NOARGS,
+     "next_id($module, /)\n--\n\n"
+     "Return an id that was not returned before."},
     {"emit", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(Emit)), METH_FASTCALL | METH_KEYWORDS,
      "emit($module, type_, event=None, /, **options)\n--\n\n"
      "Send a message to all who subscribed to its type; see `Port.emit`."},

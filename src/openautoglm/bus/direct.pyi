@@ -1,4 +1,4 @@
-# `emit` in C, of native/bus/emit.cc; where that is not built, `emit` in Python does the same.
+# What native/bus/emit.cc does in C; where that is not built, Python does the same.
 
 from collections.abc import Callable
 
@@ -14,3 +14,5 @@ def prepare(
     message: type[Message],
     /,
 ) -> None: ...
+def begin_ids(prefix: str, /) -> None: ...
+def next_id() -> str: ...

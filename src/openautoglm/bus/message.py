@@ -14,18 +14,14 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import chain, count, cycle, repeat
-from operator import add
-from typing import TYPE_CHECKING, Final, NoReturn
+from itertools import count
+from typing import Final, NoReturn
 
 import msgspec
 
 from openautoglm.bus.names import check_source, check_type
 from openautoglm.bus.words import shown
 from openautoglm.errors import MessageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 JSON_TYPE: Final = "application/json"
 MAX_MESSAGE_BYTES: Final = 1 << 20  # on the wire; what is larger travels by reference
@@ -40,35 +36,28 @@ _KNOWN: Final = frozenset(
     {"specversion", "id", "source", "type", "time", "data", "payload", "data_base64", *_TEXTS}
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_IDS_A_PREFIX: Final = 256
-
-_template: Final = [""]
-
-
-def _ids() -> Callable[[], str]:
-    """Return what makes ids without end, in C, so that threads share it without a lock."""
-    # a prefix is formatted once for 256 ids
-    prefixes = map(str.__mod__, map(_template.__getitem__, repeat(0)), _numbers)
-    repeated = chain.from_iterable(map(repeat, prefixes, repeat(_IDS_A_PREFIX)))
-    return map(add, repeated, cycle([f"{n:02x}" for n in range(_IDS_A_PREFIX)])).__next__
-
-
+_prefix: Final = [""]
 _numbers: Final = count()
-_make: Final = [_ids()]
 
 
-def _next_id() -> str:
-    try:
-        return _make[0]()
-    except StopIteration:  # an error in the middle of it, such as too deep a recursion, ended it
-        _make[0] = _ids()
-        return _make[0]()
+def _python_id() -> str:
+    return f"{_prefix[0]}-{next(_numbers):x}"
+
+
+def _begin_python_ids(prefix: str) -> None:
+    _prefix[0] = prefix
+
+
+try:
+    from openautoglm.bus.direct import begin_ids as _begin_ids
+    from openautoglm.bus.direct import next_id as _next_id
+except ImportError:  # built without a compiler or Python's headers, or not for this Python
+    _begin_ids, _next_id = _begin_python_ids, _python_id
 
 
 def _new_ids() -> None:
     """Take a prefix that no other process has: at import, and in the child of a fork."""
-    _template[0] = f"{secrets.token_hex(8)}-%x"
-    _make[0] = _ids()
+    _begin_ids(secrets.token_hex(8))
 
 
 _new_ids()

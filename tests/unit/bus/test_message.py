@@ -7,6 +7,7 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
 from cloudevents.core.formats.json import JSONFormat
@@ -14,8 +15,11 @@ from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openautoglm.bus import MAX_MESSAGE_BYTES, Message, message
+from openautoglm.bus import MAX_MESSAGE_BYTES, Message, direct, message
 from openautoglm.errors import MessageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 INTEGERS = st.integers(-(2**63), 2**64 - 1)
@@ -221,15 +225,22 @@ def test_a_message_that_holds_itself_is_refused() -> None:
         Message("a", "b", loop).to_json()
 
 
-def test_ids_go_on_after_an_error_in_the_middle_of_them() -> None:
-    def many() -> set[str]:
-        return {Message("a.b", "core").id for _ in range(1_000)}
+KINDS = [
+    (message._begin_python_ids, message._python_id),
+    (direct.begin_ids, direct.next_id),
+]
 
-    before, good = many(), message._template[0]
-    message._template[0] = 7  # type: ignore[call-overload] # stands for any error in there
+
+@pytest.mark.parametrize(("begin", "make"), KINDS, ids=["python", "compiled"])
+def test_ids_are_a_prefix_and_a_number_that_grows(
+    begin: Callable[[str], None], make: Callable[[], str]
+) -> None:
+    begin("0123456789abcdef")
     try:
-        with pytest.raises(TypeError):
-            many()
+        ids = [make() for _ in range(300)]
     finally:
-        message._template[0] = good
-    assert len(before | many()) == 2_000
+        message._new_ids()
+    numbers = [int(number, 16) for prefix, _, number in (text.partition("-") for text in ids)]
+    assert {text.partition("-")[0] for text in ids} == {"0123456789abcdef"}
+    assert numbers == sorted(set(numbers))
+    assert ids == [f"0123456789abcdef-{number:x}" for number in numbers]

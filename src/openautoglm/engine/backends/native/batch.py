@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from openautoglm.engine.backend import failed
 from openautoglm.engine.generation import Generation
-from openautoglm.errors import OpenAutoGLMError
+from openautoglm.errors import BackendRequestError, OpenAutoGLMError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -56,8 +56,8 @@ class Window:
                 self._read = position + 1
                 try:
                     self._under_way[position] = self._begin(request, self._told(position))
-                except OpenAutoGLMError as error:
-                    yield position, failed(error, model=self._model)
+                except Exception as error:  # noqa: BLE001 - one bad row is no dead batch
+                    yield position, failed(_told(error), model=self._model)
                 while self._is_full or not self._ended.empty():
                     yield self._next()
             while self._under_way:
@@ -83,3 +83,15 @@ class Window:
                 self._ended.put((position, new))
 
         return tell
+
+
+def _told(error: Exception) -> OpenAutoGLMError:
+    if isinstance(error, OpenAutoGLMError):
+        return error
+    problem = BackendRequestError(
+        "the prompt or the grammar of a row could not be read",
+        got=f"{type(error).__name__}: {error}"[:300],
+        fix="the other rows go on; see the cause for where it failed",
+    )
+    problem.__cause__ = error
+    return problem

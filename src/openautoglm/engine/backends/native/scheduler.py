@@ -356,7 +356,7 @@ class Scheduler:
     def _sample(self, rows: Many[Row], logits: Logits) -> Chosen:
         try:
             return self._sampler.choose(logits, rows)
-        except OpenAutoGLMError as error:
+        except Exception as error:  # noqa: BLE001 - whose it is comes out below
             if len(rows) == 1:
                 rows[0].fail(error)
                 return Chosen(np.array([FAILED]), [None])

@@ -5,6 +5,7 @@ Owns `Sequence`, `Event` and `Row`. Knows nothing of slots' neighbours, steps or
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, final
 
@@ -12,7 +13,12 @@ import msgspec
 
 from openautoglm.engine.backends.native.lookup import Lookup
 from openautoglm.engine.stopping import Stopping
-from openautoglm.errors import InvalidParameterError, InvalidPromptError, OpenAutoGLMError
+from openautoglm.errors import (
+    BackendRequestError,
+    InvalidParameterError,
+    InvalidPromptError,
+    OpenAutoGLMError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -182,21 +188,21 @@ class Row:
         if constraint is not None:
             try:
                 self.mask = constraint.mask()
-            except OpenAutoGLMError as error:
+            except Exception as error:  # noqa: BLE001 - it is this row's, whatever it is
                 self.fail(error)
         elif self.banned and len(self.ids) - self.prompt_tokens >= self.asked.min_tokens:
             self.banned = NONE_BANNED
 
     def take(self, token: int, logprob: object = None) -> None:
         """Take the token that was chosen, and those that a constraint forces after it."""
-        if token in self.asked.eos:
-            self.end("stop")
-            return
         try:
+            if token in self.asked.eos:
+                self.end("stop")
+                return
             self._add(token, logprob)
             if self.asked.constraint is not None:
                 self._jump(self.asked.constraint)
-        except OpenAutoGLMError as error:
+        except Exception as error:  # noqa: BLE001 - it is this row's, whatever it is
             self.fail(error)
 
     def is_right(self) -> bool:
@@ -216,7 +222,7 @@ class Row:
         if self.asked.constraint is not None:
             try:
                 self._jump(self.asked.constraint)
-            except OpenAutoGLMError as error:
+            except Exception as error:  # noqa: BLE001 - it is this row's, whatever it is
                 self.fail(error)
 
     def end(self, reason: FinishReason) -> None:
@@ -229,9 +235,9 @@ class Row:
             if self._stopping.is_stopped and reason == "length":
                 self.reason = "stop"
 
-    def fail(self, error: OpenAutoGLMError) -> None:
+    def fail(self, error: Exception) -> None:
         """End here because of an error."""
-        self.reason, self.error = "error", error
+        self.reason, self.error = "error", _told(error)
 
     def tell(self) -> list[Event]:
         """Return what is new, for each sequence."""
@@ -253,7 +259,10 @@ class Row:
     def leave(self, sequence: int) -> Event:
         """Take a sequence out that is cancelled; return its end."""
         self.sequences.remove(sequence)
-        held = "" if self.sequences or self._stopping is None else self._stopping.end()
+        held = ""
+        if not self.sequences and self._stopping is not None:
+            with suppress(Exception):  # a tokenizer's; nobody wants the rest
+                held = self._stopping.end()
         return Event(sequence=sequence, text=held, finish_reason="cancelled")
 
     def _add(self, token: int, logprob: object) -> None:
@@ -318,6 +327,19 @@ def refusal(asked: Sequence, *, limit: int, vocabulary: int) -> OpenAutoGLMError
             fix="set `max_tokens` to 1 or more, and `text` where `stop` is",
         )
     return None
+
+
+def _told(error: Exception) -> OpenAutoGLMError:
+    """Return an error of what a row brought along, a constraint or a tokenizer, as one of ours."""
+    if isinstance(error, OpenAutoGLMError):
+        return error
+    problem = BackendRequestError(
+        "the constraint or the tokenizer of a row failed",
+        got=f"{type(error).__name__}: {error}"[:300],
+        fix="the other rows go on; see the cause for where it failed",
+    )
+    problem.__cause__ = error
+    return problem
 
 
 def _stopping(asked: Sequence) -> Stopping | None:

@@ -12,6 +12,7 @@ from openautoglm.ops.library.attention import ATTENTION
 from openautoglm.ops.library.bias_gelu import BIAS_GELU, BIAS_GELU_BACKWARD
 from openautoglm.ops.library.embedding import EMBEDDING
 from openautoglm.ops.library.linear import LINEAR, LINEAR_BF16, LINEAR_INT8
+from openautoglm.ops.library.lora import LORA
 from openautoglm.ops.library.mul import MUL
 from openautoglm.ops.library.rms_norm import RMS_NORM, RMS_NORM_BACKWARD
 from openautoglm.ops.library.rope import ROPE
@@ -39,6 +40,7 @@ DEFINITIONS: Final[tuple[OpDef, ...]] = (
     LINEAR,
     LINEAR_BF16,
     LINEAR_INT8,
+    LORA,
     EMBEDDING,
     ROPE,
     ATTENTION,

@@ -36,7 +36,8 @@ class TokenizerView:
     Safe to use from several threads.
 
     Args:
-        tokenizer: a `PreTrainedTokenizerFast` or a `tokenizers.Tokenizer`; not changed.
+        tokenizer: a `PreTrainedTokenizerFast`, a `tokenizers.Tokenizer` or an `OwnTrie`; not
+            changed.
         vocabulary_size: width of the model's logits; may exceed the number of tokens.
         eos_token_ids: tokens that end a text; default the tokenizer's `eos_token_id`.
 
@@ -152,6 +153,14 @@ class TokenConstraint:
 
 
 @runtime_checkable
+class OwnTrie(Protocol):
+    """A tokenizer that gives llguidance its tokens itself."""
+
+    def trie(self, vocabulary_size: int, eos: Sequence[int], /) -> LLTokenizer:
+        """Return llguidance's tokenizer, for logits of that width and those ends of a text."""
+
+
+@runtime_checkable
 class _Fast(Protocol):
     """What we use of `tokenizers.Tokenizer`."""
 
@@ -184,6 +193,8 @@ def _eos(tokenizer: object, given: Sequence[int] | None) -> tuple[int, ...]:
 
 
 def _trie(tokenizer: object, vocabulary_size: int, eos: tuple[int, ...]) -> LLTokenizer:
+    if isinstance(tokenizer, OwnTrie):
+        return tokenizer.trie(vocabulary_size, eos)
     backend = getattr(tokenizer, "backend_tokenizer", tokenizer)
     if not isinstance(backend, _Fast):
         raise BackendUnavailableError(

@@ -7,7 +7,7 @@ acts like the tokenizer that transformers makes of the same tokenizer.json. Know
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, cast, final
+from typing import TYPE_CHECKING, Final, Self, cast, final
 
 from openautoglm.engine.backends.native.chat_template import ChatTemplate
 from openautoglm.engine.model_folder import end_tokens, read_json
@@ -60,6 +60,19 @@ class Tokens:
             self.highest, eos = max(other.get_vocab().values(), default=0), other.eos_token_id
             self._reader = PromptReader(other)
         self.eos = end_tokens(folder, eos)
+
+    @classmethod
+    def of(cls, reader: PromptReader, *, eos: frozenset[int], highest: int) -> Self:
+        """Return the tokens of a tokenizer that comes from elsewhere than a folder.
+
+        Args:
+            reader: of that tokenizer.
+            eos: tokens that end a text.
+            highest: the highest id.
+        """
+        made = cls.__new__(cls)
+        made._reader, made.eos, made.highest = reader, eos, highest
+        return made
 
     def encode_prompt(self, prompt: Prompt) -> list[int]:
         """Return the tokens of a prompt, in the model's chat template when it has one.

@@ -1,13 +1,14 @@
 """A decoder without weights, for tests of what runs one: it says what its cache makes it say.
 
-Owns `ToyModel`, `ToySampler`, `ToyParams`, `ToyConstraint`, and `decode` with its `ToyAnswer`.
+Owns `ToyModel`, `ToySampler`, `ToyAdapter`, `ToyParams`, `ToyConstraint`, and `decode` with its
+`ToyAnswer`.
 Whoever mixes up slots, positions or prefixes gets other tokens.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, final
 
 import numpy as np
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     Logits: TypeAlias = NDArray[np.float32]
 
 EMPTY: Final = -1
+ADAPTER: Final = 1 << 20
+"""How far apart the same token lies under two adapters."""
 ODD: Final = 0x9E3779B97F4A7C15
 BITS: Final = 64
 FORCING: Final = 5
@@ -70,14 +73,20 @@ class ToyModel:
         self._fault = fault
 
     def forward(
-        self, tokens: Integers, slots: Integers, positions: Integers, last: Integers
+        self,
+        tokens: Integers,
+        slots: Integers,
+        positions: Integers,
+        last: Integers,
+        adapters: Integers | None = None,
     ) -> Logits:
-        """Store the tokens, then hash what lies before the rows `last`."""
+        """Store the tokens, apart by adapter, then hash what lies before the rows `last`."""
         if len(tokens) > self.rows or min(tokens) < 0 or max(tokens) >= self.vocabulary:
             raise AssertionError(f"{len(tokens)} rows of {self.rows}, or tokens out of range")
         if len(tokens) > self._most:
             raise MemoryError
-        self.cache[slots, positions] = tokens
+        marks = 0 if adapters is None else adapters * ADAPTER
+        self.cache[slots, positions] = tokens + marks
         rows = [self._logits(int(slots[row]), int(positions[row])) for row in last]
         self.calls.append(len(tokens))
         return np.array(rows, np.float32).reshape(len(rows), self.vocabulary)
@@ -98,6 +107,12 @@ class ToyModel:
             return np.full(self.vocabulary, np.nan)
         counted = seen[-self._window :] if self._window else seen
         return hashed(hash(counted), self.vocabulary)
+
+
+class ToyAdapter(NamedTuple):
+    """An adapter that is nothing but its number."""
+
+    number: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from openautoglm.errors import (
     WeightsCorruptError,
 )
 from openautoglm.testing.toy_decoder import (
+    ToyAdapter,
     ToyAnswer,
     ToyModel,
     ToyParams,
@@ -101,6 +102,33 @@ def test_a_kept_beginning_outlives_the_prompts_that_had_it() -> None:
     before = sum(model.calls)
     decode(scheduler, ask(4, [*ours, 3, 3]))
     assert sum(model.calls) - before == 2 + 3
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_beginning_read_under_one_adapter_is_none_of_another(kept: int) -> None:
+    one, other = ToyAdapter(1), ToyAdapter(2)
+    asked = [ask(n, [1, 5, 9, 2] * 10 + [n, n]) for n in range(8)]
+    adapters = [None, one, other, one, other, None, one, None]
+    asked = [replace(a, adapter=adapter) for a, adapter in zip(asked, adapters, strict=True)]
+    rules = Rules(order="free", guesses=False, kept=kept)
+    model, scheduler = make(slots=3 + kept, rules=rules)
+    answers = decode(scheduler, *asked)
+    assert all(answers[a.id].facts == alone(a, context=128).facts for a in asked)
+    assert len({tuple(alone(replace(asked[0], adapter=a)).tokens) for a in adapters}) == 3
+    assert scheduler.tally.found == 5 * 40
+    assert sum(model.calls) == 3 * 40 + 8 * 2 + 8 * 3
+
+
+def test_the_same_prompt_under_two_adapters_is_two_computations() -> None:
+    _, scheduler = make(rules=Rules(guesses=False))
+    asked = [
+        replace(ask(n, [1, 2, 3]), adapter=adapter)
+        for n, adapter in enumerate([None, ToyAdapter(1), ToyAdapter(2), ToyAdapter(1)])
+    ]
+    answers = decode(scheduler, *asked)
+    assert scheduler.tally.shared == 1
+    assert answers[1].tokens == answers[3].tokens
+    assert all(answers[a.id].facts == alone(a).facts for a in asked)
 
 
 def test_samples_of_one_prompt_share_its_computation() -> None:

@@ -10,6 +10,7 @@ from openautoglm.engine.backends.native.scheduler import Rules, Scheduler
 from openautoglm.engine.backends.native.sequence import Sequence
 from openautoglm.engine.text_stream import TextStream
 from openautoglm.testing.toy_decoder import (
+    ToyAdapter,
     ToyAnswer,
     ToyConstraint,
     ToyModel,
@@ -64,6 +65,7 @@ def sequences(draw: st.DrawFn, number: int = 0) -> Sequence:
         eos=draw(st.sampled_from([frozenset[int](), frozenset({11}), frozenset({3, 12})])),
         stop=draw(st.sampled_from([(), ("ab",), ("cc", "da")])) if has_text else (),
         text=TextStream(letters) if has_text else None,
+        adapter=draw(st.sampled_from([None, None, ToyAdapter(1), ToyAdapter(2)])),
         constraint=draw(st.sampled_from([None, None, None, ToyConstraint()])),
         guesses=draw(st.booleans()),
         is_awaited=draw(st.booleans()),

@@ -21,6 +21,14 @@ FAILED = -1
 """The token of a row that no token can be chosen for."""
 
 
+class Adapter(Protocol):
+    """Weights that are added to a model's for some sequences; there as long as one holds this."""
+
+    @property
+    def number(self) -> int:
+        """Its own: above 0, and no other adapter ever gets it."""
+
+
 class DecodingModel(Protocol):
     """A decoder with a cache of keys and values, one slot a sequence.
 
@@ -44,9 +52,16 @@ class DecodingModel(Protocol):
         """Width of the logits."""
 
     def forward(
-        self, tokens: Integers, slots: Integers, positions: Integers, last: Integers
+        self,
+        tokens: Integers,
+        slots: Integers,
+        positions: Integers,
+        last: Integers,
+        adapters: Integers | None = None,
     ) -> Logits:
         """Store keys and values of all rows, then return the logits of the rows `last`.
+
+        `adapters` are the rows' adapters by number, 0 for none; None where no row has one.
 
         Raises:
             MemoryError: there is no room for so many rows.

@@ -28,6 +28,7 @@ class Plan:
     """
 
     __slots__ = (
+        "_adapters",
         "_last",
         "_parts",
         "_positions",
@@ -49,6 +50,7 @@ class Plan:
         self._slots: list[int] = []
         self._positions: list[int] = []
         self._last: list[int] = []
+        self._adapters: list[int] = []
 
     @property
     def size(self) -> int:
@@ -69,6 +71,7 @@ class Plan:
             self._last += range(len(self._tokens) - len(drafts) - 1, len(self._tokens))
             count += len(drafts)
         self._slots += [row.slot] * count
+        self._adapters += [row.adapter] * count
         self._positions += range(start, start + count)
 
     def forward(self, model: DecodingModel, slots: Slots) -> Logits:
@@ -76,7 +79,9 @@ class Plan:
         tokens = np.array(self._tokens, np.int64)
         places = np.array(self._slots, np.int64)
         positions = np.array(self._positions, np.int64)
-        logits = model.forward(tokens, places, positions, np.array(self._last, np.int64))
+        last = np.array(self._last, np.int64)
+        adapters = [np.array(self._adapters, np.int64)] if any(self._adapters) else []
+        logits = model.forward(tokens, places, positions, last, *adapters)
         slots.record(tokens, places, positions)
         for row, count in zip(self.served, self._parts, strict=True):
             row.known += count

@@ -59,11 +59,11 @@ class Prefixes:
             slots.take(slot, (), known=0, reserve=0)
         self.copied = 0  # tokens
 
-    def place(self, ids: Many[int]) -> Place:
+    def place(self, ids: Many[int], adapter: int = 0) -> Place:
         """Return where a prompt goes best; it does not go there yet."""
         slots = self._slots
         free = slots.free
-        alike = slots.alike(ids, minimum=self._minimum)
+        alike = slots.alike(ids, minimum=self._minimum, adapter=adapter)
         leader = int(alike.argmax())
         if not alike[leader]:
             return Place(free[0])
@@ -79,11 +79,11 @@ class Prefixes:
             return Place(slot, int(ready[slot]), leader=slot)
         return Place(free[0], best, leader=source)
 
-    def enter(self, place: Place, ids: Many[int], *, reserve: int) -> None:
+    def enter(self, place: Place, ids: Many[int], *, reserve: int, adapter: int = 0) -> None:
         """Take the slot of a place for a prompt and bring the beginning there."""
         if place.known and place.leader != place.slot:
             self._copy(place.leader, place.slot, place.known)
-        self._slots.take(place.slot, ids, known=place.known, reserve=reserve)
+        self._slots.take(place.slot, ids, known=place.known, reserve=reserve, adapter=adapter)
         if place.known >= self._minimum and place.known < len(ids) - 1:
             self._keep(place.slot, ids[: place.known])
 
@@ -98,6 +98,8 @@ class Prefixes:
         slots = self._slots
         for slot in self._kept:
             size = int(slots.known[slot])
+            if slots.adapters[slot] != slots.adapters[source]:
+                continue
             shared = min(size, len(ids))
             if shared and shared > len(ids) - self._minimum and self._begins(slot, ids, shared):
                 self._kept.remove(slot)
@@ -108,6 +110,7 @@ class Prefixes:
         self._copy(source, slot, len(ids))
         slots.contents[slot, : len(ids)] = ids
         slots.known[slot] = len(ids)
+        slots.adapters[slot] = slots.adapters[source]
 
     def _begins(self, slot: int, ids: Many[int], size: int) -> bool:
         return bool((self._slots.contents[slot, :size] == ids[:size]).all())

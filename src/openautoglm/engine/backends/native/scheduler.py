@@ -233,11 +233,11 @@ class Scheduler:
         place = before
         if before.leader < 0 or not self._prefixes.is_coming(before):
             has_room = not self._is_full and self._has_room(row.reserve)
-            place = self._prefixes.place(row.ids) if has_room else NOWHERE
+            place = self._prefixes.place(row.ids, row.adapter) if has_room else NOWHERE
         if place.slot < 0:
             self._held.append((row, place))
             return
-        self._prefixes.enter(place, row.ids, reserve=row.reserve)
+        self._prefixes.enter(place, row.ids, reserve=row.reserve, adapter=row.adapter)
         row.slot, row.known = place.slot, place.known
         self._running.append(row)
         self.tally.found += place.known

@@ -23,7 +23,7 @@ from openautoglm.errors import (
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from openautoglm.engine.backends.native.faces import Constraint, Words
+    from openautoglm.engine.backends.native.faces import Adapter, Constraint, Words
     from openautoglm.engine.generation import FinishReason
     from openautoglm.engine.stopping import Detokenizer
 
@@ -45,6 +45,7 @@ class Sequence:
         eos: tokens that end it and are not part of it.
         stop: strings that end it and are not part of it; they need `text`.
         text: turns tokens into text; None gives tokens alone.
+        adapter: whose weights are added to the model's; None for the model alone.
         constraint: what it may say.
         grammar: equal for constraints that allow the same; None keeps it from being shared.
         guesses: whether guesses may be tried; they change no token.
@@ -60,10 +61,16 @@ class Sequence:
     eos: frozenset[int] = frozenset()
     stop: tuple[str, ...] = ()
     text: Detokenizer | None = None
+    adapter: Adapter | None = None
     constraint: Constraint | None = None
     grammar: Hashable | None = None
     guesses: bool = True
     is_awaited: bool = False
+
+    @property
+    def adapter_number(self) -> int:
+        """The adapter's own number, 0 for none."""
+        return 0 if self.adapter is None else self.adapter.number
 
     @property
     def key(self) -> Hashable | None:
@@ -72,7 +79,7 @@ class Sequence:
             return None
         key = (
             *(self.prompt, self.max_tokens, self.min_tokens, self.params, self.seed),
-            *(self.eos, self.stop, self.text is None, self.grammar),
+            *(self.eos, self.stop, self.text is None, self.grammar, self.adapter_number),
         )
         try:
             hash(key)
@@ -128,6 +135,7 @@ class Row:
 
     Attributes:
         ids: prompt and output.
+        adapter: number of the adapter it is computed with; 0 for none.
         known: of how many of them the cache has the keys and values.
         sequences: ids of those that get what comes of it.
         drafts: guesses that are part of the step under way.
@@ -135,7 +143,8 @@ class Row:
     """
 
     __slots__ = (
-        *("asked", "ids", "prompt_tokens", "known", "slot", "sequences", "reason", "error"),
+        *("asked", "ids", "prompt_tokens", "adapter", "known", "slot", "sequences"),
+        *("reason", "error"),
         *("mask", "banned", "notes", "has_logprobs", "drafts", "right", "lookup"),
         *("_room", "_news", "_told", "_stopping"),
     )
@@ -144,6 +153,7 @@ class Row:
         self.asked = asked
         self.ids = list(asked.prompt)
         self.prompt_tokens = len(self.ids)
+        self.adapter = asked.adapter_number
         self.known = 0
         self.slot = -1
         self.sequences = [asked.id]

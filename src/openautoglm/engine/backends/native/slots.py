@@ -30,6 +30,7 @@ class Slots:
 
     Attributes:
         contents: tokens of each slot, (slots, context).
+        adapters: the adapter under which they were read, by slot; 0 for none.
         known: how many of them have keys and values, by slot.
         filled: for how many tokens it has memory, by slot.
         planned: how many tokens were there when the slot was taken, by slot; 0 once let go.
@@ -40,6 +41,7 @@ class Slots:
         self.context = context
         self.most_tokens = count * context if most_tokens is None else most_tokens
         self.contents = np.full((count, context), -1, np.int64)
+        self.adapters = np.zeros(count, np.int64)
         self.known = np.zeros(count, np.int64)
         self.filled = np.zeros(count, np.int64)
         self.planned = np.zeros(count, np.int64)
@@ -78,9 +80,12 @@ class Slots:
         """Note that the keys and values of so many tokens were copied to a slot."""
         self.filled[slot] = max(int(self.filled[slot]), tokens)
 
-    def take(self, slot: int, ids: Many[int], *, known: int, reserve: int) -> None:
+    def take(
+        self, slot: int, ids: Many[int], *, known: int, reserve: int, adapter: int = 0
+    ) -> None:
         """Take a slot for tokens, of which the first `known` have their keys and values there."""
         self._free.remove(slot)
+        self.adapters[slot] = adapter
         self.contents[slot, : len(ids)] = ids
         self.known[slot] = known
         self.planned[slot] = len(ids)
@@ -107,9 +112,10 @@ class Slots:
         self._uses += 1
         self._used[slot] = self._uses
 
-    def alike(self, ids: Many[int], *, minimum: int) -> Integers:
+    def alike(self, ids: Many[int], *, minimum: int, adapter: int = 0) -> Integers:
         """Return how many tokens each slot begins with that `ids` begins with, 0 below `minimum`.
 
+        Those of another adapter have other keys and values, so none of them is alike.
         Tokens that are there or were planned count; the last of `ids` does not, it is computed.
         """
         alike = np.zeros(self.count, np.int64)
@@ -118,6 +124,7 @@ class Slots:
             return alike
         wanted = np.asarray(ids[:size], np.int64)
         begins = (self.contents[:, :minimum] == wanted[:minimum]).all(1)
+        begins &= self.adapters == adapter
         for slot in np.flatnonzero(begins):
             differs = self.contents[slot, :size] != wanted
             first = int(differs.argmax())

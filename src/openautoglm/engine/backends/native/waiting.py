@@ -45,7 +45,7 @@ class Waiting:
             self._line.append(row)
             return
         self._arrivals += 1
-        key = tuple(row.ids[: self._minimum])
+        key = (row.adapter, *row.ids[: self._minimum])
         entry = _Entry((-row.left, -len(row.ids), self._arrivals), key, row)
         heappush(self._all, entry)
         heappush(self._groups.setdefault(key, []), entry)

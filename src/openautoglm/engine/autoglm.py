@@ -15,6 +15,7 @@ from openautoglm.engine.asking import Asking, each
 from openautoglm.engine.backend import LoadSpec
 from openautoglm.engine.completing import complete
 from openautoglm.engine.generation import Generation
+from openautoglm.engine.loaded import Loaded
 from openautoglm.engine.loading import load
 from openautoglm.engine.news import ModelNews
 from openautoglm.engine.off_loop import OffLoop
@@ -22,7 +23,7 @@ from openautoglm.engine.row import Completing, Row, check_rows
 from openautoglm.engine.rows import Rows, check_on_error, check_prompts
 from openautoglm.engine.sampling import SamplingParams, sampling_names
 from openautoglm.engine.stream import GenerationStream
-from openautoglm.errors import EngineClosedError, InvalidParameterError
+from openautoglm.errors import InvalidParameterError
 
 if TYPE_CHECKING:
     import os
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from openautoglm.engine.backend import Backend, ModelInfo, Request
     from openautoglm.engine.choosing import Choice
     from openautoglm.engine.keywords import BatchKeywords, Keywords
+    from openautoglm.engine.loaded import State
     from openautoglm.engine.prompt import PromptInput
 
 OnError = Literal["raise", "keep"]
@@ -80,19 +82,18 @@ class AutoGLM:
         sampling: dict[str, object] = {n: options.pop(n) for n in more if n in options}
         base = SamplingParams(max_length=max_length, temperature=temperature, seed=seed)
         params = base.override(sampling)
-        self._lock = threading.Lock()
-        self._backend: Backend | None = None
         spec = LoadSpec(device=device, dtype=dtype, options=options)
-        self._news = ModelNews(model_path, backend)
+        news = ModelNews(model_path, backend)
         try:
-            self._choice, self._backend = load(model_path, backend, spec)
-            self._info = self._backend.describe()
+            self._choice, loaded, again = load(model_path, backend, spec)
+            self._loaded = Loaded(loaded, again, news)
         except BaseException as error:
-            self._news.failed(error)
+            news.failed(error)
             raise
+        self._info = self._loaded.describe()
         self._asking = Asking(params, self._info)
         self._off_loop = OffLoop(self._info.concurrency)
-        self._news.ready(self._info)
+        news.ready(self._info)
 
     @property
     def model_info(self) -> ModelInfo:
@@ -104,10 +105,15 @@ class AutoGLM:
         """Which backend was chosen, and why not the others."""
         return self._choice
 
+    @property
+    def state(self) -> State:
+        """Where the model is in its life: "ready", "asleep" or "closed"."""
+        return self._loaded.state
+
     def count_tokens(self, text: str) -> int:
         """Return how many tokens of this model `text` takes, without a chat template."""
         _check_kind("text", text, str, fix="pass a str")
-        return self._open().count_tokens(text)
+        return self._loaded.count_tokens(text)
 
     def run(self, prompt: PromptInput, **keywords: Unpack[Keywords]) -> Generation:
         """Generate the answer to one prompt.
@@ -237,15 +243,32 @@ class AutoGLM:
         finally:
             cancel.set()
 
+    def sleep(self) -> None:
+        """Give back the memory of weights and cache; the next call wakes the model by itself.
+
+        Sleeping twice is fine. Settings, `model_info` and `choice` stay.
+
+        Raises:
+            EngineBusyError: something is being generated, or a stream or a batch is half read.
+            InvalidParameterError: the backend is an object that cannot sleep.
+            EngineClosedError: after `close`.
+        """
+        self._loaded.sleep()
+
+    def wake(self) -> None:
+        """Load the model again after `sleep`, before a call has to wait for it.
+
+        Raises:
+            OpenAutoGLMError: as at construction, when the memory is taken by now, for example; the
+                engine sleeps on.
+        """
+        self._loaded.wake()
+
     def close(self) -> None:
         """End what is running and give the memory back. Closing twice is fine."""
-        with self._lock:
-            backend, self._backend = self._backend, None
         self._asking.cancel_all()
+        self._loaded.close()
         self._off_loop.close()
-        if backend is not None:
-            backend.close()
-            self._news.closed()
 
     def __enter__(self) -> Self:
         return self
@@ -259,17 +282,12 @@ class AutoGLM:
         self.close()
 
     def __repr__(self) -> str:
-        closed = "" if self._backend is not None else ", closed"
-        return f"AutoGLM({self._info.model!r}, backend={self._info.backend!r}{closed})"
+        state = "" if self.state == "ready" else f", {self.state}"
+        return f"AutoGLM({self._info.model!r}, backend={self._info.backend!r}{state})"
 
-    def _open(self) -> Backend:
-        if self._backend is None:
-            raise EngineClosedError(
-                "the engine is closed",
-                got=self._info.model,
-                fix="make a new AutoGLM, or use it before its `with` block ends",
-            )
-        return self._backend
+    def _open(self) -> Loaded:
+        self._loaded.check()
+        return self._loaded
 
     def _batch(
         self,

@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from openautoglm.engine.generation import Generation
 from openautoglm.engine.prompt import Prompt, last_user_text
@@ -69,6 +69,7 @@ class ModelInfo:
         concurrency: how many calls of `stream` are worth running at once.
         sampling: names of the `SamplingParams` it honours; a request with others is refused
             before it comes here. `n` needs no naming: the backend sees each answer alone.
+        kernels: which of its modules operators of the registry serve, and why not others, in words.
     """
 
     backend: str
@@ -82,10 +83,13 @@ class ModelInfo:
     dtype: str | None = None
     concurrency: int = 1
     sampling: tuple[str, ...] = BASIC
+    kernels: tuple[str, ...] = ()
 
 
 class Backend(Protocol):
     """Load a model and generate. Any object with these five methods is a backend.
+
+    With the two of `Sleeper` it may also sleep by itself.
 
     Construction loads; it raises one of the 3xx errors when it cannot. Methods may be called from
     any thread, `stream` also while another `stream` is half read.
@@ -123,6 +127,24 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Give back memory, files and connections. Closing twice is fine."""
+        ...
+
+
+@runtime_checkable
+class Sleeper(Protocol):
+    """What a backend may have besides: a way to be without its memory for a while.
+
+    One that is named in `BACKENDS` needs none of it: it is closed, and loaded again when it is next
+    used. A backend that can do better, or that is passed as an object, has both methods. Neither
+    is called while a `stream` or `batch` of it is under way.
+    """
+
+    def sleep(self) -> None:
+        """Give back memory of weights and cache; `describe` goes on to work."""
+        ...
+
+    def wake(self) -> None:
+        """Be as before `sleep`; errors as loading."""
         ...
 
 

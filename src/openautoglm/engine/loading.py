@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,19 @@ from openautoglm.errors import InvalidParameterError
 from openautoglm.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from openautoglm.engine.backend import Backend, LoadSpec
 
 
 def load(
     model_path: str | os.PathLike[str] | None, backend: str | Backend, spec: LoadSpec
-) -> tuple[Choice, Backend]:
-    """Choose and load; options are checked against what the chosen backend takes."""
+) -> tuple[Choice, Backend, Callable[[], Backend] | None]:
+    """Choose and load; options are checked against what the chosen backend takes.
+
+    Returns:
+        What was chosen, the backend, and what loads it once more; None for a `Backend` object.
+    """
     model = _read_model(model_path)
     if not isinstance(backend, str):
         if not callable(getattr(backend, "describe", None)):
@@ -34,12 +41,17 @@ def load(
             )
         check_names(spec.options, sampling_names())
         name = backend.describe().backend
-        return Choice(backend=name, model=model, reason="a Backend object was passed"), backend
+        return (
+            Choice(backend=name, model=model, reason="a Backend object was passed"),
+            backend,
+            None,
+        )
     choice = decide(model, backend, spec)
     entry = BACKENDS.get(choice.backend)
     known = ("device", "dtype", *sampling_names(), *entry.options)
     check_names(spec.options, known)
-    return choice, entry.load(replace(spec, model=choice.model))
+    again = partial(entry.load, replace(spec, model=choice.model))
+    return choice, again(), again
 
 
 def decide(model: str | None, backend: str, spec: LoadSpec) -> Choice:

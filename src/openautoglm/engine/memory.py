@@ -6,6 +6,7 @@ machine's memory. What it does not count: the cache of keys and values, which gr
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,15 @@ def free_bytes() -> int:
     machine = int(psutil.virtual_memory().available)
     limits = [_cgroup_free(limit, used) for limit, used in CGROUP_FILES]
     return min([machine, *(free for free in limits if free is not None)])
+
+
+def give_back() -> None:
+    """Return to the system what this process has freed and its allocator still holds."""
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None) if os.name == "posix" else None, "malloc_trim", None)
+    if trim is not None:  # the GNU C library; others give back by themselves
+        trim(0)
 
 
 def check_fits(needed: int, free: int, *, what: str, fix: str) -> None:

@@ -50,6 +50,15 @@ class ModelNews:
         self._model, self._backend, self._device = info.model, info.backend, info.device or ""
         self._tell("ready", seconds=time.monotonic() - self._since_s)
 
+    def waking(self) -> None:
+        """Tell that it is being loaded once more."""
+        self._since_s = time.monotonic()
+        self._tell("loading")
+
+    def asleep(self) -> None:
+        """Tell that the memory of its model was given back, until it is next used."""
+        self._tell("asleep")
+
     def failed(self, error: BaseException) -> None:
         """Tell why it was not loaded."""
         self._tell("failed", reason=str(error) or type(error).__name__)

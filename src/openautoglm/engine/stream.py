@@ -64,9 +64,7 @@ class GenerationStream:
         self._cancel.set()
         if self._generation is None:
             self._generation = self._partial(None)
-        close = getattr(self._pieces, "close", None)
-        if close is not None:
-            close()
+        self._end()
 
     def __iter__(self) -> GenerationStream:
         return self
@@ -84,6 +82,7 @@ class GenerationStream:
             raise
         if isinstance(piece, Generation):
             self._generation = piece  # kept also when the check of it fails
+            self._end()
             self._generation = self._finish(piece)
             raise StopIteration
         if self._first_s is None:
@@ -101,6 +100,12 @@ class GenerationStream:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _end(self) -> None:
+        """Let the pieces go, so that the backend sees that nobody wants more."""
+        close = getattr(self._pieces, "close", None)
+        if close is not None:
+            close()
 
     def _partial(self, error: BaseException | None) -> Generation:
         total_s = time.monotonic() - self._started_s

@@ -37,6 +37,7 @@ from openautoglm.errors.messages import (
 from openautoglm.errors.models import (
     BackendRequestError,
     BackendUnavailableError,
+    EngineBusyError,
     EngineClosedError,
     InvalidParameterError,
     InvalidPromptError,
@@ -118,6 +119,7 @@ __all__ = [
     "ContentStoreError",
     "DataUrlError",
     "DeadlineExceededError",
+    "EngineBusyError",
     "EngineClosedError",
     "InputDecodeError",
     "InputNotFoundError",

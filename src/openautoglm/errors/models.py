@@ -81,3 +81,9 @@ class OutputParseError(OpenAutoGLMError, ValueError):
     """A model's output does not match what was asked of it."""
 
     code = "OAG313"
+
+
+class EngineBusyError(OpenAutoGLMError, RuntimeError):
+    """The engine cannot do this while it generates."""
+
+    code = "OAG314"

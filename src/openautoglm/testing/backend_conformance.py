@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import jsonschema
 
 from openautoglm.engine.autoglm import AutoGLM
-from openautoglm.engine.backend import Backend, Request
+from openautoglm.engine.backend import Backend, Request, finish
+from openautoglm.engine.loaded import Loaded
+from openautoglm.engine.news import ModelNews
 from openautoglm.engine.sampling import SamplingParams
 from openautoglm.errors import EngineClosedError, InvalidPromptError
 
@@ -202,6 +204,23 @@ def a_schema_is_followed(make: MakeBackend) -> None:
                 _expect(json.loads(generation.text) == generation.parsed, "parsed is not the text")
 
 
+def a_model_that_slept_answers_as_before(make: MakeBackend) -> None:
+    """After `sleep` a call wakes the model by itself, and it says what it said."""
+    loaded = Loaded(make(), make, ModelNews(None, "conformance"))
+    try:
+        before = [finish(loaded, _request(prompt)).text for prompt in PROMPTS]
+        info = loaded.describe()
+        for _ in range(2):
+            loaded.sleep()
+            _expect(loaded.describe() == info, "it describes itself otherwise asleep")
+            answers = dict(loaded.batch(_request(prompt) for prompt in PROMPTS))
+            again = [answers[position].text for position in range(len(PROMPTS))]
+            _expect(again == before, "it answers otherwise when it has slept")
+        loaded.sleep()
+    finally:
+        loaded.close()
+
+
 def closing_is_final_and_may_be_repeated(make: MakeBackend) -> None:
     """`close` twice is fine; afterwards only `describe` works."""
     backend = make()
@@ -230,6 +249,7 @@ CHECKS: Final[tuple[Callable[[MakeBackend], None], ...]] = (
     a_request_cancelled_before_it_starts_says_so,
     two_streams_may_be_read_in_turns,
     a_schema_is_followed,
+    a_model_that_slept_answers_as_before,
     closing_is_final_and_may_be_repeated,
 )
 """Each takes a function that makes a fresh backend and raises AssertionError where one fails.

@@ -119,6 +119,10 @@ _WORDS: Final[dict[Callable[[MakeBackend], None], tuple[str, str]]] = {
         "programs cannot read the answer",
         "mask the tokens that `request.grammar` forbids",
     ),
+    checks.a_model_that_slept_answers_as_before: (
+        "a model that was put to sleep to make room is not the same when it is back",
+        "let `close`, or `sleep`, give everything back, and load everything from the `LoadSpec`",
+    ),
     checks.closing_is_final_and_may_be_repeated: (
         "cleaning up raises, or a closed model answers",
         "raise EngineClosedError after `close`; close twice without a word",

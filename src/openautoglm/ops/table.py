@@ -315,8 +315,9 @@ class KernelTable:
                 yield from ((device, dtypes) for dtypes in self._with_absences(full))
 
     def _with_absences(self, dtypes: list[str]) -> Iterator[tuple[str | None, ...]]:
-        ways = [
-            (dtype, None) if part.optional else (dtype,)
-            for part, dtype in zip(self.opdef.inputs, dtypes, strict=True)
-        ]
-        yield from itertools.product(*ways)
+        """Yield what may be given, the fewest first: an operator may have more than are kept."""
+        optional = [i for i, part in enumerate(self.opdef.inputs) if part.optional]
+        for size in range(len(optional) + 1):
+            for given in itertools.combinations(optional, size):
+                absent = set(optional).difference(given)
+                yield tuple(None if i in absent else dtype for i, dtype in enumerate(dtypes))

@@ -315,3 +315,23 @@ def test_kernels_are_swapped_under_every_kind_of_call(
         thread.join()
     library.unload()
     assert seen <= {1.0, 2.0}
+
+
+@pytest.mark.parametrize(
+    "given", [(), ("mask",), ("temperature", "uniform"), ("edited", "count", "bias")]
+)
+def test_few_of_many_optional_inputs_need_no_python(given: tuple[str, ...]) -> None:
+    op = ops.get("sample")  # it has more of them than its table has room for
+    logits = np.array([[0, 3, 1, 2]], "f4")
+    values = {
+        "mask": np.array([[0b1001]], "i4"),
+        "temperature": np.array([1e-3], "f4"),
+        "uniform": np.array([0.5], "f4"),
+        "edited": np.array([1], "i8"),
+        "count": np.array([-1], "i8"),
+        "bias": np.array([-9], "f4"),
+    }
+    inputs = [values[name] if name in given else None for name in op.opdef.input_names[1:]]
+    token, logprob = np.empty(1, "i8"), np.empty(1, "f4")
+    op.door(logits, *inputs, False, token, logprob)
+    assert token[0] == (3 if given and given != ("temperature", "uniform") else 1)

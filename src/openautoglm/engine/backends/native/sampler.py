@@ -80,6 +80,8 @@ class OperatorSampler:
             InvalidParameterError: a bias for a token that the model does not have.
         """
         params = [cast("SamplingParams", draw.params) for draw in draws]
+        if _are_plain(params, draws):
+            return Chosen(self._sample(logits)[0])
         scored = any(one.logprobs is not None for one in params)
         given = _arrays(params, draws)
         edits = [
@@ -99,6 +101,20 @@ class OperatorSampler:
                 for row, token, logprob, one in zip(logits, tokens, logprobs, params, strict=True)
             ],
         )
+
+
+def _are_plain(params: list[SamplingParams], draws: Many[Draw]) -> bool:
+    """Return whether all rows take their largest logit and ask for nothing else."""
+    different = {id(one): one for one in params}.values()  # a batch shares most of them
+    return all(_is_plain(one) for one in different) and not any(
+        draw.banned or draw.mask is not None for draw in draws
+    )
+
+
+def _is_plain(one: SamplingParams) -> bool:
+    is_scored = one.logprobs is not None
+    is_edited = one.presence_penalty or one.frequency_penalty or one.bias_pairs
+    return not (one.temperature or one.repetition_penalty != 1 or is_edited or is_scored)
 
 
 def _arrays(params: list[SamplingParams], draws: Many[Draw]) -> dict[str, Array]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
@@ -28,7 +28,7 @@ from openautoglm.engine.structured.nodes import (
     resolve,
     shown,
 )
-from openautoglm.engine.structured.patterns import portable
+from openautoglm.engine.structured.patterns import REAL_DATE, portable
 from openautoglm.engine.structured.units import Unit, find
 from openautoglm.errors import OutputParseError
 
@@ -36,6 +36,17 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
     from jsonschema.protocols import Validator
 
+_CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)"
+FORMAT_PATTERNS = {
+    "time": _CLOCK,
+    "date-time": rf"{REAL_DATE[1:]}[Tt ]{_CLOCK}",
+    "duration": r"P(?:\d+W|(?=.)(?:\d+Y)?(?:\d+M)?(?:\d+D)?"
+    r"(?:T(?=\d)(?:\d+H)?(?:\d+M)?(?:\d+S)?)?)",
+    "hostname": r"(?=.{1,253}$)[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+    r"(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*",
+    "uri": r"[a-zA-Z][a-zA-Z0-9+.-]*:[^\s<>\"{}|\\^`]*",
+}
+"""Formats that jsonschema leaves unread, ASCII digits only."""
 CHECKED_FORMATS = ("date", "email", "ipv4", "ipv6", "uuid")
 
 
@@ -140,7 +151,14 @@ def _validator(schema: Node, source: str | None) -> Validator:
 
     ours = {EXTRACTIVE: copied, "pattern": matches, "multipleOf": divides}
     kind: type[Validator] = extend(Draft202012Validator, ours)  # type: ignore[no-untyped-call] # its stubs
-    return kind(schema, format_checker=FormatChecker(formats=CHECKED_FORMATS))
+    checker = FormatChecker(formats=CHECKED_FORMATS)
+    for name, pattern in FORMAT_PATTERNS.items():
+        checker.checkers[name] = (_matcher(pattern), ())
+    return kind(schema, format_checker=checker)
+
+
+def _matcher(pattern: str) -> Callable[[object], bool]:
+    return lambda value: not isinstance(value, str) or bool(re.fullmatch(pattern, value, re.ASCII))
 
 
 def _mismatch(error: ValidationError) -> OutputParseError:

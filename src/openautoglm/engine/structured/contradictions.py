@@ -12,6 +12,7 @@ from typing import Final, TypeGuard
 from openautoglm.engine.structured.nodes import (
     ALL_TYPES,
     IN_PLACE,
+    KEYWORDS_OF,
     Json,
     Node,
     Place,
@@ -97,8 +98,9 @@ def _constants(place: Place, node: Node) -> Iterator[tuple[str, str]]:
     listed = node.get("enum")
     if listed == []:
         yield place.at("enum"), "[]"
-    elsewhere = ("enum", "const", "$ref", *IN_PLACE, "properties", "items", "pattern")
-    siblings = {key: value for key, value in node.items() if key not in elsewhere}
+    judged = {"type", *(word for words in KEYWORDS_OF.values() for word in words)}
+    judged -= {"properties", "patternProperties", "additionalProperties", "items", "pattern"}
+    siblings = {key: value for key, value in node.items() if key in judged}
     validator = Draft202012Validator(siblings)
     for index, value in enumerate(as_list(listed)):
         if not validator.is_valid(value):

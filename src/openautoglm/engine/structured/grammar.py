@@ -16,6 +16,7 @@ from openautoglm.engine.structured.checks import check_schema
 from openautoglm.engine.structured.constraint import TokenConstraint, TokenizerView, limits
 from openautoglm.engine.structured.extractive import check_extractive
 from openautoglm.engine.structured.lark import LAYOUT, write_lark
+from openautoglm.engine.structured.lower import lower
 from openautoglm.engine.structured.narrow import narrow
 from openautoglm.engine.structured.nodes import IN_PLACE, KEYWORDS_OF, Place, shown, walk
 from openautoglm.errors import SchemaError
@@ -36,11 +37,15 @@ class Grammar:
     """A schema, the source its values are copied from, and the text that llguidance reads.
 
     Immutable; one serves any number of sequences and threads.
+
+    Attributes:
+        checked: pointers of keywords that decoding cannot follow; the answer is checked for them.
     """
 
     schema: Mapping[str, object]
     source: str | None
     text: str
+    checked: tuple[str, ...] = ()
 
     def constraint(self, tokenizer: TokenizerView) -> TokenConstraint:
         """Start one sequence.
@@ -72,11 +77,11 @@ def compile_schema(schema: Mapping[str, object], source: str | None = None) -> G
             message names the JSON pointer.
 
     Example:
-        >>> compile_schema({"type": "array", "uniqueItems": True})
+        >>> compile_schema({"type": "string", "nullable": True})
         Traceback (most recent call last):
-        openautoglm.errors.SchemaError: [OAG312] `/uniqueItems` cannot be enforced
-          got: uniqueItems: True
-          fix: remove it and drop duplicates afterwards, or make each value a boolean
+        openautoglm.errors.SchemaError: [OAG312] `/nullable` cannot be enforced
+          got: nullable: True
+          fix: use `"type": ["string", "null"]`
     """
     frozen = check_schema(schema)
     content: dict[str, Json] = json.loads(frozen)
@@ -87,7 +92,12 @@ def compile_schema(schema: Mapping[str, object], source: str | None = None) -> G
         _try_copies(frozen)
     else:
         text = _plain_grammar(frozen)
-    return Grammar(schema=content, source=source, text=text)
+    return Grammar(schema=content, source=source, text=text, checked=_checked(frozen))
+
+
+@lru_cache(maxsize=64)
+def _checked(frozen: str) -> tuple[str, ...]:
+    return lower(json.loads(frozen)).checked
 
 
 @lru_cache(maxsize=64)

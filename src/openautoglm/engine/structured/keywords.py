@@ -26,10 +26,29 @@ from openautoglm.errors import SchemaError
 from openautoglm.registry import suggest
 
 EXTRACTIVE: Final = "x-extractive"
-ENFORCED: Final = frozenset(
-    {"type", "const", "enum", "$ref", *IN_PLACE, *(k for ks in KEYWORDS_OF.values() for k in ks)}
-)
-APPLICATORS: Final = frozenset({"$ref", *IN_PLACE})
+CASES: Final = frozenset({"not", "if", "dependentRequired", "dependentSchemas"})
+"""Keywords that say of other schemas when they hold."""
+WRITTEN_OUT: Final = CASES | {
+    "then",
+    "else",
+    "uniqueItems",
+    "contains",
+    "minContains",
+    "maxContains",
+    "propertyNames",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+}
+"""Keywords that no grammar follows: `lower` writes them out."""
+ENFORCED: Final = WRITTEN_OUT | {
+    "type",
+    "const",
+    "enum",
+    "$ref",
+    *IN_PLACE,
+    *(k for ks in KEYWORDS_OF.values() for k in ks),
+}
+APPLICATORS: Final = CASES | {"$ref", *IN_PLACE}
 ANNOTATIONS: Final = frozenset(
     {
         "$anchor",
@@ -68,21 +87,15 @@ LARGEST_NUMBER: Final = 10**18
 SMALLEST_NUMBER: Final = 1e-15
 """Constants nearer to zero cannot be decoded."""
 
+_ALONE: Final[Mapping[str, str]] = {
+    "then": "if",
+    "else": "if",
+    "minContains": "contains",
+    "maxContains": "contains",
+}
+"""Keywords that mean nothing without another."""
 _INSTEAD: Final[Mapping[str, str]] = {
-    "uniqueItems": "remove it and drop duplicates afterwards, or make each value a boolean",
-    "not": "say what is allowed with `enum`, `pattern` or `anyOf`",
-    "if": "write the cases as branches of `anyOf`",
-    "then": "write the cases as branches of `anyOf`",
-    "else": "write the cases as branches of `anyOf`",
-    "contains": "put the required item first with `prefixItems`",
-    "minContains": "put the required item first with `prefixItems`",
-    "maxContains": "bound the array with `maxItems`",
-    "propertyNames": "use `patternProperties` with `additionalProperties: false`",
-    "dependentRequired": "write the cases as branches of `anyOf`",
-    "dependentSchemas": "write the cases as branches of `anyOf`",
-    "dependencies": "write the cases as branches of `anyOf`",
-    "unevaluatedProperties": "use `additionalProperties`",
-    "unevaluatedItems": "use `items`",
+    "dependencies": "use `dependentRequired` or `dependentSchemas`",
     "additionalItems": "use `prefixItems` and `items`",
     "$dynamicRef": "use `$ref`",
     "$dynamicAnchor": "use `$defs` and `$ref`",
@@ -151,10 +164,13 @@ def check_required(place: Place, node: Node) -> None:
 
 
 def _check_names(place: Place, node: Node) -> None:
+    for key, other in _ALONE.items():
+        if key in node and other not in node:
+            raise _refused(place, key, node, f"add `{other}`, without which it means nothing")
     for key in node:
         if key in ENFORCED or key in ANNOTATIONS:
             continue
-        near = suggest(key, (*sorted(ENFORCED), EXTRACTIVE))
+        near = suggest(key, (EXTRACTIVE,) if key.startswith("x-") else tuple(sorted(ENFORCED)))
         if key in _INSTEAD or not key.startswith("x-") or near:
             known = key in _INSTEAD
             raise SchemaError(

@@ -23,6 +23,7 @@ from openautoglm.engine.structured.keywords import (
     LARGEST_NUMBER,
     intersects,
 )
+from openautoglm.engine.structured.lower import lower
 from openautoglm.engine.structured.nodes import (
     IN_PLACE,
     Json,
@@ -57,19 +58,24 @@ def narrow(root: Json, place: Place | None = None) -> Mapping[str, Json]:
         root: the whole schema, checked.
         place: the part wanted; default all of it.
     """
-    is_open = intersects(root)
-    content = root if place is None else place.schema
-    narrowed = _narrow(content, is_open=is_open)
+    lowered = lower(root if place is None else _alone(root, place))
+    is_open = intersects(root) and not lowered.is_done
+    narrowed = _narrow(lowered.schema, is_open=is_open)
     if not isinstance(narrowed, Mapping):
         return {"anyOf": [narrowed]}
     definitions = as_mapping(narrowed.get("$defs"))
-    if place is not None and any(has_ref(p.schema) for p in walk(place)):
-        definitions = as_mapping(_rebased(definitions))
-        narrowed = as_mapping(_rebased(narrowed))
-        definitions = {**definitions, "root": _rebased(_narrow(root, is_open=is_open))}
     if not is_open:
         definitions = {**definitions, _ANY_NAME: _ANY}
     return {**narrowed, "$defs": definitions}
+
+
+def _alone(root: Json, place: Place) -> Json:
+    """Return the schema of a place with all that it refers to."""
+    node = place.schema
+    if not isinstance(node, Mapping) or not any(has_ref(p.schema) for p in walk(place)):
+        return node
+    content = as_mapping(_rebased(node))
+    return {**content, "$defs": {**as_mapping(content.get("$defs")), "root": _rebased(root)}}
 
 
 def _narrow(node: Json, *, is_open: bool) -> Json:

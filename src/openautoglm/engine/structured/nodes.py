@@ -16,9 +16,20 @@ Json: TypeAlias = object  # null, bool, number, string, list of Json, dict of st
 Node: TypeAlias = Mapping[str, object]
 
 IN_PLACE: Final = ("allOf", "anyOf", "oneOf")
-_ONE: Final = ("items", "additionalProperties")
+_ONE: Final = (
+    "items",
+    "additionalProperties",
+    "not",
+    "if",
+    "then",
+    "else",
+    "contains",
+    "propertyNames",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+)
 _LIST: Final = ("prefixItems", *IN_PLACE)
-_NAMED: Final = ("properties", "patternProperties", "$defs", "definitions")
+_NAMED: Final = ("properties", "patternProperties", "dependentSchemas", "$defs", "definitions")
 
 KEYWORDS_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "object": (

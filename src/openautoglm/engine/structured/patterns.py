@@ -9,10 +9,13 @@ cannot look around. `portable` spells the classes out, so that both agree.
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from openautoglm.engine.structured.nodes import shown
 from openautoglm.errors import SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _CLASSES: Final = {"d": "0-9", "w": "A-Za-z0-9_"}
 _SET_OPERATORS: Final = ("--", "&&", "~~", "||")  # of rust, and reserved by Python
@@ -80,3 +83,30 @@ def _escape(letter: str, *, in_class: bool) -> str:
     if letter == "/":
         return "/"
     return f"\\{letter}"
+
+
+def all_but(texts: Sequence[str]) -> str:
+    """Return a pattern that every text matches but these.
+
+    Example:
+        >>> bool(re.search(all_but(["on", "off"]), "on")), bool(re.search(all_but(["on"]), "one"))
+        (False, True)
+    """
+    return f"^{_outside(sorted(set(texts)))}$"
+
+
+def _outside(texts: Sequence[str]) -> str:
+    """Return a pattern of what is none of some different texts, in order."""
+    heads = sorted({text[0] for text in texts if text})
+    if not heads:
+        return r"(?:[^\n]|\n)+" if texts else r"(?:[^\n]|\n)*"
+    inside = "".join(map(_in_class, heads))
+    ways = [rf"[^{inside}](?:[^\n]|\n)*"]
+    for head in heads:
+        rest = [text[1:] for text in texts if text[:1] == head]
+        ways.append(f"[{_in_class(head)}]{_outside(rest)}")
+    return f"(?:{'|'.join(ways)}){'?' if '' not in texts else ''}"
+
+
+def _in_class(character: str) -> str:
+    return f"\\{character}" if character in "\\]^-[" else character

@@ -13,15 +13,6 @@ Schema = dict[str, object]
 
 LOOP: Schema = {"type": "array", "minItems": 1, "items": {"$ref": "#"}}
 UNENFORCED: list[tuple[Schema, str]] = [
-    ({"type": "array", "uniqueItems": True}, "/uniqueItems"),
-    ({"not": {"type": "string"}}, "/not"),
-    ({"if": {}, "then": {}}, "/if"),
-    ({"type": "array", "contains": {"type": "string"}}, "/contains"),
-    ({"type": "object", "propertyNames": {"maxLength": 1}}, "/propertyNames"),
-    ({"type": "object", "dependentRequired": {"a": ["b"]}}, "/dependentRequired"),
-    ({"type": "object", "dependentSchemas": {"a": {}}}, "/dependentSchemas"),
-    ({"type": "object", "unevaluatedProperties": False}, "/unevaluatedProperties"),
-    ({"type": "array", "unevaluatedItems": False}, "/unevaluatedItems"),
     ({"properties": {"a": {"type": "string", "nullable": True}}}, "/properties/a/nullable"),
     ({"items": {"type": "string", "contentEncoding": "base64"}}, "/items/contentEncoding"),
     ({"type": "string", "maxLenght": 3}, "did you mean `maxLength`"),

@@ -14,10 +14,11 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-import gguf_file
 import numpy as np
 from shapes import MODELS, NANO, ROOT, SHAPES, Shape, folder_of
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from openautoglm.testing import gguf_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

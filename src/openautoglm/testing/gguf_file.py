@@ -1,7 +1,7 @@
-"""A Hugging Face folder written as a GGUF file, for the peers that read nothing else.
+"""A Hugging Face folder written as a GGUF file, for tests and measurements of what reads one.
 
 Owns the format's few rules that are needed here, after ggml's docs/gguf.md: Llama and Qwen2 alone,
-F32 and Q8_0 alone. Knows nothing of what is measured.
+F32 and Q8_0 alone, byte-level BPE alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BLOCK: Final = 32  # weights that share a scale in Q8_0
 TYPES: Final = {"f32": 0, "q8_0": 8}
 FILE_TYPES: Final = {"f32": 0, "q8_0": 7}
 U32, F32, BOOL, STRING, ARRAY, I32 = 4, 6, 7, 8, 9, 5  # value types
-NORMAL_TOKEN, CONTROL_TOKEN = 1, 3
+NORMAL_TOKEN, CONTROL_TOKEN, UNUSED_TOKEN = 1, 3, 5
 NAMES: Final = {
     "input_layernorm": "attn_norm",
     "post_attention_layernorm": "ffn_norm",
@@ -45,7 +45,13 @@ OUTER: Final = {
 
 
 def write(folder: Path, target: Path, kind: Kind) -> None:
-    """Write a folder's model in one file."""
+    """Write a folder's model in one file.
+
+    Args:
+        folder: a Hugging Face folder, with one model.safetensors and a tokenizer.json.
+        target: the file; it appears when it is whole.
+        kind: how matrices are kept; everything else is F32.
+    """
     config = json.loads((folder / "config.json").read_text("utf-8"))
     tensors = [
         (name, *_stored(value, kind)) for name, value in sorted(_tensors(folder, config).items())
@@ -159,9 +165,9 @@ def _vocabulary(folder: Path, config: Mapping[str, Any]) -> list[tuple[str, byte
     tokenizer = json.loads((folder / "tokenizer.json").read_text("utf-8"))
     count = config["vocab_size"]
     tokens = [f"<unused_{i}>" for i in range(count)]
-    kinds = [NORMAL_TOKEN] * count
+    kinds = [UNUSED_TOKEN] * count
     for token, number in tokenizer["model"]["vocab"].items():
-        tokens[number] = token
+        tokens[number], kinds[number] = token, NORMAL_TOKEN
     for added in tokenizer["added_tokens"]:
         tokens[added["id"]] = added["content"]
         kinds[added["id"]] = CONTROL_TOKEN
@@ -169,7 +175,7 @@ def _vocabulary(folder: Path, config: Mapping[str, Any]) -> list[tuple[str, byte
     end = config["eos_token_id"]
     return [
         ("tokenizer.ggml.model", _string("gpt2")),
-        ("tokenizer.ggml.pre", _string("default")),
+        ("tokenizer.ggml.pre", _string("gpt-2")),
         ("tokenizer.ggml.tokens", _array(STRING, [_text(t) for t in tokens])),
         ("tokenizer.ggml.token_type", _array(I32, [struct.pack("<i", k) for k in kinds])),
         ("tokenizer.ggml.merges", _array(STRING, [_text(m) for m in merges])),
@@ -177,7 +183,15 @@ def _vocabulary(folder: Path, config: Mapping[str, Any]) -> list[tuple[str, byte
         ("tokenizer.ggml.eos_token_id", _u32(end)),
         ("tokenizer.ggml.padding_token_id", _u32(config["pad_token_id"])),
         ("tokenizer.ggml.add_bos_token", struct.pack("<I?", BOOL, False)),
+        *_template(folder),
     ]
+
+
+def _template(folder: Path) -> list[tuple[str, bytes]]:
+    file = folder / "chat_template.jinja"
+    if not file.is_file():
+        return []
+    return [("tokenizer.chat_template", _string(file.read_text("utf-8")))]
 
 
 def _text(value: str) -> bytes:

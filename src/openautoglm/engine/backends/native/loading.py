@@ -1,15 +1,17 @@
 """From what a caller wrote to a native backend with its model loaded.
 
-Owns `load`: options, mode, memory. Knows nothing of how a model decodes.
+Owns `load` and `load_lent`: options, mode, memory. Knows nothing of how a model decodes.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
 from openautoglm.engine.backend import ModelInfo
 from openautoglm.engine.backends.native.backend import NativeBackend
-from openautoglm.engine.backends.native.model import Model
+from openautoglm.engine.backends.native.cores import usable_cores
+from openautoglm.engine.backends.native.model import Lent, Model
 from openautoglm.engine.backends.native.sampler import OperatorSampler
 from openautoglm.engine.backends.native.scheduler import Rules
 from openautoglm.engine.backends.native.tokens import Tokens
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from openautoglm.engine.backend import LoadSpec
+    from openautoglm.engine.backends.native.frames import Order
+    from openautoglm.engine.backends.native.pool import Pool
     from openautoglm.engine.model_folder import ModelFolder
 
 Mode = Literal["fp32", "bf16", "int8"]
@@ -34,15 +38,17 @@ CATCH_UP: Final = 128
 """Rows of prompts in a step while streams decode; without a bound they wait three times as long."""
 FLOAT: Final = 4  # bytes
 PART_FOR_CACHE: Final = 0.5  # of the memory that is free once the weights are there
+FREE_FOR_PROCESS: Final = 1 << 29  # bytes: a worker process unasked only where so much is free
 
 
 def load(spec: LoadSpec, *, name: str = "native") -> NativeBackend:
     """Load a model folder or a name on the hub; errors as `AutoGLM`.
 
     Options: `mode` ("auto", "fp32", "bf16", "int8"), `slots` (sequences at once), `context` (tokens
-    of each), `threads`, `speculate` (guess where an answer copies), `deterministic` (refuse a mode
-    in which an answer may depend on the others), `truncate` (cut prompts that are too long instead
-    of refusing them), `offline`.
+    of each), `threads`, `processes` (how many compute the rows of a batch; "auto" for one a core,
+    where a batch is long), `speculate` (guess where an answer copies), `deterministic` (refuse a
+    mode in which an answer may depend on the others), `truncate` (cut prompts that are too long
+    instead of refusing them), `offline`.
     """
     folder = find_folder(spec)
     options = spec.options
@@ -53,31 +59,107 @@ def load(spec: LoadSpec, *, name: str = "native") -> NativeBackend:
             fix='leave device out, or use backend="transformers"',
         )
     mode = _mode(spec, folder)
+    processes = _processes(spec, folder)
     tokens = Tokens(folder)
-    slots = _count(options, "slots", SLOTS)
     model = Model(
         folder.path,
         mode,
-        slots=slots + KEPT,
+        slots=_count(options, "slots", SLOTS) + KEPT,
         context=_count(options, "context", 0),
         threads=_count(options, "threads", 1),
     )
     try:
-        _check_vocabulary(tokens, model)
-        rules = Rules(
-            kept=KEPT,
-            catch_up=CATCH_UP,
-            guesses=_flag(options, "speculate", default=True),
-            most_tokens=_most_tokens(model, slots),
-        )
-        info = _info(folder, model, name=name, label=_label(spec, name), slots=slots)
-        truncates = _flag(options, "truncate", default=False)
-        return NativeBackend(
-            model, OperatorSampler(), tokens, info, rules=rules, truncates=truncates
-        )
+        pool = _pool(spec, name, folder, model, processes)
+        return _backend(spec, name, folder, model, tokens, pool=pool)
     except BaseException:
         model.close()
         raise
+
+
+def load_lent(order: Order, weights: int) -> tuple[NativeBackend, dict[str, list[str]]]:
+    """Load, in a worker process, what its parent lends; return the kernels that serve it, too."""
+    options = order.spec.options
+    tokens = Tokens(order.folder)
+    model = Model(
+        Lent(folder=order.folder.path, mode=order.mode, descriptor=weights),
+        slots=_count(options, "slots", SLOTS) + KEPT,
+        context=_count(options, "context", 0),
+    )
+    backend = _backend(
+        order.spec, order.name, order.folder, model, tokens, processes=order.processes
+    )
+    return backend, _kernels(model)
+
+
+def _backend(  # noqa: PLR0913 - what both ways of loading have in common
+    spec: LoadSpec,
+    name: str,
+    folder: ModelFolder,
+    model: Model,
+    tokens: Tokens,
+    *,
+    pool: Pool | None = None,
+    processes: int = 1,
+) -> NativeBackend:
+    _check_vocabulary(tokens, model)
+    slots = model.slots - KEPT
+    rules = Rules(
+        kept=KEPT,
+        catch_up=CATCH_UP,
+        guesses=_flag(spec.options, "speculate", default=True),
+        most_tokens=_most_tokens(model, slots, processes),
+    )
+    info = _info(folder, model, name=name, label=_label(spec, name), slots=slots)
+    truncates = _flag(spec.options, "truncate", default=False)
+    return NativeBackend(
+        model, OperatorSampler(), tokens, info, rules=rules, truncates=truncates, pool=pool
+    )
+
+
+def _processes(spec: LoadSpec, folder: ModelFolder) -> int:
+    """Return how many processes may compute the rows of a batch."""
+    given = spec.options.get("processes", "auto")
+    if given != "auto":
+        return _count(spec.options, "processes", 1)
+    is_shared_out = _count(spec.options, "threads", 1) > 1  # the cores have work already
+    if is_shared_out or any(file.suffix == ".bin" for file in folder.weights):
+        return 1  # a .bin file is read by torch, which would take seconds in each
+    return max(1, min(usable_cores(), free_bytes() // FREE_FOR_PROCESS))
+
+
+def _pool(
+    spec: LoadSpec, name: str, folder: ModelFolder, model: Model, processes: int
+) -> Pool | None:
+    if processes == 1:
+        return None
+    from openautoglm.engine.backends.native.frames import Order, packed_order
+    from openautoglm.engine.backends.native.pool import Pool
+    from openautoglm.engine.backends.native.process import Process
+
+    order = Order(
+        spec=replace(spec, options=dict(spec.options)),
+        name=name,
+        folder=replace(folder, config=dict(folder.config), counts=dict(folder.counts)),
+        mode=model.mode,
+        processes=processes,
+    )
+    packed = packed_order(order)
+    return Pool(
+        lambda: Process(packed, model.lend),
+        most=processes,
+        slots=model.slots - KEPT,
+        model=_label(spec, name),
+        kernels=lambda: _kernels(model),
+        is_optional=spec.options.get("processes", "auto") == "auto",
+    )
+
+
+def _kernels(model: Model) -> dict[str, list[str]]:
+    """Return the kernels that serve a model, by operator."""
+    found: dict[str, set[str]] = {}
+    for share in model.kernels():
+        found.setdefault(share.operator, set()).add(share.kernel)
+    return {operator: sorted(kernels) for operator, kernels in found.items()}
 
 
 def _label(spec: LoadSpec, name: str) -> str:
@@ -132,11 +214,11 @@ def _mode(spec: LoadSpec, folder: ModelFolder) -> Mode:
     return next(fitting, "int8")  # what does not fit at all, the model refuses with the numbers
 
 
-def _most_tokens(model: Model, slots: int) -> int:
+def _most_tokens(model: Model, slots: int, processes: int) -> int:
     """Return how many tokens may be in the cache, which takes memory as it fills."""
     a = model.architecture
     each = 2 * a.layers * a.key_heads * a.head_width * FLOAT
-    room = int(free_bytes() * PART_FOR_CACHE) // each
+    room = int(free_bytes() * PART_FOR_CACHE) // processes // each
     return max(min(room, slots * model.context), model.context)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openautoglm.engine.backend import BACKENDS
+from openautoglm.engine.backends.gguf.header import is_gguf
 from openautoglm.engine.choosing import Choice, choose
 from openautoglm.engine.sampling import check_names, sampling_names
 from openautoglm.errors import InvalidParameterError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from openautoglm.engine.backend import Backend, LoadSpec
+    from openautoglm.engine.choosing import Kind
 
 
 def load(
@@ -58,32 +60,40 @@ def decide(model: str | None, backend: str, spec: LoadSpec) -> Choice:
     """Choose the backend for a model with what this machine has; nothing is loaded."""
     settings = Settings.from_env(os.environ)
     wanted = model if model is not None else settings.model
-    is_folder = wanted is not None and _is_folder(wanted)
-    not_native = None
-    if is_folder and backend == "auto":
-        not_native = _not_native(replace(spec, model=wanted))
+    kind = _kind(wanted)
+    not_native = not_vllm = None
+    if kind == "folder" and backend == "auto":
+        found = replace(spec, model=wanted)
+        not_native, not_vllm = _why_not("native", found), _why_not("vllm", found)
     return choose(
         model,
         backend=backend,
         default_model=settings.model,
-        is_folder=is_folder,
+        kind=kind,
         not_native=not_native,
+        not_vllm=not_vllm,
     )
 
 
-def _not_native(spec: LoadSpec) -> str | None:
-    entry = BACKENDS.get("native")
-    unknown = [name for name in spec.options if name not in (*sampling_names(), *entry.options)]
+def _why_not(name: str, spec: LoadSpec) -> str | None:
+    entry = BACKENDS.get(name)
+    unknown = [key for key in spec.options if key not in (*sampling_names(), *entry.options)]
     if unknown:
         return f"it has no option `{unknown[0]}`"
     return entry.why_not(spec) if entry.why_not is not None else "it does not say what it can run"
 
 
-def _is_folder(model: str) -> bool:
+def _kind(model: str | None) -> Kind:
+    """Return what a model's name stands for on this machine."""
+    if model is None:
+        return "other"
     try:
-        return Path(model).expanduser().is_dir()
+        path = Path(model).expanduser()
+        if path.is_dir():
+            return "folder"
     except (OSError, RuntimeError):  # a name too long for a path, or nobody's `~name`
-        return False
+        return "other"
+    return "gguf" if is_gguf(path) else "other"
 
 
 def _read_model(model_path: object) -> str | None:

@@ -38,6 +38,7 @@ def plain_generation(generation: Generation) -> Plain:
         "model": generation.model,
         "error": None if error is None else plain_error(error),
         "logprobs": [[one.token, one.logprob, one.top] for one in generation.logprobs],
+        "left_out": generation.left_out,
         "others": [plain_generation(other) for other in generation.others],
     }
 
@@ -59,6 +60,7 @@ def generation_from(plain: Mapping[str, object]) -> Generation:
         logprobs=tuple(
             map(_logprob, cast("Sequence[Sequence[object]]", plain.get("logprobs", ())))
         ),
+        left_out=cast("int", plain.get("left_out", 0)),
         others=tuple(map(generation_from, cast("Sequence[Plain]", plain.get("others", ())))),
     )
 
@@ -124,7 +126,8 @@ def plain_info(info: ModelInfo) -> Plain:
 def info_from(plain: Mapping[str, object]) -> ModelInfo:
     """Return what `plain_info` wrote down."""
     sampling = tuple(cast("Sequence[str]", plain.get("sampling", BASIC)))
-    given = cast("dict[str, str]", {**plain, "sampling": sampling})
+    kernels = tuple(cast("Sequence[str]", plain.get("kernels", ())))
+    given = cast("dict[str, str]", {**plain, "sampling": sampling, "kernels": kernels})
     return ModelInfo(**given)  # type: ignore[arg-type]  # as asdict wrote it
 
 

@@ -59,7 +59,7 @@ BUILTIN: Final = {
     "transformers": BackendEntry(
         load=_later("transformers"),
         summary="a model folder or hub name, run here with torch",
-        options=("batch_size", "offline", "threads"),
+        options=("batch_size", "kernels", "compile", "offline", "threads"),
         extra="local",
         sampling=TRANSFORMERS,
     ),

@@ -30,16 +30,13 @@ class Spread:
         here: begins a row in this process.
         pool: worker processes, or None.
         slots: rows that a process decodes at once.
-        patience_s: how long a batch stays here where the pool is optional.
     """
 
-    def __init__(
-        self, here: Begin, pool: Pool | None, *, slots: int, patience_s: float = PATIENCE_S
-    ) -> None:
+    def __init__(self, here: Begin, pool: Pool | None, *, slots: int) -> None:
         self._here = here
         self._pool = pool
         self._window = WINDOWS * slots
-        self._until_s = time.monotonic() + patience_s
+        self._until_s = time.monotonic() + PATIENCE_S
         self._is_out = pool is not None and not pool.is_optional
 
     def size(self, under_way: int) -> int:

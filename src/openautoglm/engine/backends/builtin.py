@@ -47,6 +47,7 @@ BUILTIN: Final = {
             "slots",
             "context",
             "threads",
+            "processes",
             "speculate",
             "deterministic",
             "truncate",

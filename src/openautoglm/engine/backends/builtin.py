@@ -60,7 +60,7 @@ BUILTIN: Final = {
     "transformers": BackendEntry(
         load=_later("transformers"),
         summary="a model folder or hub name, run here with torch",
-        options=("batch_size", "kernels", "compile", "offline", "threads"),
+        options=("batch_size", "kernels", "compile", "offline", "threads", "truncate"),
         extra="local",
         sampling=TRANSFORMERS,
     ),

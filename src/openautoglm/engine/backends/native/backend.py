@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import secrets
 import weakref
+from dataclasses import replace
 from itertools import count
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, Protocol, final
@@ -21,6 +22,7 @@ from openautoglm.engine.backends.native.scheduler import Scheduler
 from openautoglm.engine.backends.native.sequence import Sequence
 from openautoglm.engine.backends.native.spread import Spread
 from openautoglm.engine.backends.native.worker import Worker
+from openautoglm.engine.shortening import fit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from openautoglm.engine.backends.native.tokens import Tokens
     from openautoglm.engine.generation import Generation
     from openautoglm.engine.sampling import SamplingParams
+    from openautoglm.engine.shortening import Cut, Part
 
 SEED_BITS: Final = 63
 
@@ -59,7 +62,7 @@ class NativeBackend:
         tokens: reads prompts; closed with the backend.
         info: what was loaded.
         rules: what the scheduler may do.
-        truncates: a prompt that is too long loses its beginning instead of being refused.
+        gives_up: the part that a message which is too long loses instead of being refused.
         pool: worker processes for rows of batches; stopped with the backend.
     """
 
@@ -71,13 +74,13 @@ class NativeBackend:
         info: ModelInfo,
         *,
         rules: Rules | None = None,
-        truncates: bool = False,
+        gives_up: Part | None = None,
         pool: Pool | None = None,
     ) -> None:
         self._model = model
         self._tokens = tokens
         self._info = info
-        self._truncates = truncates
+        self._gives_up = gives_up
         self._pool = pool
         self._numbers = count()
         self._worker = Worker(lambda: Scheduler(model, sampler, rules=rules))
@@ -124,20 +127,29 @@ class NativeBackend:
 
     def _begin(self, request: Request, tell: Tell, *, has_pieces: bool) -> Answer:
         self._worker.check()
+        cut = self._read(request)
         answer = Answer(
-            self._sequence(request, is_awaited=has_pieces),
+            self._sequence(request, cut.ids, is_awaited=has_pieces),
             cancel=request.cancel,
             model=self._info.model,
-            tell=tell,
+            tell=_noting(cut.left_out, tell) if cut.left_out else tell,
             has_pieces=has_pieces,
             text_of=None if request.params.logprobs is None else self._tokens.text_of,
         )
         self._worker.submit(answer)
         return answer
 
-    def _sequence(self, request: Request, *, is_awaited: bool) -> Sequence:
+    def _read(self, request: Request) -> Cut:
+        return fit(
+            request.prompt,
+            self._tokens.encode_prompt,
+            context=self._model.context,
+            max_length=request.params.max_length,
+            part=self._gives_up,
+        )
+
+    def _sequence(self, request: Request, prompt: list[int], *, is_awaited: bool) -> Sequence:
         params, grammar = request.params, request.grammar
-        prompt = self._cut(self._tokens.encode_prompt(request.prompt), params.max_length)
         room = room_for(
             len(prompt), max_length=params.max_length, context_length=self._model.context
         )
@@ -160,12 +172,14 @@ class NativeBackend:
             is_awaited=is_awaited,
         )
 
-    def _cut(self, prompt: list[int], max_length: int) -> list[int]:
-        """Return the end of a prompt that is too long, where that was asked for."""
-        context = self._model.context
-        if not self._truncates or len(prompt) < context:
-            return prompt
-        return prompt[-max(context - max_length, context // 2) :]
+
+def _noting(left_out: int, tell: Tell) -> Tell:
+    """Return what tells a generation how many tokens of its prompt were left out."""
+
+    def noted(new: str | Generation) -> None:
+        tell(new if isinstance(new, str) else replace(new, left_out=left_out))
+
+    return noted
 
 
 def _seed(params: SamplingParams) -> int | None:

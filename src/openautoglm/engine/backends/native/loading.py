@@ -17,6 +17,7 @@ from openautoglm.engine.backends.native.scheduler import Rules
 from openautoglm.engine.backends.native.tokens import Tokens
 from openautoglm.engine.memory import free_bytes
 from openautoglm.engine.sampling import sampling_names
+from openautoglm.engine.shortening import read_part
 from openautoglm.engine.source import find_folder
 from openautoglm.errors import BackendUnavailableError, InvalidParameterError, ModelFolderError
 
@@ -47,8 +48,8 @@ def load(spec: LoadSpec, *, name: str = "native") -> NativeBackend:
     Options: `mode` ("auto", "fp32", "bf16", "int8"), `slots` (sequences at once), `context` (tokens
     of each), `threads`, `processes` (how many compute the rows of a batch; "auto" for one a core,
     where a batch is long), `speculate` (guess where an answer copies), `deterministic` (refuse a
-    mode in which an answer may depend on the others), `truncate` (cut prompts that are too long
-    instead of refusing them), `offline`.
+    mode in which an answer may depend on the others), `truncate` (shorten prompts that are too long
+    instead of refusing them: True or "middle", "start", "end"), `offline`.
     """
     folder = find_folder(spec)
     options = spec.options
@@ -110,9 +111,9 @@ def _backend(  # noqa: PLR0913 - what both ways of loading have in common
         most_tokens=_most_tokens(model, slots, processes),
     )
     info = _info(folder, model, name=name, label=_label(spec, name), slots=slots)
-    truncates = _flag(spec.options, "truncate", default=False)
+    gives_up = read_part(spec.options)
     return NativeBackend(
-        model, OperatorSampler(), tokens, info, rules=rules, truncates=truncates, pool=pool
+        model, OperatorSampler(), tokens, info, rules=rules, gives_up=gives_up, pool=pool
     )
 
 

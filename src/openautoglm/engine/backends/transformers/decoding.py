@@ -46,6 +46,9 @@ class Row:
         text: turns tokens into text, up to a stop string.
         constraint: says which tokens may come next, or None for all.
         queued_s: when the request was read, by `time.monotonic`.
+
+    Attributes:
+        left_out: tokens that the prompt had more.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Row:
         self.reason: FinishReason | None = None
         self.error: OpenAutoGLMError | None = None
         self.tokens: list[int] = []
+        self.left_out = 0
         self._room = room
         self._text = text
         self._pieces: list[str] = []
@@ -147,6 +151,7 @@ class Row:
             ),
             model=model,
             error=self.error,
+            left_out=self.left_out,
         )
 
     def _end(self, reason: FinishReason, piece: str = "") -> str:

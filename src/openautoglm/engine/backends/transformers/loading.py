@@ -28,6 +28,7 @@ from openautoglm.engine.backends.transformers.injection import (
 from openautoglm.engine.backends.transformers.recipes import Wanted
 from openautoglm.engine.memory import check_fits, free_bytes
 from openautoglm.engine.model_folder import check_architecture, end_tokens
+from openautoglm.engine.shortening import read_part
 from openautoglm.errors import (
     BackendUnavailableError,
     InvalidParameterError,
@@ -65,6 +66,7 @@ def load_backend(
         WeightsCorruptError: weights that are not numbers.
     """
     batch_size = _batch_size(spec.options)
+    gives_up = read_part(spec.options)
     wanted = Wanted.read(spec.options.get("kernels", "auto"))
     compiler = _compiler(spec.options.get("compile", False))
     device = _device(spec.device)
@@ -91,7 +93,7 @@ def load_backend(
         injection = given_up(model)
     network = Network(model, eos=eos, pad=pad, compiler=compiler)
     told = replace(info, weights_bytes=weights_bytes(model), kernels=explained(injection.rows))
-    return TransformersBackend(network, tokenizer, told, batch_size=batch_size)
+    return TransformersBackend(network, tokenizer, told, batch_size=batch_size, gives_up=gives_up)
 
 
 def _info(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from openautoglm.engine.backends.native.convert import Mode
 
 _LENGTH: Final = struct.Struct("<Q")
-_HERE: Final = frozenset({"cancel", "schema", "source"})
+_HERE: Final = frozenset({"cancel", "form", "schema", "source"})
 """Fields of a request that a worker has no need of; `cancel` is a frame of its own."""
 
 

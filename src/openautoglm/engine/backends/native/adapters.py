@@ -63,7 +63,8 @@ class Bank:
     """Adapters that come and go while steps are computed.
 
     The stacks are never changed where a step may look: an adapter goes to an index that no row has,
-    or into larger stacks beside the old ones. `load` and `unload` may be called from any thread.
+    or into larger stacks beside the old ones. It is there for as long as its `Resident` is held.
+    May be used from any thread.
 
     Args:
         changed: called when there are other stacks, with the new ones by packed matrix.
@@ -74,9 +75,9 @@ class Bank:
         self._lock = threading.Lock()
         self._stacks: dict[Module, Stack] = {}
         self._room = 0  # indexes of the stacks
-        self._loaded: dict[int, Resident] = {}  # by number
-        self._indexes: dict[int, int] = {}  # by number, also of those unloaded that are in use
-        self._ended: list[int] = []  # numbers; a list, since the collector may add to it anywhere
+        self._held: weakref.WeakValueDictionary[int, Resident] = weakref.WeakValueDictionary()
+        self._taken: set[int] = set()  # indexes
+        self._ended: list[int] = []  # indexes; a list, since the collector may add to it anywhere
 
     @property
     def nbytes(self) -> int:
@@ -84,13 +85,13 @@ class Bank:
         return sum(stack.a.nbytes + stack.b.nbytes for stack in self._stacks.values())
 
     def find(self, number: int) -> Resident | None:
-        """Return an adapter that is loaded."""
-        return self._loaded.get(number)
+        """Return an adapter that is there."""
+        return self._held.get(number)
 
     def indexes(self, numbers: Numbers) -> Numbers:
-        """Return where adapters lie, -1 for number 0; their residents must be held."""
-        found = {number: self._indexes.get(number, NONE) for number in set(numbers.tolist())}
-        return np.array([found[number] for number in numbers.tolist()], np.int64)
+        """Return where adapters lie, -1 for number 0."""
+        known = {number: self._held[number].index for number in set(numbers.tolist()) if number}
+        return np.array([known.get(number, NONE) for number in numbers.tolist()], np.int64)
 
     def load(self, number: int, pairs: Iterable[Pair]) -> Resident:
         """Take an adapter in.
@@ -99,38 +100,34 @@ class Bank:
             ModelTooLargeError: there is no memory for it.
         """
         with self._lock:
-            self._clear()
-            if number in self._loaded:
-                return self._loaded[number]
+            self._tidy()
+            resident = self._held.get(number)
+            if resident is not None:
+                return resident
             listed = list(pairs)
-            index = self._free_index()
+            index = next(i for i in range(len(self._taken) + 1) if i not in self._taken)
             self._make_room(index, listed)
             for pair in listed:
                 _put(self._stacks[pair.module], index, pair)
-            self._indexes[number] = index
-            resident = self._loaded[number] = Resident(number, index)
-            weakref.finalize(resident, self._ended.append, number).atexit = False
+            self._taken.add(index)
+            resident = self._held[number] = Resident(number, index)
+            weakref.finalize(resident, self._ended.append, index).atexit = False
             return resident
 
-    def unload(self, number: int) -> None:
-        """Let go of an adapter; its memory is free once no row has it. Unknown ones are ignored."""
+    def tidy(self) -> None:
+        """Give back the memory of adapters that nobody holds, where none is held."""
         with self._lock:
-            self._loaded.pop(number, None)
-            self._clear()
+            self._tidy()
 
-    def _clear(self) -> None:
-        """Forget adapters that nobody holds any more."""
+    def _tidy(self) -> None:
         while self._ended:
-            index = self._indexes.pop(self._ended.pop())
+            index = self._ended.pop()
+            self._taken.remove(index)
             for stack in self._stacks.values():
                 stack.rank[index] = 0
-        if self._stacks and not self._indexes:
+        if self._stacks and not self._taken:
             self._stacks, self._room = {}, 0
             self._changed({})
-
-    def _free_index(self) -> int:
-        taken = set(self._indexes.values())
-        return next(i for i in range(len(taken) + 1) if i not in taken)
 
     def _make_room(self, index: int, pairs: Sequence[Pair]) -> None:
         """Have stacks with that index, for the ranks of all pairs."""
@@ -149,7 +146,7 @@ class Bank:
         check_fits(
             FLOAT * sum(each),
             free_bytes(),
-            what=f"an adapter more beside {len(self._indexes)}",
+            what=f"an adapter more beside {len(self._taken)}",
             fix="unload others, use one of a lower rank, or free memory",
         )
         stacks = self._stacks | {

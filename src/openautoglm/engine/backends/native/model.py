@@ -161,8 +161,8 @@ class Model:
             slots: of each row; outside the cache gives NaN.
             positions: of each row in its slot; all before it must have been read.
             last: which rows get logits.
-            adapters: of each row, by number, 0 for none; None where no row has one. Each must be
-                loaded, or have been while its `Resident` is held.
+            adapters: of each row, by number, 0 for none; None where no row has one. Somebody must
+                hold what `load_adapter` gave.
 
         Returns:
             A view of a buffer that the next call overwrites.
@@ -234,7 +234,7 @@ class Model:
             folder: as PEFT wrote it.
 
         Returns:
-            What keeps it there after `unload_adapter`, for rows that are under way.
+            What keeps it there: it is gone once nobody holds this any more.
 
         Raises:
             AdapterError: it cannot be read, or is not for this model.
@@ -248,10 +248,10 @@ class Model:
         pairs = read_adapter(folder, self._packed.architecture, read_config(self._folder))
         return self._bank.load(number, pairs)
 
-    def unload_adapter(self, number: int) -> None:
-        """Let go of an adapter; one that is not there is ignored."""
+    def tidy_adapters(self) -> None:
+        """Give back the memory of adapters that nobody holds."""
         self._open()
-        self._bank.unload(number)
+        self._bank.tidy()
 
     def lend(self) -> Lent:
         """Return the weights for a process that this one starts; it owns the descriptor.

@@ -82,7 +82,7 @@ BUILTIN: Final = {
     "nano": BackendEntry(
         load=_later("nano"),
         summary="the small model that comes with the package",
-        options=("batch_size", "threads", "mode"),
+        options=("batch_size", "threads", "processes", "mode"),
         extra="local",
         sampling=TRANSFORMERS,
     ),

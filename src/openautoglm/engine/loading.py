@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from openautoglm.engine.backend import BACKENDS
 from openautoglm.engine.backends.gguf.header import is_gguf
-from openautoglm.engine.choosing import Choice, choose
+from openautoglm.engine.choosing import HUB_NAME, Choice, choose
 from openautoglm.engine.sampling import check_names, sampling_names
+from openautoglm.engine.source import cached_folder, find_folder
 from openautoglm.errors import InvalidParameterError
 from openautoglm.settings import Settings
 
@@ -49,6 +50,9 @@ def load(
             None,
         )
     choice = decide(model, backend, spec)
+    if backend == "auto" and choice.backend == "transformers" and _is_far(choice.model):
+        find_folder(replace(spec, model=choice.model))  # once it is here, it can be looked at
+        choice = decide(model, backend, spec)
     entry = BACKENDS.get(choice.backend)
     known = ("device", "dtype", *sampling_names(), *entry.options)
     check_names(spec.options, known)
@@ -60,12 +64,15 @@ def decide(model: str | None, backend: str, spec: LoadSpec) -> Choice:
     """Choose the backend for a model with what this machine has; nothing is loaded."""
     settings = Settings.from_env(os.environ)
     wanted = model if model is not None else settings.model
-    kind = _kind(wanted)
+    kind, place = _kind(wanted), wanted
     not_native = not_vllm = None
+    cached = cached_folder(wanted) if wanted is not None and kind == "other" else None
+    if cached is not None:
+        kind, place = "folder", os.fspath(cached)
     if kind == "folder" and backend == "auto":
-        found = replace(spec, model=wanted)
+        found = replace(spec, model=place)
         not_native, not_vllm = _why_not("native", found), _why_not("vllm", found)
-    return choose(
+    choice = choose(
         model,
         backend=backend,
         default_model=settings.model,
@@ -73,6 +80,15 @@ def decide(model: str | None, backend: str, spec: LoadSpec) -> Choice:
         not_native=not_native,
         not_vllm=not_vllm,
     )
+    if cached is None or backend != "auto":
+        return choice
+    return replace(choice, reason=f"{choice.reason}; it lies in the hub's cache")
+
+
+def _is_far(model: str | None) -> bool:
+    """Return whether a model is a name on the hub that is not in its cache."""
+    is_name = model is not None and _kind(model) == "other" and HUB_NAME.fullmatch(model)
+    return bool(is_name) and cached_folder(model or "") is None
 
 
 def _why_not(name: str, spec: LoadSpec) -> str | None:
@@ -91,9 +107,9 @@ def _kind(model: str | None) -> Kind:
         path = Path(model).expanduser()
         if path.is_dir():
             return "folder"
-    except (OSError, RuntimeError):  # a name too long for a path, or nobody's `~name`
+        return "gguf" if is_gguf(path) else "other"
+    except (OSError, RuntimeError, ValueError):  # too long for a path, nobody's `~name`, a null
         return "other"
-    return "gguf" if is_gguf(path) else "other"
 
 
 def _read_model(model_path: object) -> str | None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 from openautoglm.engine.backend import ModelInfo
 from openautoglm.engine.backends.native.backend import NativeBackend
 from openautoglm.engine.backends.native.cores import usable_cores
-from openautoglm.engine.backends.native.model import Lent, Model
+from openautoglm.engine.backends.native.model import Lent, Model, read_architecture
+from openautoglm.engine.backends.native.room import Room
 from openautoglm.engine.backends.native.sampler import OperatorSampler
 from openautoglm.engine.backends.native.scheduler import Rules
 from openautoglm.engine.backends.native.tokens import Tokens
@@ -37,8 +38,6 @@ SLOTS: Final = 32
 KEPT: Final = 2  # more slots, which keep beginnings that prompts share
 CATCH_UP: Final = 128
 """Rows of prompts in a step while streams decode; without a bound they wait three times as long."""
-FLOAT: Final = 4  # bytes
-PART_FOR_CACHE: Final = 0.5  # of the memory that is free once the weights are there
 FREE_FOR_PROCESS: Final = 1 << 29  # bytes: a worker process unasked only where so much is free
 
 
@@ -59,14 +58,21 @@ def load(spec: LoadSpec, *, name: str = "native") -> NativeBackend:
             got=f"device={spec.device!r}",
             fix='leave device out, or use backend="transformers"',
         )
-    mode = _mode(spec, folder)
+    free = free_bytes()
+    a = read_architecture(folder.path)
+    rooms = {
+        mode: Room.of(a, weights_bytes=folder.bytes_as(size), free_bytes=free)
+        for mode, size in BYTES.items()
+    }
+    mode = _mode(spec, rooms)
+    slots = _count(options, "slots", SLOTS)
     processes = _processes(spec, folder)
     tokens = Tokens(folder)
     model = Model(
         folder.path,
         mode,
-        slots=_count(options, "slots", SLOTS) + KEPT,
-        context=_count(options, "context", 0),
+        slots=slots + KEPT,
+        context=rooms[mode].context(_count(options, "context", 0), slots=slots),
         threads=_count(options, "threads", 1),
     )
     try:
@@ -138,7 +144,7 @@ def _pool(
     from openautoglm.engine.backends.native.process import Process
 
     order = Order(
-        spec=replace(spec, options=dict(spec.options)),
+        spec=replace(spec, options={**spec.options, "context": model.context}),
         name=name,
         folder=replace(folder, config=dict(folder.config), counts=dict(folder.counts)),
         mode=model.mode,
@@ -183,7 +189,7 @@ def _info(folder: ModelFolder, model: Model, *, name: str, label: str, slots: in
     )
 
 
-def _mode(spec: LoadSpec, folder: ModelFolder) -> Mode:
+def _mode(spec: LoadSpec, rooms: Mapping[Mode, Room]) -> Mode:
     """Return how weights are kept: "auto" is exact, as long as memory has room for it."""
     given = spec.options.get("mode", "auto")
     if given not in {"auto", *get_args(Mode)}:
@@ -209,17 +215,15 @@ def _mode(spec: LoadSpec, folder: ModelFolder) -> Mode:
         )
     if given != "auto":
         return cast("Mode", given)
-    free = free_bytes()
     modes: tuple[Mode, ...] = ("fp32", "int8") if is_exact else ("fp32", "bf16", "int8")
-    fitting = (m for m in modes if folder.bytes_as(BYTES[m]) <= free)
-    return next(fitting, "int8")  # what does not fit at all, the model refuses with the numbers
+    # what does not fit at all is refused with the numbers
+    return next((m for m in modes if rooms[m].is_enough), "int8")
 
 
 def _most_tokens(model: Model, slots: int, processes: int) -> int:
     """Return how many tokens may be in the cache, which takes memory as it fills."""
-    a = model.architecture
-    each = 2 * a.layers * a.key_heads * a.head_width * FLOAT
-    room = int(free_bytes() * PART_FOR_CACHE) // processes // each
+    beside = Room.of(model.architecture, weights_bytes=0, free_bytes=free_bytes())
+    room = beside.tokens // processes
     return max(min(room, slots * model.context), model.context)
 
 

@@ -60,6 +60,24 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture(scope="session")
+def tiny_gguf(tiny_model: Callable[..., Path]) -> Callable[..., Path]:
+    """Return a function (family="qwen2", kind="f32", chat=True) to a model as a GGUF file.
+
+    Families: qwen2, llama. Kinds: f32, q8_0. Do not write into the file: copy it first.
+    """
+    from openautoglm.testing import gguf_file
+
+    @cache
+    def make(family: str = "qwen2", kind: gguf_file.Kind = "f32", *, chat: bool = True) -> Path:
+        folder = tiny_model(family, chat=chat)
+        file = folder.with_name(f"{folder.name}-{kind}.gguf")  # the folder itself is others' too
+        gguf_file.write(folder, file, kind)
+        return file
+
+    return make
+
+
 @cache
 def _tokenizer() -> PreTrainedTokenizerFast:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

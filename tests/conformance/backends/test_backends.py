@@ -44,6 +44,12 @@ def test_native(
 
 
 @BY_NAME
+def test_gguf(check: Callable[[MakeBackend], None], tiny_gguf: Callable[..., Path]) -> None:
+    spec = LoadSpec(model=os.fspath(tiny_gguf("llama")), options={"slots": 3, "cache": "f32"})
+    check(lambda: BACKENDS.get("gguf").load(spec))
+
+
+@BY_NAME
 @pytest.mark.slow
 def test_nano(check: Callable[[MakeBackend], None]) -> None:
     check(lambda: BACKENDS.get("nano").load(LoadSpec()))

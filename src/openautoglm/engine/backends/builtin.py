@@ -67,7 +67,7 @@ BUILTIN: Final = {
     "gguf": BackendEntry(
         load=_later("gguf"),
         summary="a GGUF file, computed by llama.cpp, many sequences in one batch",
-        options=("slots", "context", "threads", "speculate", "truncate"),
+        options=("slots", "context", "threads", "cache", "speculate", "truncate"),
         extra="gguf",
         sampling=sampling_names(),
     ),

@@ -40,7 +40,6 @@ COUNTED: Final = {
     "attention.key_length": MOST_WIDTH,
     "attention.value_length": MOST_WIDTH,
 }
-CACHE_BYTES: Final = 2  # of a number in the cache of keys and values: f16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,15 +73,15 @@ class GgufHeader:
         return sum(part.stat().st_size for part in parts)
 
     @property
-    def position_bytes(self) -> int:
-        """Most memory that the keys and values of one position take."""
+    def position_numbers(self) -> int:
+        """Most numbers that the keys and values of one position are."""
         heads = self.count("attention.head_count", 1)
         each = self.count("embedding_length") // heads
         key_heads = self.count("attention.head_count_kv", heads)
         width = self.count("attention.key_length", each) + self.count(
             "attention.value_length", each
         )
-        return self.count("block_count") * key_heads * width * CACHE_BYTES
+        return self.count("block_count") * key_heads * width
 
 
 def is_gguf(path: Path) -> bool:

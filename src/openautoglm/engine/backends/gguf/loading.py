@@ -7,11 +7,12 @@ nothing of how a model decodes.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from openautoglm.engine.backend import ModelInfo
 from openautoglm.engine.backends.gguf.header import read_gguf
-from openautoglm.engine.backends.gguf.model import LlamaModel
+from openautoglm.engine.backends.gguf.model import CACHES, LlamaModel
+from openautoglm.engine.backends.gguf.trial import check_in_another_process
 from openautoglm.engine.backends.gguf.vocabulary import GgufTokenizer
 from openautoglm.engine.backends.native.backend import NativeBackend
 from openautoglm.engine.backends.native.prefix import MINIMUM
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from openautoglm.engine.backend import LoadSpec
     from openautoglm.engine.backends.gguf.header import GgufHeader
+    from openautoglm.engine.backends.gguf.model import Cache
 
 SLOTS: Final = 16
 KEPT: Final = 2  # more slots, which keep beginnings that prompts share
@@ -59,6 +61,7 @@ def load_backend(spec: LoadSpec) -> NativeBackend:
     check_fits(
         header.file_bytes, free_bytes(), what="the model", fix="use a file with smaller weights"
     )
+    check_in_another_process(header.path)
     model = LlamaModel(header.path, gpu_layers=gpu_layers)
     try:
         tokenizer = _tokenizer(header, model)
@@ -90,6 +93,17 @@ class _Options:
                 f"`{name}` must be a whole number, at least 1", got=repr(value), fix=f"{name}=1"
             )
         return value
+
+    def cache(self) -> Cache:
+        """Return how keys and values are kept."""
+        value = self._given.get("cache", "f16")
+        if value not in CACHES:
+            raise InvalidParameterError(
+                "no cache of llama.cpp is of this kind",
+                got=f"cache={value!r}",
+                fix=f"use one of: {', '.join(CACHES)}",
+            )
+        return cast("Cache", value)
 
     def flag(self, name: str, *, default: bool) -> bool:
         """Return True or False."""
@@ -154,7 +168,8 @@ def _tokenizer(header: GgufHeader, model: LlamaModel) -> GgufTokenizer:
 
 def _open(model: LlamaModel, header: GgufHeader, options: _Options) -> Rules:
     """Make the cache, as large as memory allows, and return what may be done with it."""
-    slots, each = options.count("slots", SLOTS), max(header.position_bytes, 1)
+    slots, cache = options.count("slots", SLOTS), options.cache()
+    each = max(header.position_numbers * CACHES[cache].bytes // 32, 1)
     room = max(int(free_bytes() * PART_FOR_CACHE) // each, 1)
     longest = model.trained_context
     context = options.count("context", min(room, longest))
@@ -178,6 +193,7 @@ def _open(model: LlamaModel, header: GgufHeader, options: _Options) -> Rules:
         context=context,
         cells=cells,
         threads=options.count("threads", 1),
+        cache=cache,
     )
     return Rules(
         kept=kept,

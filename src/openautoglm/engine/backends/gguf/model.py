@@ -8,7 +8,7 @@ Knows nothing of text, sampling or of who asks.
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, final
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from openautoglm.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -35,7 +36,28 @@ MOST_SLOTS: Final = 256
 """Sequences that llama.cpp takes in one context."""
 NO_ROOM: Final = 1
 """What `llama_decode` returns when the cache has no cells left."""
-FAMILY: Final = "general.architecture"
+Cache = Literal["f32", "f16", "q8_0"]
+
+
+class Kept(NamedTuple):
+    """How numbers of the cache are kept.
+
+    Attributes:
+        code: ggml's own for it.
+        bytes: of 32 of them.
+        flash: whether attention may be llama.cpp's "flash" one, which rounds to f16; -1 asks it.
+    """
+
+    code: int
+    bytes: int
+    flash: int = -1
+
+
+CACHES: Final[Mapping[Cache, Kept]] = {
+    "f32": Kept(0, 128, flash=0),
+    "f16": Kept(1, 64),
+    "q8_0": Kept(8, 34),
+}
 
 
 @final
@@ -45,17 +67,19 @@ class LlamaModel:
     Args:
         path: the file.
         gpu_layers: layers to compute on a GPU, where llama.cpp was built for one; -1 for all.
+        is_trial: leave the weights as they lie in the file, which is slower to compute with.
 
     Raises:
         UnknownArchitectureError: llama.cpp does not know the family, or it generates no text.
         WeightsCorruptError: the file is truncated or damaged.
     """
 
-    def __init__(self, path: Path, *, gpu_layers: int = 0) -> None:
+    def __init__(self, path: Path, *, gpu_layers: int = 0, is_trial: bool = False) -> None:
         api = self._api = llama()
         said()
         params = api.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
+        params.use_extra_bufts = not is_trial
         self._model: Any = api.llama_model_load_from_file(str(path).encode(), params)
         self._context: Any = None
         if not self._model:
@@ -83,7 +107,9 @@ class LlamaModel:
         is_recurrent = api.llama_model_is_recurrent(model) or api.llama_model_is_hybrid(model)
         return not is_recurrent
 
-    def open(self, *, slots: int, context: int, cells: int, threads: int) -> None:
+    def open(
+        self, *, slots: int, context: int, cells: int, threads: int, cache: Cache = "f16"
+    ) -> None:
         """Make room for sequences.
 
         Args:
@@ -91,6 +117,7 @@ class LlamaModel:
             context: most positions of one.
             cells: positions of all of them together that have memory.
             threads: how many compute.
+            cache: how keys and values are kept.
 
         Raises:
             ModelTooLargeError: there is no memory for the cache.
@@ -108,6 +135,8 @@ class LlamaModel:
         params.n_batch = params.n_ubatch = min(ROWS, cells)
         params.n_seq_max = slots
         params.n_threads = params.n_threads_batch = threads
+        params.type_k = params.type_v = CACHES[cache].code
+        params.flash_attn_type = CACHES[cache].flash
         params.kv_unified = True  # one pool of cells: a copied beginning takes none
         params.swa_full = True  # beginnings are gone back to, past any window
         params.no_perf = True

@@ -41,8 +41,13 @@ NATIVE := CMakeLists.txt $(shell find native -name '*.cc' -o -name '*.h' -o -nam
 	$(PIP) --editable '.[local]'
 	touch $@
 
+# llama.cpp is compiled, in the few minutes that its library alone takes
+LLAMA := -DCMAKE_PROJECT_llama.cpp_INCLUDE=$(CURDIR)/tests/llama_cpp.cmake \
+  -DLLAVA_BUILD=OFF -DGGML_NATIVE=OFF -DGGML_OPENMP=OFF
+
 .venv/.ready-test: .venv/.ready-run
-	$(PIP) --editable '.[local,openai,plugins,wasm,nats,redis,dev]'
+	CMAKE_ARGS='$(LLAMA)' $(PIP) llama-cpp-python
+	$(PIP) --editable '.[local,gguf,openai,plugins,wasm,nats,redis,dev]'
 	touch $@
 
 $(WASM)/node_modules/.ready: $(WASM)/package.json $(WASM)/package-lock.json

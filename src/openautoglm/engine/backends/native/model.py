@@ -123,7 +123,7 @@ class Model:
         stored = read_weights(self._folder)
         descriptor = -1 if lent is None else lent.descriptor
         self._packed = Packed(stored, self.architecture, self.mode, descriptor=descriptor)
-        self._cache = Cache(self.architecture, slots, self.context)
+        self._cache = Cache(self.architecture, slots, self.context, is_bf16=self.mode != "fp32")
         self._decoder: Decoder | None = Decoder(self._packed, self._cache, rows, self.context)
         self.weights_bytes = self._packed.shared.nbytes
         self.cache_bytes = self._cache.nbytes

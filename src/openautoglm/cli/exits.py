@@ -33,7 +33,7 @@ EXIT_HELP: Final = (
 FATAL: Final = frozenset({"OAG503", "OAG504", "OAG602", "OAG603", "OAG604", "OAG727"})
 """What the machine cannot, besides the models of 3xx."""
 
-CALLERS: Final = frozenset({"OAG310", "OAG311", "OAG312", "OAG313", "OAG314"})
+CALLERS: Final = frozenset({"OAG310", "OAG311", "OAG312", "OAG313", "OAG314", "OAG315"})
 """The 3xx errors that are of the caller's making, or of one record's."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import weakref
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast, final
+from typing import TYPE_CHECKING, final
 
 from openautoglm.engine.answers import check_one_answer
 from openautoglm.engine.backend import Request, check_honoured
@@ -71,19 +71,13 @@ class Asking:
         """
         source = _text("source", rest.get("source"))
         check_honoured(params, self._info)
-        schema = cast("Mapping[str, object] | None", rest.get("schema"))
         request = Request(
             prompt=read_prompt(prompt),
             params=params,
-            schema=schema,
             source=source,
             cancel=self._remembered(cancel or threading.Event()),
         )
-        if schema is None:
-            return request
-        from openautoglm.engine.structured import compile_schema
-
-        return replace(request, grammar=compile_schema(schema, request.source_text))
+        return request if all(v is None for v in rest.values()) else formed(request, rest)
 
     def of_row(self, row: Row) -> Request:
         """Return the request of a row with keywords of its own; errors as `request`."""
@@ -102,6 +96,21 @@ class Asking:
         with self._lock:
             self._running.add(cancel)
         return cancel
+
+
+def formed(request: Request, given: Mapping[str, object]) -> Request:
+    """Return a request whose answer has the form that keywords ask for.
+
+    Raises:
+        OpenAutoGLMError: the form cannot be; says why.
+    """
+    from openautoglm.engine.structured import compile_form, read_form
+
+    form = read_form(given)
+    if form is None:
+        return request
+    grammar = compile_form(form, request.source_text)
+    return replace(request, schema=form.schema, form=form, grammar=grammar)
 
 
 def each(rest: Mapping[str, object], row: int) -> Mapping[str, object]:

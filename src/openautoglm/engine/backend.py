@@ -23,7 +23,7 @@ from openautoglm.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from openautoglm.engine.structured import Grammar
+    from openautoglm.engine.structured import Form, Grammar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,8 @@ class Request:
         prompt: a text, or the messages of a chat.
         params: how to generate.
         schema: the JSON schema the text must follow, or None.
-        grammar: the same schema compiled, for a backend that masks tokens.
+        form: that, or another form the text must have: a regular expression, a choice, a grammar.
+        grammar: the form compiled, for a backend that masks tokens.
         source: the text that `x-extractive` values of the schema are copied from.
         cancel: set by the caller, from any thread, to end the generation at the next token.
     """
@@ -42,6 +43,7 @@ class Request:
     prompt: Prompt
     params: SamplingParams = field(default_factory=SamplingParams)
     schema: Mapping[str, object] | None = None
+    form: Form | None = None
     grammar: Grammar | None = None
     source: str | None = None
     cancel: threading.Event = field(default_factory=threading.Event)

@@ -7,10 +7,29 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HUB_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 NO_FOLDER: Final = "it is not a folder on this machine"
+NOT_ASKED: Final = "whether it can run the model was not asked"
+ORDER: Final = ("nano", "openai", "gguf", "native", "vllm", "transformers")
+"""The one that does best what it can do comes first."""
+BETTER: Final = {
+    "native": "native decodes this folder faster on this machine, without torch",
+    "vllm": "vllm decodes this folder faster on this machine's GPU",
+}
+REASONS: Final = {
+    "openai": "it is the URL of a server",
+    "gguf": "it is a GGUF file",
+    "native": "it is a folder on this machine, of a family with operators of our own",
+    "vllm": "it is a folder on this machine, which has a GPU and vllm",
+    "transformers": "it is a folder on this machine",
+}
+Kind = Literal["folder", "gguf", "other"]
+"""What a model's name stands for on this machine."""
 URL: Final = re.compile(r"https?://\S+", re.IGNORECASE)
 
 
@@ -36,8 +55,9 @@ def choose(
     *,
     backend: str = "auto",
     default_model: str | None = None,
-    is_folder: bool = False,
-    not_native: str | None = "whether it can run the model was not asked",
+    kind: Kind = "other",
+    not_native: str | None = NOT_ASKED,
+    not_vllm: str | None = NOT_ASKED,
 ) -> Choice:
     """Choose the backend for a model.
 
@@ -45,8 +65,9 @@ def choose(
         model: what the user asked for; None is nothing.
         backend: a name the user insists on, or "auto".
         default_model: `OPENAUTOGLM_MODEL`, used when `model` is None.
-        is_folder: whether the model (or the default) is a folder on this machine.
+        kind: what the model (or the default) is on this machine.
         not_native: why `native` cannot run that folder as asked, None where it can.
+        not_vllm: why `vllm` cannot, None where it can.
 
     Example:
         >>> choose(None).backend
@@ -60,40 +81,48 @@ def choose(
     origin = ""
     if model is None and default_model is not None:
         model, origin = default_model, " (from OPENAUTOGLM_MODEL)"
-    refusals = _refusals(model, not_native if is_folder else NO_FOLDER)
-    name = next(n for n in ("nano", "openai", "native", "transformers") if n not in refusals)
+    refusals = _refusals(model, kind, {"native": not_native, "vllm": not_vllm})
+    name = next(n for n in ORDER if n not in refusals)
     return Choice(
         backend=name,
         model=None if name == "nano" else model,
-        reason=_reason(name, model, is_folder=is_folder) + origin,
+        reason=_reason(name, model, kind) + origin,
         refused=tuple(refusals.items()),
     )
 
 
-def _refusals(model: str | None, not_native: str | None) -> dict[str, str]:
-    if model is None or (model == "nano" and not_native == NO_FOLDER):
-        return {
-            "openai": "no URL was given",
-            "native": "no folder was given",
-            "transformers": "no folder and no model name was given",
-        }
+def _refusals(
+    model: str | None, kind: Kind, reasons: Mapping[str, str | None]
+) -> Mapping[str, str]:
+    """Return why not, by backend: of all that would not do, and of those behind the first."""
+    if model is None or (model == "nano" and kind == "other"):
+        return _all_but("nano", "no model was named", "no folder, file, name or URL was given")
     if URL.fullmatch(model):
-        return {
-            "nano": "a model was named",
-            "native": "a URL is not a folder",
-            "transformers": "a URL is neither a folder nor a model name",
-        }
-    refusals = {"nano": "a model was named", "openai": "it is not an http(s) URL"}
-    if not_native is None:
-        return refusals | {"transformers": "native decodes this folder faster, without torch"}
-    return refusals | {"native": not_native}
+        return _all_but("openai", "a model was named", "a URL is no folder, file or name")
+    if kind == "gguf":
+        return _all_but("gguf", "a model was named", "a GGUF file is for llama.cpp")
+    refusals = {
+        "nano": "a model was named",
+        "openai": "it is not an http(s) URL",
+        "gguf": "it is no GGUF file",
+    }
+    for name in ("native", "vllm"):
+        reason = reasons[name] if kind == "folder" else NO_FOLDER
+        if reason is None:
+            better = [n for n in ORDER if n not in refusals and n != name]
+            return refusals | dict.fromkeys(better, BETTER[name])
+        refusals[name] = reason
+    return refusals
 
 
-def _reason(name: str, model: str | None, *, is_folder: bool) -> str:
+def _all_but(name: str, not_nano: str, otherwise: str) -> Mapping[str, str]:
+    refusals = {n: otherwise for n in ORDER if n != name}
+    return refusals if name == "nano" else refusals | {"nano": not_nano}
+
+
+def _reason(name: str, model: str | None, kind: Kind) -> str:
     if name == "nano":
         return "no model was named" if model is None else "it was asked for by name"
-    if name == "openai":
-        return "it is the URL of a server"
-    if name == "native":
-        return "it is a folder on this machine, of a family with operators of our own"
-    return "it is a folder on this machine" if is_folder else "it may be a name on the model hub"
+    if name == "transformers" and kind == "other":
+        return "it may be a name on the model hub"
+    return REASONS[name]

@@ -66,6 +66,8 @@ class Generation:
         model: name of the model.
         error: what went wrong when `finish_reason` is "error".
         logprobs: one for each token, where `SamplingParams.logprobs` asks for them.
+        left_out: tokens of the prompt that the model did not read, because it was too long and the
+            option `truncate` asked to shorten it.
         others: the other answers to the prompt, where `SamplingParams.n` is above 1.
 
     Example:
@@ -83,6 +85,7 @@ class Generation:
     model: str = ""
     error: OpenAutoGLMError | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
+    left_out: int = 0
     others: tuple[Generation, ...] = ()
 
     def __str__(self) -> str:

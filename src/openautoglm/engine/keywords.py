@@ -26,23 +26,47 @@ class Keywords(Overrides, total=False):
     Attributes:
         schema: a JSON schema the answer must follow; its value is `parsed`.
         source: the text that `x-extractive` values are copied from; the prompt by default.
+        regex: a regular expression that the whole answer matches.
+        choice: texts of which the answer is one.
+        grammar: what the answer follows: Lark in llguidance's dialect, or GBNF, the EBNF of
+            llama.cpp, vLLM and XGrammar.
+        response_format: the same as OpenAI writes it: `{"type": "json_object"}`, `{"type":
+            "json_schema", "json_schema": {…}}`, `{"type": "text"}`, or one of the three above.
     """
 
     schema: Schema | None
     source: str | None
+    regex: str | None
+    choice: Sequence[str] | None
+    grammar: str | None
+    response_format: Schema | None
 
 
 class BatchKeywords(Overrides, total=False):
     """Keywords of `AutoGLM.batch`: those of `run`.
 
-    Of what is not a sampling parameter, one for all rows or a list with one for each.
+    Of what is not a sampling parameter, one for all rows or a list with one for each; `choice` is
+    for all.
     """
 
     schema: Schema | Sequence[Schema | None] | None
     source: str | Sequence[str | None] | None
+    regex: str | Sequence[str | None] | None
+    choice: Sequence[str] | None
+    grammar: str | Sequence[str | None] | None
+    response_format: Schema | Sequence[Schema | None] | None
 
 
-ROW_KINDS: Final[Mapping[str, type]] = MappingProxyType({"schema": Mapping, "source": str})
+ROW_KINDS: Final[Mapping[str, type]] = MappingProxyType(
+    {
+        "schema": Mapping,
+        "source": str,
+        "regex": str,
+        "choice": Sequence,
+        "grammar": str,
+        "response_format": Mapping,
+    }
+)
 """The keywords that are no sampling parameters, and what one value of each is."""
 
 

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from openautoglm.engine.backend import BACKENDS
-from openautoglm.engine.choosing import Choice, choose
+from openautoglm.engine.backends.gguf.header import is_gguf
+from openautoglm.engine.choosing import HUB_NAME, Choice, choose
 from openautoglm.engine.sampling import check_names, sampling_names
+from openautoglm.engine.source import cached_folder, find_folder
 from openautoglm.errors import InvalidParameterError
 from openautoglm.settings import Settings
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from openautoglm.engine.backend import Backend, LoadSpec
+    from openautoglm.engine.choosing import Kind
 
 
 def load(
@@ -47,6 +50,9 @@ def load(
             None,
         )
     choice = decide(model, backend, spec)
+    if backend == "auto" and choice.backend == "transformers" and _is_far(choice.model):
+        find_folder(replace(spec, model=choice.model))  # once it is here, it can be looked at
+        choice = decide(model, backend, spec)
     entry = BACKENDS.get(choice.backend)
     known = ("device", "dtype", *sampling_names(), *entry.options)
     check_names(spec.options, known)
@@ -58,32 +64,52 @@ def decide(model: str | None, backend: str, spec: LoadSpec) -> Choice:
     """Choose the backend for a model with what this machine has; nothing is loaded."""
     settings = Settings.from_env(os.environ)
     wanted = model if model is not None else settings.model
-    is_folder = wanted is not None and _is_folder(wanted)
-    not_native = None
-    if is_folder and backend == "auto":
-        not_native = _not_native(replace(spec, model=wanted))
-    return choose(
+    kind, place = _kind(wanted), wanted
+    not_native = not_vllm = None
+    cached = cached_folder(wanted) if wanted is not None and kind == "other" else None
+    if cached is not None:
+        kind, place = "folder", os.fspath(cached)
+    if kind == "folder" and backend == "auto":
+        found = replace(spec, model=place)
+        not_native, not_vllm = _why_not("native", found), _why_not("vllm", found)
+    choice = choose(
         model,
         backend=backend,
         default_model=settings.model,
-        is_folder=is_folder,
+        kind=kind,
         not_native=not_native,
+        not_vllm=not_vllm,
     )
+    if cached is None or backend != "auto":
+        return choice
+    return replace(choice, reason=f"{choice.reason}; it lies in the hub's cache")
 
 
-def _not_native(spec: LoadSpec) -> str | None:
-    entry = BACKENDS.get("native")
-    unknown = [name for name in spec.options if name not in (*sampling_names(), *entry.options)]
+def _is_far(model: str | None) -> bool:
+    """Return whether a model is a name on the hub that is not in its cache."""
+    is_name = model is not None and _kind(model) == "other" and HUB_NAME.fullmatch(model)
+    return bool(is_name) and cached_folder(model or "") is None
+
+
+def _why_not(name: str, spec: LoadSpec) -> str | None:
+    entry = BACKENDS.get(name)
+    unknown = [key for key in spec.options if key not in (*sampling_names(), *entry.options)]
     if unknown:
         return f"it has no option `{unknown[0]}`"
     return entry.why_not(spec) if entry.why_not is not None else "it does not say what it can run"
 
 
-def _is_folder(model: str) -> bool:
+def _kind(model: str | None) -> Kind:
+    """Return what a model's name stands for on this machine."""
+    if model is None:
+        return "other"
     try:
-        return Path(model).expanduser().is_dir()
-    except (OSError, RuntimeError):  # a name too long for a path, or nobody's `~name`
-        return False
+        path = Path(model).expanduser()
+        if path.is_dir():
+            return "folder"
+        return "gguf" if is_gguf(path) else "other"
+    except (OSError, RuntimeError, ValueError):  # too long for a path, nobody's `~name`, a null
+        return "other"
 
 
 def _read_model(model_path: object) -> str | None:

@@ -124,7 +124,7 @@ def inspect(path: Path) -> ModelFolder:
         weights_bytes=sum(file.stat().st_size for file in weights),
         context_length=_first_int(config, CONTEXT_KEYS),
         vocabulary=_first_int(config, ("vocab_size",)),
-        has_tokenizer=any((path / name).is_file() for name in TOKENIZER_FILES),
+        has_tokenizer=has_tokenizer(path),
         checksums=check_checksums(weights),
     )
 
@@ -161,6 +161,11 @@ def find_weights(path: Path) -> tuple[Path, ...]:
         got=_contents(path),
         fix=f"add {SAFETENSORS} or {BIN}, or its shards and their index",
     )
+
+
+def has_tokenizer(path: Path) -> bool:
+    """Return whether a folder holds the files of a tokenizer."""
+    return any((path / name).is_file() for name in TOKENIZER_FILES)
 
 
 def end_tokens(folder: ModelFolder, tokenizer_eos: int | None) -> frozenset[int]:

@@ -15,7 +15,7 @@ from openautoglm.engine.backend import Request, failed
 from openautoglm.errors import InvalidParameterError, OpenAutoGLMError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from openautoglm.engine.backend import Backend
     from openautoglm.engine.generation import Generation
@@ -32,6 +32,7 @@ class Row:
         id: comes back with the answer; None for the row's number, counted from 0.
         schema: the JSON schema of its answer, or None.
         source: the text that `x-extractive` values are copied from; None for the prompt.
+        regex, choice, grammar, response_format: other forms of its answer, as in `AutoGLM.run`.
         params: sampling parameters of this row, by name; the engine's where one is not named.
     """
 
@@ -39,6 +40,10 @@ class Row:
     id: object = None
     schema: Mapping[str, object] | None = None
     source: str | None = None
+    regex: str | None = None
+    choice: Sequence[str] | None = None
+    grammar: str | None = None
+    response_format: Mapping[str, object] | None = None
     params: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
 

@@ -41,8 +41,13 @@ OTHER_NAMES = {  # what other libraries call ours
     "stop_sequences": "stop",
     "stop_strings": "stop",
     "random_seed": "seed",
-    "response_format": "schema",
     "json_schema": "schema",
+    "guided_json": "schema",
+    "guided_regex": "regex",
+    "guided_choice": "choice",
+    "guided_grammar": "grammar",
+    "choices": "choice",
+    "ebnf": "grammar",
 }
 
 

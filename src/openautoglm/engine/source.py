@@ -1,15 +1,17 @@
 """Where a model's folder is: on this machine, or fetched from the hub into its cache.
 
-Owns fetching. Whatever comes from the hub is checked exactly as a local folder is.
+Owns fetching, and the look into the hub's cache. Whatever comes from the hub is checked exactly as
+a local folder is.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from openautoglm.engine.choosing import HUB_NAME
-from openautoglm.engine.model_folder import ModelFolder, inspect
+from openautoglm.engine.model_folder import ModelFolder, find_weights, has_tokenizer, inspect
 from openautoglm.errors import InvalidParameterError, ModelFolderError, ModelNotFoundError
 from openautoglm.settings import need
 
@@ -35,6 +37,8 @@ def find_folder(spec: LoadSpec) -> ModelFolder:
     path = _path(spec.model)
     if path.exists() or not HUB_NAME.fullmatch(spec.model):
         folder = inspect(path)
+    elif (cached := cached_folder(spec.model)) is not None:
+        folder = inspect(cached)
     else:
         offline = spec.options.get("offline", False)
         if not isinstance(offline, bool):
@@ -47,6 +51,34 @@ def find_folder(spec: LoadSpec) -> ModelFolder:
             fix="add tokenizer.json and tokenizer_config.json of the same model",
         )
     return folder
+
+
+def cached_folder(name: str) -> Path | None:
+    """Return where the hub's cache has a whole model, None where it has none.
+
+    It is found by the cache's layout: without the hub's library, which takes a moment to import,
+    and without asking the hub whether there is a newer one.
+    """
+    if not HUB_NAME.fullmatch(name):
+        return None
+    model = _cache() / f"models--{name.replace('/', '--')}"
+    try:
+        revision = (model / "refs" / "main").read_text(encoding="ascii").strip()
+        folder = model / "snapshots" / revision
+        find_weights(folder)
+    except (OSError, ValueError, ModelFolderError):
+        return None
+    is_whole = (folder / "config.json").is_file() and has_tokenizer(folder)
+    return folder if is_whole else None
+
+
+def _cache() -> Path:
+    """Return the cache's folder, as the hub's library finds it."""
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        if os.environ.get(name):
+            return Path(os.environ[name]).expanduser()
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return Path(os.environ.get("HF_HOME") or caches / "huggingface").expanduser() / "hub"
 
 
 def _path(model: str) -> Path:

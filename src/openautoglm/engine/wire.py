@@ -1,7 +1,7 @@
 """What goes between a backend in a worker and the host, as plain values.
 
 Owns the plain forms of `Request`, `LoadSpec`, `ModelInfo` and `Generation`. A compiled grammar does
-not travel: the schema does, and is compiled where it arrives. Knows no transport.
+not travel: the form does, and is compiled where it arrives. Knows no transport.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, TypeAlias, cast
 
+from openautoglm.engine.asking import formed
 from openautoglm.engine.backend import LoadSpec, ModelInfo, Request
 from openautoglm.engine.generation import Generation, Timings, TokenLogprob
 from openautoglm.engine.prompt import Message
@@ -38,6 +39,7 @@ def plain_generation(generation: Generation) -> Plain:
         "model": generation.model,
         "error": None if error is None else plain_error(error),
         "logprobs": [[one.token, one.logprob, one.top] for one in generation.logprobs],
+        "left_out": generation.left_out,
         "others": [plain_generation(other) for other in generation.others],
     }
 
@@ -59,6 +61,7 @@ def generation_from(plain: Mapping[str, object]) -> Generation:
         logprobs=tuple(
             map(_logprob, cast("Sequence[Sequence[object]]", plain.get("logprobs", ())))
         ),
+        left_out=cast("int", plain.get("left_out", 0)),
         others=tuple(map(generation_from, cast("Sequence[Plain]", plain.get("others", ())))),
     )
 
@@ -70,30 +73,22 @@ def plain_request(request: Request) -> Plain:
     return {
         "prompt": prompt if isinstance(prompt, str) else [list(message) for message in prompt],
         "params": {**params, "stop": list(request.params.stop)},
-        "schema": None if request.schema is None else dict(request.schema),
+        "form": None if request.form is None else request.form.plain(),
         "source": request.source,
     }
 
 
 def request_from(plain: Mapping[str, object]) -> Request:
-    """Return the request that `plain_request` wrote down, its schema compiled."""
+    """Return the request that `plain_request` wrote down, its form compiled."""
     given = plain["prompt"]
     messages = given if isinstance(given, list) else []
     prompt: Prompt = given if isinstance(given, str) else tuple(Message(*m) for m in messages)
-    schema = cast("Mapping[str, object] | None", plain["schema"])
     request = Request(
         prompt=prompt,
         params=SamplingParams(**cast("dict[str, int]", plain["params"])),  # type: ignore[arg-type]  # as above
-        schema=schema,
         source=cast("str | None", plain["source"]),
     )
-    if schema is None:
-        return request
-    from dataclasses import replace
-
-    from openautoglm.engine.structured import compile_schema
-
-    return replace(request, grammar=compile_schema(schema, request.source_text))
+    return formed(request, {"response_format": plain["form"]}) if plain["form"] else request
 
 
 def plain_spec(spec: LoadSpec) -> Plain:
@@ -124,7 +119,8 @@ def plain_info(info: ModelInfo) -> Plain:
 def info_from(plain: Mapping[str, object]) -> ModelInfo:
     """Return what `plain_info` wrote down."""
     sampling = tuple(cast("Sequence[str]", plain.get("sampling", BASIC)))
-    given = cast("dict[str, str]", {**plain, "sampling": sampling})
+    kernels = tuple(cast("Sequence[str]", plain.get("kernels", ())))
+    given = cast("dict[str, str]", {**plain, "sampling": sampling, "kernels": kernels})
     return ModelInfo(**given)  # type: ignore[arg-type]  # as asdict wrote it
 
 

@@ -35,6 +35,7 @@ from openautoglm.errors.messages import (
     SourceForgedError,
 )
 from openautoglm.errors.models import (
+    AdapterError,
     BackendRequestError,
     BackendUnavailableError,
     EngineBusyError,
@@ -108,6 +109,7 @@ from openautoglm.errors.trust import (
 )
 
 __all__ = [
+    "AdapterError",
     "AuditBrokenError",
     "BackendRequestError",
     "BackendUnavailableError",

@@ -87,3 +87,9 @@ class EngineBusyError(OpenAutoGLMError, RuntimeError):
     """The engine cannot do this while it generates."""
 
     code = "OAG314"
+
+
+class AdapterError(OpenAutoGLMError, ValueError):
+    """An adapter cannot be read, or is not for this model."""
+
+    code = "OAG315"

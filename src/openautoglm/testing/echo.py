@@ -19,6 +19,7 @@ from openautoglm.engine.backend import (
 )
 from openautoglm.engine.generation import FinishReason, Generation, Timings
 from openautoglm.engine.prompt import as_messages, last_user_text
+from openautoglm.engine.structured.texts import shortest
 from openautoglm.errors import EngineClosedError
 from openautoglm.registry import owned_by
 from openautoglm.testing.instances import smallest_instance
@@ -38,7 +39,8 @@ class EchoBackend:
     The rules, in full:
       * one character is one token, in counting, in `max_length` and in streaming;
       * the answer is the next of `answers`, in rotation, while there are any; else, with a
-        schema, the smallest JSON that follows it; else the last user text;
+        schema, the smallest JSON that follows it; with another form, a short text of it; else
+        the last user text;
       * it ends at a stop string, at `max_length`, at the end of the context, or when cancelled;
       * temperature and seed change nothing.
 
@@ -112,6 +114,8 @@ class EchoBackend:
         if request.schema is not None:
             value = smallest_instance(request.schema, request.source_text)
             return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        if request.grammar is not None:
+            return shortest(request.grammar.text)
         return last_user_text(request.prompt)
 
 

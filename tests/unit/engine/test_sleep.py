@@ -76,10 +76,11 @@ def test_the_next_call_wakes_it_whichever_it_is(loads: Loads) -> None:
             lambda: asyncio.run(ask()),
         ]
         for number, call in enumerate(calls):
-            assert engine.state == "ready"
-            engine.sleep()
-            engine.sleep()
-            assert engine.state == "asleep"
+            states = [engine.state]
+            for _ in range(2):
+                engine.sleep()
+                states.append(engine.state)
+            assert states == ["ready", "asleep", "asleep"]
             assert engine.model_info.backend == "echo"
             assert "asleep" in repr(engine)
             assert call() == "ab"

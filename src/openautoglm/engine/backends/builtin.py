@@ -30,9 +30,12 @@ TRANSFORMERS: Final = (
 """What the decode loop of the `transformers` backend honours."""
 
 
-def _native_cannot(spec: LoadSpec) -> str | None:
-    home = import_module("openautoglm.engine.backends.native.suitability")
-    return cast("str | None", home.why_not(spec))
+def _cannot(name: str) -> Callable[[LoadSpec], str | None]:
+    def why_not(spec: LoadSpec) -> str | None:
+        home = import_module(f"openautoglm.engine.backends.{name}.suitability")
+        return cast("str | None", home.why_not(spec))
+
+    return why_not
 
 
 BUILTIN: Final = {
@@ -44,26 +47,42 @@ BUILTIN: Final = {
             "slots",
             "context",
             "threads",
+            "processes",
             "speculate",
             "deterministic",
             "truncate",
             "offline",
         ),
         extra="local",
-        why_not=_native_cannot,
+        why_not=_cannot("native"),
         sampling=sampling_names(),
     ),
     "transformers": BackendEntry(
         load=_later("transformers"),
         summary="a model folder or hub name, run here with torch",
-        options=("batch_size", "offline", "threads"),
+        options=("batch_size", "kernels", "compile", "offline", "threads", "truncate"),
         extra="local",
         sampling=TRANSFORMERS,
+    ),
+    "gguf": BackendEntry(
+        load=_later("gguf"),
+        summary="a GGUF file, computed by llama.cpp, many sequences in one batch",
+        options=("slots", "context", "threads", "speculate", "truncate"),
+        extra="gguf",
+        sampling=sampling_names(),
+    ),
+    "vllm": BackendEntry(
+        load=_later("vllm"),
+        summary="a model folder or hub name, run by vLLM in this process, on a GPU",
+        options=("slots", "context", "memory_share", "truncate", "offline"),
+        extra="vllm",
+        why_not=_cannot("vllm"),
+        sampling=sampling_names(),
     ),
     "nano": BackendEntry(
         load=_later("nano"),
         summary="the small model that comes with the package",
-        options=("batch_size", "threads", "mode"),
+        options=("batch_size", "threads", "processes", "mode"),
         extra="local",
         sampling=TRANSFORMERS,
     ),

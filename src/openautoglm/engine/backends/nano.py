@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib.resources import as_file, files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from openautoglm.engine.backends import transformers
 from openautoglm.engine.backends.native.suitability import why_not
@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 
     from openautoglm.engine.backend import Backend, LoadSpec
 
+NATIVE: Final[Mapping[str, tuple[object, ...]]] = {"mode": ("auto",), "processes": ("auto", 1)}
+"""Options of `native`, and what may be said of them where it cannot run."""
+
 
 def load(spec: LoadSpec) -> Backend:
     """Load the weights that lie in the package; errors as the backend that runs them.
 
     Raises:
         ModelNotFoundError: the package was built without its weights.
-        InvalidParameterError: another model was named, or a `mode` where `native` cannot run.
+        InvalidParameterError: another model was named, or an option of `native` was, which
+            cannot run here.
     """
     if spec.model not in {None, "nano"}:
         raise InvalidParameterError(
@@ -44,17 +48,18 @@ def load(spec: LoadSpec) -> Backend:
 
             return loading.load(replace(found, options=_native(spec.options)), name="nano")
         options = dict(spec.options)
-        _check_mode(options.pop("mode", "auto"), reason)
+        for name, plain in NATIVE.items():
+            _check_plain(name, options.pop(name, "auto"), plain, reason)
         return transformers.load(replace(found, options=options), name="nano")
 
 
-def _check_mode(mode: object, reason: str) -> None:
-    """Refuse a mode where the backend that has modes cannot run."""
-    if mode != "auto":
+def _check_plain(name: str, value: object, plain: tuple[object, ...], reason: str) -> None:
+    """Refuse an option of the native backend where that cannot run."""
+    if value not in plain:
         raise InvalidParameterError(
-            f"`mode` is for the native backend, which cannot run nano here: {reason}",
-            got=f"mode={mode!r}",
-            fix="leave mode out",
+            f"`{name}` is for the native backend, which cannot run nano here: {reason}",
+            got=f"{name}={value!r}",
+            fix=f"leave {name} out",
         )
 
 

@@ -123,7 +123,8 @@ class OpenAIBackend:
     def stream(self, request: Request) -> Iterator[str | Generation]:
         """Yield the pieces of one answer as the server sends them, then the answer."""
         answer = _Answer(started_s=time.monotonic())
-        with self._errors(), self._ask(request) as events:
+        asked = None if request.form is None else response_format(request.form)
+        with self._errors(), self._ask(request, asked) as events:
             for event in events:
                 piece = answer.read(event)
                 if piece:
@@ -171,7 +172,9 @@ class OpenAIBackend:
             raise EngineClosedError("the engine was closed", fix="make a new AutoGLM")
         return self._client
 
-    def _ask(self, request: Request) -> openai.Stream[openai.types.chat.ChatCompletionChunk]:
+    def _ask(
+        self, request: Request, form: dict[str, object] | None
+    ) -> openai.Stream[openai.types.chat.ChatCompletionChunk]:
         params = request.params
         limit = "max_tokens" if self._options.base_url else "max_completion_tokens"
         arguments: dict[str, object] = {
@@ -186,7 +189,7 @@ class OpenAIBackend:
             "logit_bias": {str(token): bias for token, bias in params.bias_pairs} or None,
             "logprobs": None if params.logprobs is None else True,
             "top_logprobs": params.logprobs,
-            "response_format": None if request.schema is None else response_format(request.schema),
+            "response_format": form,
             "extra_body": _beyond_openai(params) or None,
         }
         given = {name: value for name, value in arguments.items() if value is not None}

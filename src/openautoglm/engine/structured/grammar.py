@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from openautoglm.engine.structured.answer import Parsed, parse
@@ -19,11 +20,13 @@ from openautoglm.engine.structured.lark import LAYOUT, write_lark
 from openautoglm.engine.structured.lower import lower
 from openautoglm.engine.structured.narrow import narrow
 from openautoglm.engine.structured.nodes import IN_PLACE, KEYWORDS_OF, Place, shown, walk
-from openautoglm.errors import SchemaError
+from openautoglm.engine.structured.texts import matches, text_grammar
+from openautoglm.errors import OutputParseError, SchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from openautoglm.engine.structured.form import Form
     from openautoglm.engine.structured.nodes import Json
 
 
@@ -34,15 +37,18 @@ STAND_IN: Final = "word " * 40
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grammar:
-    """A schema, the source its values are copied from, and the text that llguidance reads.
+    """A form of answers, the source its values are copied from, and what llguidance reads.
 
     Immutable; one serves any number of sequences and threads.
 
     Attributes:
+        schema: of JSON; None when the answer is a text.
+        source: what copied values are parts of.
+        text: in llguidance's dialect of Lark, or as its JSON.
         checked: pointers of keywords that decoding cannot follow; the answer is checked for them.
     """
 
-    schema: Mapping[str, object]
+    schema: Mapping[str, object] | None
     source: str | None
     text: str
     checked: tuple[str, ...] = ()
@@ -57,8 +63,36 @@ class Grammar:
         return TokenConstraint(tokenizer, self.text)
 
     def parse(self, text: str) -> Parsed:
-        """Read an answer back; see `parse`."""
-        return parse(text, self.schema, self.source)
+        """Read an answer back; see `parse`. A text that is no JSON is its own value.
+
+        Raises:
+            OutputParseError: it does not have the form.
+        """
+        if self.schema is not None:
+            return parse(text, self.schema, self.source)
+        if matches(text, self.text):
+            return Parsed(value=text, offsets=MappingProxyType({}))
+        raise OutputParseError(
+            "the output does not have the form that was asked for",
+            got=repr(text[:200]),
+            fix="raise `max_length` if it was cut off; use a backend that decodes under the form",
+        )
+
+
+def compile_form(form: Form, source: str | None = None) -> Grammar:
+    """Check the form that an answer is to have and turn it into a grammar.
+
+    Args:
+        form: what was asked for.
+        source: the text that a schema's `x-extractive` values are copied from.
+
+    Raises:
+        SchemaError: as `compile_schema`; or a regular expression or a grammar that cannot be
+            read, matches nothing, or never ends.
+    """
+    if form.schema is not None:
+        return compile_schema(form.schema, source)
+    return Grammar(schema=None, source=source, text=text_grammar(form))
 
 
 def compile_schema(schema: Mapping[str, object], source: str | None = None) -> Grammar:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from openautoglm import AutoGLM
+from openautoglm.engine.source import cached_folder
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -47,6 +50,35 @@ def load(home: Path, *names: str, **env: str) -> str:
         check=True,
     )
     return done.stdout
+
+
+def test_a_cached_name_is_run_by_the_backend_that_its_folder_would_be(
+    tiny_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.setenv("HF_HOME", os.fspath(tmp_path))
+    cached(tmp_path, "org/name", tiny_model())
+    with AutoGLM("org/name", max_length=3) as engine:
+        assert (engine.model_info.backend, engine.model_info.model) == ("native", "org/name")
+        assert "the hub's cache" in engine.choice.reason
+        text = engine.run("dog").text
+    with AutoGLM(tiny_model(), max_length=3) as engine:
+        assert engine.run("dog").text == text
+
+
+@pytest.mark.parametrize(
+    "gone", ["config.json", "model.safetensors", "tokenizer*.json", "../../refs/main"]
+)
+def test_a_cached_model_that_is_not_whole_is_not_taken(
+    tiny_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gone: str
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", os.fspath(tmp_path / "hub"))
+    snapshot = cached(tmp_path, "org/name", tiny_model())
+    assert cached_folder("org/name") == snapshot
+    for file in snapshot.glob(gone):
+        file.unlink()
+    assert cached_folder("org/name") is None
+    assert cached_folder("../name") is None
 
 
 @pytest.mark.slow

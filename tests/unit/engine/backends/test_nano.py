@@ -59,7 +59,8 @@ def test_nano_is_no_backend_for_another_model(tmp_path: Path) -> None:
     assert caught.value.fix == "leave model_path out, or leave backend out"
 
 
-def test_a_mode_is_refused_where_nano_is_not_run_by_the_backend_that_has_modes() -> None:
+@pytest.mark.parametrize(("name", "value"), [("mode", "int8"), ("processes", 2)])
+def test_options_of_native_are_refused_where_it_cannot_run_nano(name: str, value: object) -> None:
     with pytest.raises(InvalidParameterError, match="it has no dtype float16") as caught:
-        AutoGLM(backend="nano", dtype="float16", mode="int8")
-    assert caught.value.fix == "leave mode out"
+        AutoGLM(backend="nano", dtype="float16", **{name: value})
+    assert caught.value.fix == f"leave {name} out"

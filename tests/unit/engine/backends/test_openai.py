@@ -7,6 +7,7 @@ import pytest
 
 from openautoglm import AutoGLM
 from openautoglm.engine.backends.openai_schema import response_format
+from openautoglm.engine.structured import Form
 from openautoglm.errors import (
     BackendRequestError,
     BackendUnavailableError,
@@ -52,7 +53,7 @@ def test_what_is_sent_is_what_was_asked_and_no_more() -> None:
     }
     expected = {"top_p": 0.9, "top_k": 3, "seed": 4, "stop": ["x"]}
     assert {key: second[key] for key in expected} == expected
-    assert second["response_format"] == response_format(SCHEMA)
+    assert second["response_format"] == response_format(Form(kind="json_schema", schema=SCHEMA))
 
 
 @pytest.mark.parametrize("fault", ["rate_limited", "server_error"])
@@ -192,8 +193,25 @@ def test_a_server_that_ignores_the_schema_is_found_out() -> None:
 
 def test_strict_is_asked_for_only_where_its_rules_hold() -> None:
     open_schema = {"type": "object", "properties": {"a": {"type": "string"}}}
-    forms = [response_format(SCHEMA), response_format({"anyOf": [SCHEMA, open_schema]})]
+    schemas = (SCHEMA, {"anyOf": [SCHEMA, open_schema]})
+    forms = [response_format(Form(kind="json_schema", schema=schema)) for schema in schemas]
     assert [f["json_schema"]["strict"] for f in forms] == [True, False]  # type: ignore[index] # our own shape
+
+
+def test_a_form_of_openais_is_sent_as_it_was_asked_for_and_others_are_refused() -> None:
+    body: dict[str, object] = {"name": "mine", "schema": SCHEMA, "strict": False}
+    with OpenAIServer() as server, AutoGLM(server.url, model="m") as engine:
+        engine.run("hi", response_format={"type": "json_schema", "json_schema": body})
+        with pytest.raises(ValueError, match="OAG313"):  # what it says is no object
+            engine.run("hi", response_format={"type": "json_object"})
+        with pytest.raises(InvalidParameterError, match="cannot be asked for a `choice`"):
+            engine.run("hi", choice=["yes", "no"])
+        first, second = server.requests
+    assert first["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {**body, "strict": True},
+    }
+    assert second["response_format"] == {"type": "json_object"}
 
 
 def test_tokens_are_estimated_where_the_tokenizer_is_far_away() -> None:

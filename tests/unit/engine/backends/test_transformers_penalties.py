@@ -55,7 +55,8 @@ def test_a_greedy_answer_is_the_one_the_library_gives(
 ) -> None:
     theirs = {"min_new_tokens": 12} if "min_tokens" in penalty else penalty
     with AutoGLM(tiny_model("qwen2"), backend="transformers", max_length=16) as engine:
-        backend = cast("TransformersBackend", engine._backend)
+        held: Any = engine._open()
+        backend = cast("TransformersBackend", getattr(held, "_backend", held))
         model: Any = backend._network._model
         tokenizer: Any = backend._reader._tokenizer
         answer = engine.run("hello", **penalty)  # type: ignore[arg-type]  # by name

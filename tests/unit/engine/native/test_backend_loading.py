@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from openautoglm import SamplingParams
-from openautoglm.engine.backend import BACKENDS, LoadSpec, Request
-from openautoglm.engine.generation import Generation
+from openautoglm import AutoGLM
+from openautoglm.engine.backend import BACKENDS, LoadSpec
 from openautoglm.errors import (
     BackendUnavailableError,
     InvalidParameterError,
+    InvalidPromptError,
     ModelFolderError,
     ModelTooLargeError,
 )
@@ -31,16 +31,28 @@ def load(folder: Path, **options: object) -> Backend:
     return BACKENDS.get("native").load(LoadSpec(model=os.fspath(folder), options=options))
 
 
-def test_a_prompt_that_is_too_long_is_cut_where_that_was_asked_for(
-    tiny_model: Callable[..., Path],
+@pytest.mark.parametrize("backend", ["native", "transformers"])
+def test_a_prompt_that_is_too_long_is_shortened_where_that_was_asked_for(
+    tiny_model: Callable[..., Path], backend: str
 ) -> None:
-    backend = load(tiny_model(), truncate=True)
-    asked = Request(prompt="dog " * 300, params=SamplingParams(max_length=28))
-    *_, answer = backend.stream(asked)
-    assert isinstance(answer, Generation)
-    assert answer.prompt_tokens == 100
-    assert answer.completion_tokens <= 28
-    backend.close()
+    model = tiny_model()
+    chat = [
+        {"role": "system", "content": "be kind"},
+        {"role": "user", "content": "the quick brown fox " * 90},
+    ]
+    with AutoGLM(model, backend=backend, truncate=True, max_length=28) as engine:
+        answers = [engine.run(chat), *engine.batch([chat, "dog"])]
+        assert [90 <= answer.prompt_tokens <= 100 for answer in answers] == [True, True, False]
+        assert answers[0].prompt_tokens + answers[0].left_out > 300
+        assert answers[1].left_out == answers[0].left_out
+        assert answers[2].left_out == 0
+        with pytest.raises(InvalidPromptError, match="the context is 128"):
+            engine.run([{"role": "system", "content": "be kind " * 90}, *chat[1:]])
+    with (
+        AutoGLM(model, backend=backend) as engine,
+        pytest.raises(InvalidPromptError, match="the context is 128"),
+    ):
+        engine.run(chat)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +63,7 @@ def test_a_prompt_that_is_too_long_is_cut_where_that_was_asked_for(
         ({"threads": "2"}, InvalidParameterError),
         ({"context": 4096}, InvalidParameterError),
         ({"speculate": 1}, InvalidParameterError),
+        ({"truncate": "left"}, InvalidParameterError),
         ({"mode": "bf16", "deterministic": True}, InvalidParameterError),
         ({"slots": 10**12}, ModelTooLargeError),
     ],

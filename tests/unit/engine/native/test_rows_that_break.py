@@ -38,11 +38,11 @@ class BreakingConstraint:
     def __init__(self, place: str) -> None:
         self._place = place
 
-    def mask(self) -> NDArray[np.uint32]:
+    def mask(self) -> NDArray[np.int32]:
         self._break("mask")
         import numpy as np
 
-        return np.full(1, 0xFFFF, np.uint32)
+        return np.full(1, 0xFFFF, np.int32)
 
     def accept(self, token: int) -> bool:
         del token

@@ -227,6 +227,5 @@ def _check_counts(header: GgufHeader) -> None:
         value = header.values.get(key)
         if isinstance(value, range) or (value is None and name not in NEEDED):
             continue  # one for each layer, or a family that has no such thing
-        is_number = isinstance(value, int) and not isinstance(value, bool)
-        if not is_number or not 0 < value <= most:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
             raise _Damage(f"`{key}` is {value!r}")

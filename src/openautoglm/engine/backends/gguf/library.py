@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _log: Final = logging.getLogger("openautoglm.gguf")
+_log.addHandler(logging.NullHandler())  # who set up no logging is not told on stderr
 LEVELS: Final = {2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
 """ggml's level to that of `logging`; whatever else there is, is for its developers."""
 SAID: Final[deque[str]] = deque(maxlen=4)

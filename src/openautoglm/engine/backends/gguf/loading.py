@@ -21,6 +21,7 @@ from openautoglm.engine.backends.native.tokens import Tokens
 from openautoglm.engine.memory import check_fits, free_bytes
 from openautoglm.engine.prompt_reader import PromptReader
 from openautoglm.engine.sampling import sampling_names
+from openautoglm.engine.shortening import read_part
 from openautoglm.errors import (
     BackendUnavailableError,
     InvalidParameterError,
@@ -50,7 +51,7 @@ def load_backend(spec: LoadSpec) -> NativeBackend:
     """Load a GGUF file; errors as `AutoGLM`.
 
     Options: `slots` (sequences at once), `context` (tokens of each), `threads`, `speculate` (guess
-    where an answer copies), `truncate` (cut prompts that are too long instead of refusing them).
+    where an answer copies), `truncate` (shorten prompts that are too long instead of refusing).
     """
     header = read_gguf(_path(spec))
     options = _Options(spec.options)
@@ -66,10 +67,8 @@ def load_backend(spec: LoadSpec) -> NativeBackend:
         info = _info(header, model, label=spec.model or "", slots=slots, is_on_gpu=gpu_layers != 0)
         reader = PromptReader(tokenizer)
         tokens = Tokens.of(reader, eos=tokenizer.eos, highest=tokenizer.highest)
-        truncates = options.flag("truncate", default=False)
-        return NativeBackend(
-            model, OperatorSampler(), tokens, info, rules=rules, truncates=truncates
-        )
+        gives_up = read_part(spec.options)
+        return NativeBackend(model, OperatorSampler(), tokens, info, rules=rules, gives_up=gives_up)
     except BaseException:
         model.close()
         raise
@@ -157,8 +156,14 @@ def _open(model: LlamaModel, header: GgufHeader, options: _Options) -> Rules:
     """Make the cache, as large as memory allows, and return what may be done with it."""
     slots, each = options.count("slots", SLOTS), max(header.position_bytes, 1)
     room = max(int(free_bytes() * PART_FOR_CACHE) // each, 1)
-    longest = model.trained_context or header.count("context_length")
-    context = min(options.count("context", room), longest)
+    longest = model.trained_context
+    context = options.count("context", min(room, longest))
+    if context > longest:
+        raise InvalidParameterError(
+            "`context` is longer than the model's own",
+            got=f"context={context}, the model has {longest}",
+            fix=f"pass context={longest} or less",
+        )
     check_fits(
         context * each,
         room * each,

@@ -126,7 +126,12 @@ class LlamaModel:
         self._filled = np.zeros(slots, np.int64)
 
     def forward(
-        self, tokens: Integers, slots: Integers, positions: Integers, last: Integers
+        self,
+        tokens: Integers,
+        slots: Integers,
+        positions: Integers,
+        last: Integers,
+        adapters: Integers | None = None,
     ) -> Logits:
         """Store keys and values of all rows, then return the logits of the rows `last`.
 
@@ -135,6 +140,7 @@ class LlamaModel:
             slots: of each row.
             positions: of each row in its slot, rising by one; all before it must have been read.
             last: which rows get logits.
+            adapters: none can be loaded for a GGUF file, so no row has one.
 
         Returns:
             float32 (rows of `last`, vocabulary), overwritten by the next call.
@@ -144,6 +150,8 @@ class LlamaModel:
             BackendRequestError: llama.cpp failed.
             EngineClosedError: after `close`.
         """
+        if adapters is not None and adapters.any():
+            raise AssertionError("a row has an adapter and a GGUF file takes none")
         context = self._open()
         wanted = np.unique(last)
         self._rewind(slots, positions)

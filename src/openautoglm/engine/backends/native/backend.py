@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import secrets
 import weakref
+from dataclasses import replace
 from itertools import count
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, Protocol, final
@@ -19,20 +20,23 @@ from openautoglm.engine.backends.native.constraint import GrammarConstraint
 from openautoglm.engine.backends.native.faces import DecodingModel
 from openautoglm.engine.backends.native.scheduler import Scheduler
 from openautoglm.engine.backends.native.sequence import Sequence
+from openautoglm.engine.backends.native.spread import Spread
 from openautoglm.engine.backends.native.worker import Worker
+from openautoglm.engine.shortening import fit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from openautoglm.engine.backend import ModelInfo, Request
+    from openautoglm.engine.backends.native.batch import Tell
     from openautoglm.engine.backends.native.faces import Sampler
+    from openautoglm.engine.backends.native.pool import Pool
     from openautoglm.engine.backends.native.scheduler import Rules
     from openautoglm.engine.backends.native.tokens import Tokens
     from openautoglm.engine.generation import Generation
     from openautoglm.engine.sampling import SamplingParams
+    from openautoglm.engine.shortening import Cut, Part
 
-WINDOWS: Final = 4
-"""Rows of a batch under way at once, for each sequence the cache has room for."""
 SEED_BITS: Final = 63
 
 
@@ -48,8 +52,9 @@ class NativeBackend:
     """Generate with one model, many requests at once.
 
     Every `stream` and every row of a `batch` is a sequence of one scheduler, which a thread of
-    this backend steps; prompts are read on the caller's thread. A model that has been used does
-    not go along when its process forks.
+    this backend steps; prompts are read on the caller's thread. With a pool, rows of a batch may
+    go to worker processes, each with a scheduler of its own. A model that has been used does not
+    go along when its process forks.
 
     Args:
         model: computes; closed with the backend.
@@ -57,10 +62,11 @@ class NativeBackend:
         tokens: reads prompts; closed with the backend.
         info: what was loaded.
         rules: what the scheduler may do.
-        truncates: a prompt that is too long loses its beginning instead of being refused.
+        gives_up: the part that a message which is too long loses instead of being refused.
+        pool: worker processes for rows of batches; stopped with the backend.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is made of; `loading` makes it
         self,
         model: OwnedModel,
         sampler: Sampler,
@@ -68,15 +74,17 @@ class NativeBackend:
         info: ModelInfo,
         *,
         rules: Rules | None = None,
-        truncates: bool = False,
+        gives_up: Part | None = None,
+        pool: Pool | None = None,
     ) -> None:
         self._model = model
         self._tokens = tokens
         self._info = info
-        self._truncates = truncates
+        self._gives_up = gives_up
+        self._pool = pool
         self._numbers = count()
         self._worker = Worker(lambda: Scheduler(model, sampler, rules=rules))
-        self._end = weakref.finalize(self, _end, self._worker, model, tokens)
+        self._end = weakref.finalize(self, _end, self._worker, pool, model, tokens)
 
     def describe(self) -> ModelInfo:
         """Say what was loaded."""
@@ -102,36 +110,46 @@ class NativeBackend:
     def batch(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
         """Yield position and generation as they complete; reads a window of requests at a time."""
         self._worker.check()
-        return Window(
-            requests,
-            size=WINDOWS * self._info.concurrency,
-            begin=lambda request, tell: self._begin(request, tell, has_pieces=False),
-            model=self._info.model,
-        ).answers()
+        if self._pool is not None:
+            self._pool.check()
+        spread = Spread(self.begin, self._pool, slots=self._info.concurrency)
+        window = Window(requests, size=spread.size, begin=spread.begin, model=self._info.model)
+        return window.answers()
+
+    def begin(self, request: Request, tell: Tell) -> Answer:
+        """Compute a request in this process; `tell` gets its generation, on another thread."""
+        return self._begin(request, tell, has_pieces=False)
 
     def close(self) -> None:
         """End what is under way and give the memory back."""
         self._end()
         gc.collect()  # what failed refers to itself through its traceback
 
-    def _begin(
-        self, request: Request, tell: Callable[[str | Generation], None], *, has_pieces: bool
-    ) -> Answer:
+    def _begin(self, request: Request, tell: Tell, *, has_pieces: bool) -> Answer:
         self._worker.check()
+        cut = self._read(request)
         answer = Answer(
-            self._sequence(request, is_awaited=has_pieces),
+            self._sequence(request, cut.ids, is_awaited=has_pieces),
             cancel=request.cancel,
             model=self._info.model,
-            tell=tell,
+            tell=_noting(cut.left_out, tell) if cut.left_out else tell,
             has_pieces=has_pieces,
             text_of=None if request.params.logprobs is None else self._tokens.text_of,
         )
         self._worker.submit(answer)
         return answer
 
-    def _sequence(self, request: Request, *, is_awaited: bool) -> Sequence:
+    def _read(self, request: Request) -> Cut:
+        return fit(
+            request.prompt,
+            self._tokens.encode_prompt,
+            context=self._model.context,
+            max_length=request.params.max_length,
+            part=self._gives_up,
+        )
+
+    def _sequence(self, request: Request, prompt: list[int], *, is_awaited: bool) -> Sequence:
         params, grammar = request.params, request.grammar
-        prompt = self._cut(self._tokens.encode_prompt(request.prompt), params.max_length)
         room = room_for(
             len(prompt), max_length=params.max_length, context_length=self._model.context
         )
@@ -154,12 +172,14 @@ class NativeBackend:
             is_awaited=is_awaited,
         )
 
-    def _cut(self, prompt: list[int], max_length: int) -> list[int]:
-        """Return the end of a prompt that is too long, where that was asked for."""
-        context = self._model.context
-        if not self._truncates or len(prompt) < context:
-            return prompt
-        return prompt[-max(context - max_length, context // 2) :]
+
+def _noting(left_out: int, tell: Tell) -> Tell:
+    """Return what tells a generation how many tokens of its prompt were left out."""
+
+    def noted(new: str | Generation) -> None:
+        tell(new if isinstance(new, str) else replace(new, left_out=left_out))
+
+    return noted
 
 
 def _seed(params: SamplingParams) -> int | None:
@@ -168,7 +188,9 @@ def _seed(params: SamplingParams) -> int | None:
     return secrets.randbits(SEED_BITS) if params.seed is None else params.seed
 
 
-def _end(worker: Worker, model: OwnedModel, tokens: Tokens) -> None:
+def _end(worker: Worker, pool: Pool | None, model: OwnedModel, tokens: Tokens) -> None:
+    if pool is not None:
+        pool.stop()
     worker.stop()
     model.close()
     tokens.close()

@@ -6,7 +6,7 @@ Owns `Window`. Knows requests by their position; knows nothing of how an answer 
 from __future__ import annotations
 
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, final
 
 from openautoglm.engine.backend import failed
 from openautoglm.engine.generation import Generation
@@ -16,10 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from openautoglm.engine.backend import Request
-    from openautoglm.engine.backends.native.answer import Answer
+
+Tell: TypeAlias = "Callable[[str | Generation], None]"
+Begin: TypeAlias = "Callable[[Request, Tell], Begun]"
 
 SPREAD: Final = 32
 """How many windows a batch may be ahead of its slowest row: it bounds the answers that wait."""
+
+
+class Begun(Protocol):
+    """A row that is under way."""
+
+    def abandon(self) -> None:
+        """Say, from any thread, that nobody wants it any more."""
 
 
 @final
@@ -28,7 +37,7 @@ class Window:
 
     Args:
         requests: read as there is room.
-        size: most rows under way.
+        size: gives, for the number of rows under way, how many there may be.
         begin: starts a request; the second argument is told when it ends.
         model: name in the generation of a row that cannot begin.
     """
@@ -37,8 +46,8 @@ class Window:
         self,
         requests: Iterable[Request],
         *,
-        size: int,
-        begin: Callable[[Request, Callable[[str | Generation], None]], Answer],
+        size: Callable[[int], int],
+        begin: Begin,
         model: str,
     ) -> None:
         self._requests = enumerate(requests)
@@ -46,7 +55,7 @@ class Window:
         self._begin = begin
         self._model = model
         self._ended: SimpleQueue[tuple[int, Generation]] = SimpleQueue()
-        self._under_way: dict[int, Answer] = {}  # in order, so the first is the slowest
+        self._under_way: dict[int, Begun] = {}  # in order, so the first is the slowest
         self._read = 0
 
     def answers(self) -> Iterator[tuple[int, Generation]]:
@@ -57,7 +66,7 @@ class Window:
                 try:
                     self._under_way[position] = self._begin(request, self._told(position))
                 except Exception as error:  # noqa: BLE001 - one bad row is no dead batch
-                    yield position, failed(_told(error), model=self._model)
+                    yield position, failed(told(error), model=self._model)
                 while self._is_full or not self._ended.empty():
                     yield self._next()
             while self._under_way:
@@ -68,9 +77,10 @@ class Window:
 
     @property
     def _is_full(self) -> bool:
+        size = self._size(len(self._under_way))
         slowest = next(iter(self._under_way), self._read)
-        is_ahead = self._read - slowest >= SPREAD * self._size
-        return len(self._under_way) >= self._size or is_ahead
+        is_ahead = self._read - slowest >= SPREAD * size
+        return len(self._under_way) >= size or is_ahead
 
     def _next(self) -> tuple[int, Generation]:
         position, generation = self._ended.get()
@@ -85,7 +95,8 @@ class Window:
         return tell
 
 
-def _told(error: Exception) -> OpenAutoGLMError:
+def told(error: Exception) -> OpenAutoGLMError:
+    """Return what a row raised before it was under way as one of our errors."""
     if isinstance(error, OpenAutoGLMError):
         return error
     problem = BackendRequestError(

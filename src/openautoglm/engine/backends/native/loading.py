@@ -1,20 +1,24 @@
 """From what a caller wrote to a native backend with its model loaded.
 
-Owns `load`: options, mode, memory. Knows nothing of how a model decodes.
+Owns `load` and `load_lent`: options, mode, memory. Knows nothing of how a model decodes.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
 from openautoglm.engine.backend import ModelInfo
 from openautoglm.engine.backends.native.backend import NativeBackend
-from openautoglm.engine.backends.native.model import Model
+from openautoglm.engine.backends.native.cores import usable_cores
+from openautoglm.engine.backends.native.model import Lent, Model, read_architecture
+from openautoglm.engine.backends.native.room import Room
 from openautoglm.engine.backends.native.sampler import OperatorSampler
 from openautoglm.engine.backends.native.scheduler import Rules
 from openautoglm.engine.backends.native.tokens import Tokens
 from openautoglm.engine.memory import free_bytes
 from openautoglm.engine.sampling import sampling_names
+from openautoglm.engine.shortening import read_part
 from openautoglm.engine.source import find_folder
 from openautoglm.errors import BackendUnavailableError, InvalidParameterError, ModelFolderError
 
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from openautoglm.engine.backend import LoadSpec
+    from openautoglm.engine.backends.native.frames import Order
+    from openautoglm.engine.backends.native.pool import Pool
     from openautoglm.engine.model_folder import ModelFolder
 
 Mode = Literal["fp32", "bf16", "int8"]
@@ -32,17 +38,17 @@ SLOTS: Final = 32
 KEPT: Final = 2  # more slots, which keep beginnings that prompts share
 CATCH_UP: Final = 128
 """Rows of prompts in a step while streams decode; without a bound they wait three times as long."""
-FLOAT: Final = 4  # bytes
-PART_FOR_CACHE: Final = 0.5  # of the memory that is free once the weights are there
+FREE_FOR_PROCESS: Final = 1 << 29  # bytes: a worker process unasked only where so much is free
 
 
 def load(spec: LoadSpec, *, name: str = "native") -> NativeBackend:
     """Load a model folder or a name on the hub; errors as `AutoGLM`.
 
     Options: `mode` ("auto", "fp32", "bf16", "int8"), `slots` (sequences at once), `context` (tokens
-    of each), `threads`, `speculate` (guess where an answer copies), `deterministic` (refuse a mode
-    in which an answer may depend on the others), `truncate` (cut prompts that are too long instead
-    of refusing them), `offline`.
+    of each), `threads`, `processes` (how many compute the rows of a batch; "auto" for one a core,
+    where a batch is long), `speculate` (guess where an answer copies), `deterministic` (refuse a
+    mode in which an answer may depend on the others), `truncate` (shorten prompts that are too long
+    instead of refusing them: True or "middle", "start", "end"), `offline`.
     """
     folder = find_folder(spec)
     options = spec.options
@@ -52,32 +58,115 @@ def load(spec: LoadSpec, *, name: str = "native") -> NativeBackend:
             got=f"device={spec.device!r}",
             fix='leave device out, or use backend="transformers"',
         )
-    mode = _mode(spec, folder)
-    tokens = Tokens(folder)
+    free = free_bytes()
+    a = read_architecture(folder.path)
+    rooms = {
+        mode: Room.of(a, weights_bytes=folder.bytes_as(size), free_bytes=free)
+        for mode, size in BYTES.items()
+    }
+    mode = _mode(spec, rooms)
     slots = _count(options, "slots", SLOTS)
+    processes = _processes(spec, folder)
+    tokens = Tokens(folder)
     model = Model(
         folder.path,
         mode,
         slots=slots + KEPT,
-        context=_count(options, "context", 0),
+        context=rooms[mode].context(_count(options, "context", 0), slots=slots),
         threads=_count(options, "threads", 1),
     )
     try:
-        _check_vocabulary(tokens, model)
-        rules = Rules(
-            kept=KEPT,
-            catch_up=CATCH_UP,
-            guesses=_flag(options, "speculate", default=True),
-            most_tokens=_most_tokens(model, slots),
-        )
-        info = _info(folder, model, name=name, label=_label(spec, name), slots=slots)
-        truncates = _flag(options, "truncate", default=False)
-        return NativeBackend(
-            model, OperatorSampler(), tokens, info, rules=rules, truncates=truncates
-        )
+        pool = _pool(spec, name, folder, model, processes)
+        return _backend(spec, name, folder, model, tokens, pool=pool)
     except BaseException:
         model.close()
         raise
+
+
+def load_lent(order: Order, weights: int) -> tuple[NativeBackend, dict[str, list[str]]]:
+    """Load, in a worker process, what its parent lends; return the kernels that serve it, too."""
+    options = order.spec.options
+    tokens = Tokens(order.folder)
+    model = Model(
+        Lent(folder=order.folder.path, mode=order.mode, descriptor=weights),
+        slots=_count(options, "slots", SLOTS) + KEPT,
+        context=_count(options, "context", 0),
+    )
+    backend = _backend(
+        order.spec, order.name, order.folder, model, tokens, processes=order.processes
+    )
+    return backend, _kernels(model)
+
+
+def _backend(  # noqa: PLR0913 - what both ways of loading have in common
+    spec: LoadSpec,
+    name: str,
+    folder: ModelFolder,
+    model: Model,
+    tokens: Tokens,
+    *,
+    pool: Pool | None = None,
+    processes: int = 1,
+) -> NativeBackend:
+    _check_vocabulary(tokens, model)
+    slots = model.slots - KEPT
+    rules = Rules(
+        kept=KEPT,
+        catch_up=CATCH_UP,
+        guesses=_flag(spec.options, "speculate", default=True),
+        most_tokens=_most_tokens(model, slots, processes),
+    )
+    info = _info(folder, model, name=name, label=_label(spec, name), slots=slots)
+    gives_up = read_part(spec.options)
+    return NativeBackend(
+        model, OperatorSampler(), tokens, info, rules=rules, gives_up=gives_up, pool=pool
+    )
+
+
+def _processes(spec: LoadSpec, folder: ModelFolder) -> int:
+    """Return how many processes may compute the rows of a batch."""
+    given = spec.options.get("processes", "auto")
+    if given != "auto":
+        return _count(spec.options, "processes", 1)
+    is_shared_out = _count(spec.options, "threads", 1) > 1  # the cores have work already
+    if is_shared_out or any(file.suffix == ".bin" for file in folder.weights):
+        return 1  # a .bin file is read by torch, which would take seconds in each
+    return max(1, min(usable_cores(), free_bytes() // FREE_FOR_PROCESS))
+
+
+def _pool(
+    spec: LoadSpec, name: str, folder: ModelFolder, model: Model, processes: int
+) -> Pool | None:
+    if processes == 1:
+        return None
+    from openautoglm.engine.backends.native.frames import Order, packed_order
+    from openautoglm.engine.backends.native.pool import Pool
+    from openautoglm.engine.backends.native.process import Process
+
+    order = Order(
+        spec=replace(spec, options={**spec.options, "context": model.context}),
+        name=name,
+        folder=replace(folder, config=dict(folder.config), counts=dict(folder.counts)),
+        mode=model.mode,
+        processes=processes,
+    )
+    packed = packed_order(order)
+    return Pool(
+        lambda: Process(packed, model.lend),
+        most=processes,
+        slots=model.slots - KEPT,
+        model=_label(spec, name),
+        kernels=lambda: _kernels(model),
+        is_optional=spec.options.get("processes", "auto") == "auto",
+    )
+
+
+def _kernels(model: Model) -> dict[str, list[str]]:
+    """Return the kernels that serve a model, by operator."""
+    found: dict[str, set[str]] = {}
+    for share in model.kernels():
+        found.setdefault(share.operator, set()).add(share.kernel)
+    return {operator: sorted(kernels) for operator, kernels in found.items()}
 
 
 def _label(spec: LoadSpec, name: str) -> str:
@@ -100,7 +189,7 @@ def _info(folder: ModelFolder, model: Model, *, name: str, label: str, slots: in
     )
 
 
-def _mode(spec: LoadSpec, folder: ModelFolder) -> Mode:
+def _mode(spec: LoadSpec, rooms: Mapping[Mode, Room]) -> Mode:
     """Return how weights are kept: "auto" is exact, as long as memory has room for it."""
     given = spec.options.get("mode", "auto")
     if given not in {"auto", *get_args(Mode)}:
@@ -126,17 +215,15 @@ def _mode(spec: LoadSpec, folder: ModelFolder) -> Mode:
         )
     if given != "auto":
         return cast("Mode", given)
-    free = free_bytes()
     modes: tuple[Mode, ...] = ("fp32", "int8") if is_exact else ("fp32", "bf16", "int8")
-    fitting = (m for m in modes if folder.bytes_as(BYTES[m]) <= free)
-    return next(fitting, "int8")  # what does not fit at all, the model refuses with the numbers
+    # what does not fit at all is refused with the numbers
+    return next((m for m in modes if rooms[m].is_enough), "int8")
 
 
-def _most_tokens(model: Model, slots: int) -> int:
+def _most_tokens(model: Model, slots: int, processes: int) -> int:
     """Return how many tokens may be in the cache, which takes memory as it fills."""
-    a = model.architecture
-    each = 2 * a.layers * a.key_heads * a.head_width * FLOAT
-    room = int(free_bytes() * PART_FOR_CACHE) // each
+    beside = Room.of(model.architecture, weights_bytes=0, free_bytes=free_bytes())
+    room = beside.tokens // processes
     return max(min(room, slots * model.context), model.context)
 
 

@@ -1,4 +1,4 @@
-"""A decoder that runs: weights, cache and program behind five verbs.
+"""A decoder that runs: weights, cache, adapters and programs behind a few verbs.
 
 Owns `Model`. Knows tokens as numbers; knows nothing of texts, requests or sampling.
 """
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
+from openautoglm.engine.backends.native.adapter_weights import read_adapter
+from openautoglm.engine.backends.native.adapters import Bank
 from openautoglm.engine.backends.native.cache import Cache
 from openautoglm.engine.backends.native.calls import kernel_of, make
 from openautoglm.engine.backends.native.config import Config
@@ -28,10 +30,14 @@ from openautoglm.errors import (
 from openautoglm.native.cells import unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import numpy as np
 
+    from openautoglm.engine.backends.native.adapters import Resident, Stack
     from openautoglm.engine.backends.native.architecture import Architecture
     from openautoglm.engine.backends.native.convert import Mode
+    from openautoglm.engine.backends.native.program import Calls
 
     Array = np.ndarray[Any, np.dtype[Any]]
     Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -125,17 +131,26 @@ class Model:
         self._packed = Packed(stored, self.architecture, self.mode, descriptor=descriptor)
         self._cache = Cache(self.architecture, slots, self.context, is_bf16=self.mode != "fp32")
         self._decoder: Decoder | None = Decoder(self._packed, self._cache, rows, self.context)
+        self._plain = self._decoder.calls()
+        self._adapted: Calls | None = None  # the same with adapters, while there are some
+        self._bank = Bank(self._adapt)
         self.weights_bytes = self._packed.shared.nbytes
         self.cache_bytes = self._cache.nbytes
         self._plays = 0
-        self._in_python = [0] * len(self._decoder.steps)  # nanoseconds, of timed plays
 
     @property
     def vocabulary(self) -> int:
         """Width of the logits."""
         return self.architecture.vocabulary
 
-    def forward(self, tokens: Numbers, slots: Numbers, positions: Numbers, last: Numbers) -> Floats:
+    def forward(
+        self,
+        tokens: Numbers,
+        slots: Numbers,
+        positions: Numbers,
+        last: Numbers,
+        adapters: Numbers | None = None,
+    ) -> Floats:
         """Read tokens and return the logits of some, (len(last), vocabulary).
 
         Keys and values of all rows are written first, so prompts, chunks of prompts and single
@@ -146,6 +161,8 @@ class Model:
             slots: of each row; outside the cache gives NaN.
             positions: of each row in its slot; all before it must have been read.
             last: which rows get logits.
+            adapters: of each row, by number, 0 for none; None where no row has one. Somebody must
+                hold what `load_adapter` gave.
 
         Returns:
             A view of a buffer that the next call overwrites.
@@ -164,7 +181,12 @@ class Model:
             )
         decoder.tokens[:count], decoder.slots[:count] = tokens, slots
         decoder.positions[:count], decoder.last[: len(last)] = positions, last
-        self._play(decoder, (count, len(last)))
+        calls, adapted = self._plain, self._adapted
+        if adapters is not None and adapted is not None:
+            calls = adapted
+            decoder.adapters[:count] = self._bank.indexes(adapters)
+            decoder.adapters_last[: len(last)] = decoder.adapters[last]
+        self._play(calls, (count, len(last)))
         logits: Floats = decoder.logits[: len(last), : self.architecture.vocabulary]
         return logits
 
@@ -186,21 +208,50 @@ class Model:
 
     def kernels(self) -> list[KernelShare]:
         """Return which kernel serves each operator of each layer, in order, with its time."""
-        decoder = self._open()
-        times = decoder.program.times()
+        self._open()
         spent: dict[tuple[int, str], int] = {}
         served: dict[tuple[int, str], str] = {}
-        for i, step in enumerate(decoder.steps):
-            place = (step.layer, step.operator)
-            spent[place] = spent.get(place, 0) + times[i][1] + self._in_python[i]
-            if place not in served:
-                called = step.called
-                served[place] = "core" if called is None else kernel_of(called, step.operands)
+        for calls in filter(None, (self._adapted, self._plain)):
+            times = calls.program.times()
+            for i, step in enumerate(calls.steps):
+                place = (step.layer, step.operator)
+                spent[place] = spent.get(place, 0) + times[i][1] + calls.in_python[i]
+                if place not in served:
+                    called = step.called
+                    served[place] = "core" if called is None else kernel_of(called, step.operands)
         whole = sum(spent.values()) or 1
         return [
             KernelShare(layer=layer, operator=name, kernel=kernel, share=spent[layer, name] / whole)
             for (layer, name), kernel in served.items()
         ]
+
+    def load_adapter(self, number: int, folder: Path) -> Resident:
+        """Have an adapter's weights beside the model's; from any thread, also while it computes.
+
+        Args:
+            number: above 0, its own among all adapters that are ever loaded; one that is there
+                already is not read again.
+            folder: as PEFT wrote it.
+
+        Returns:
+            What keeps it there: it is gone once nobody holds this any more.
+
+        Raises:
+            AdapterError: it cannot be read, or is not for this model.
+            WeightsCorruptError: its file is damaged, or holds values that are not finite.
+            ModelTooLargeError: not enough memory.
+        """
+        self._open()
+        found = self._bank.find(number)
+        if found is not None:
+            return found
+        pairs = read_adapter(folder, self._packed.architecture, read_config(self._folder))
+        return self._bank.load(number, pairs)
+
+    def tidy_adapters(self) -> None:
+        """Give back the memory of adapters that nobody holds."""
+        self._open()
+        self._bank.tidy()
 
     def lend(self) -> Lent:
         """Return the weights for a process that this one starts; it owns the descriptor.
@@ -220,21 +271,24 @@ class Model:
     def close(self) -> None:
         """Give all memory back; harmless when closed already."""
         self._decoder = None
-        for name in ("_packed", "_cache"):
+        for name in ("_packed", "_cache", "_plain", "_adapted", "_bank"):
             self.__dict__.pop(name, None)
 
-    def _play(self, decoder: Decoder, numbers: tuple[int, int]) -> None:
+    def _adapt(self, stacks: Mapping[str, Sequence[Stack]]) -> None:
+        self._adapted = self._open().calls(stacks) if stacks else None
+
+    def _play(self, calls: Calls, numbers: tuple[int, int]) -> None:
         is_timed = self._plays % TIMED_EVERY == 1  # the first one is no example
         self._plays += 1
-        play, count = decoder.program.play, len(decoder.steps)
+        play, count = calls.program.play, len(calls.steps)
         at = play(numbers, threads=self.threads, timed=is_timed)
         while at < count:  # a kernel in Python serves this call
             began = time.perf_counter_ns()
-            step = decoder.steps[at]
+            step = calls.steps[at]
             assert step.called is not None  # noqa: S101 - the core copies rows itself
             make(step.called, step.operands, numbers)
             if is_timed:
-                self._in_python[at] += time.perf_counter_ns() - began
+                calls.in_python[at] += time.perf_counter_ns() - began
             at = play(numbers, at=at + 1, threads=self.threads, timed=is_timed)
 
     def _open(self) -> Decoder:

@@ -1,13 +1,14 @@
 """The step of a decoder as a program of operator calls.
 
-Owns `Step` and `Decoder`: which operators run in which order on which buffers. Knows nothing of
-folders, slots' owners or tokens' meaning.
+Owns `Step`, `Calls` and `Decoder`: which operators run in which order on which buffers. Knows
+nothing of folders, slots' owners or tokens' meaning.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
@@ -16,8 +17,9 @@ from openautoglm import ops
 from openautoglm.native.program import Program, Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from openautoglm.engine.backends.native.adapters import Stack
     from openautoglm.engine.backends.native.cache import Cache
     from openautoglm.engine.backends.native.convert import Packed
     from openautoglm.native.program import Operand
@@ -53,9 +55,24 @@ class Step:
     called: RegisteredOperator | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Calls:
+    """A program, what each of its calls is, and what Python spent on each while it was timed.
+
+    Attributes:
+        program: the calls.
+        steps: by call: what it is.
+        in_python: by call: nanoseconds of kernels written in Python, of plays that were timed.
+    """
+
+    program: Program = field(default_factory=Program)
+    steps: list[Step] = field(default_factory=list)
+    in_python: list[int] = field(default_factory=list)
+
+
 @final
 class Decoder:
-    """A decoder over operators, played as a program.
+    """The buffers of a decoder, and the programs over them.
 
     Args:
         packed: its weights.
@@ -65,18 +82,20 @@ class Decoder:
 
     Attributes:
         tokens, slots, positions: by row, int64.
+        adapters: by row: its adapter's index, -1 for none, int64.
         last: by row of logits: which row they are of, int64.
+        adapters_last: by row of logits: its adapter's index.
         logits: (rows, vocabulary filled up to blocks).
-        program: the calls.
-        steps: what each call of the program is.
     """
 
     def __init__(self, packed: Packed, cache: Cache, rows: int, context: int) -> None:
         a = packed.architecture
         self._a, self._packed, self._cache, self._rows = a, packed, cache, rows
-        self.program = Program()
-        self.steps: list[Step] = []
+        # of the program in the making
+        self._calls = Calls()
+        self._stacks: Mapping[str, Sequence[Stack]] = {}
         self.tokens, self.slots, self.positions, self.last = np.zeros((4, rows), np.int64)
+        self.adapters, self.adapters_last = np.zeros((2, rows), np.int64)
         self._angles = [Rows(t) for t in a.rope.tables(a.rotary, a.head_width, context)]
         self._stream, self._normed, self._added = (self._room(a.hidden) for _ in range(3))
         self._qkv = self._room(a.attended + 2 * a.keyed)
@@ -85,9 +104,14 @@ class Decoder:
         self._mixed = self._room(a.attended)
         self._gate_up, self._gated = self._room(2, a.intermediate), self._room(a.intermediate)
         self.logits = self._room(packed.arrays["head.weight"].shape[0] * 16)
-        self._build()
 
-    def _build(self) -> None:
+    def calls(self, stacks: Mapping[str, Sequence[Stack]] = MappingProxyType({})) -> Calls:
+        """Return a program of one step, with what adapters add; not from two threads at once.
+
+        Args:
+            stacks: of adapters' matrices, by the packed matrix whose outputs they add to.
+        """
+        self._calls, self._stacks = Calls(), stacks
         embedding = self._packed.embedding
         table = Rows(embedding.array, is_bf16=embedding.is_bf16)
         self._call(_OUTSIDE, "embedding", table, self._of(self.tokens), self._of(self._stream))
@@ -98,6 +122,8 @@ class Decoder:
         self._call(_OUTSIDE, "embedding", Rows(self._stream), Rows(self.last, LOGITS), chosen)
         self._call(_OUTSIDE, "rms_norm", chosen, self._weight("norm"), self._a.eps, normed)
         self._linear(_OUTSIDE, "head", self._normed, self.logits, count=LOGITS)
+        self._calls.in_python.extend([0] * len(self._calls.steps))
+        return self._calls
 
     def _attend(self, layer: int) -> None:
         a = self._a
@@ -178,18 +204,29 @@ class Decoder:
         residual = out if is_added else None
         operands = (Rows(x, count), Rows(weight, is_bf16=is_bf16), *scales, bias, residual, out)
         self._call(layer, operator, *operands)
+        for stack in self._stacks.get(place, ()):
+            self._adapt(layer, stack, source, target, count)
+
+    def _adapt(self, layer: int, stack: Stack, source: Array, target: Array, count: int) -> None:
+        """Add what adapters make of the rows to some outputs of a linear."""
+        end = stack.begin + stack.b.shape[2]
+        y = Rows(target.reshape(self._rows, -1)[:, stack.begin : end], count)
+        adapters = Rows(self.adapters if count == ROWS else self.adapters_last, count)
+        x, weights = Rows(source, count), (Rows(stack.a), Rows(stack.b), Rows(stack.rank))
+        self._call(layer, "lora", y, x, *weights, adapters, y)
 
     def _store(self, layer: int, source: Array, target: Rows, *, is_blocked: bool) -> None:
         places = self._of(self.slots), self._of(self.positions)
-        self.program.copy_rows(self._of(source), *places, target, is_blocked=is_blocked)
-        self.steps.append(Step(layer, STORE))
+        program = self._calls.program
+        program.copy_rows(self._of(source), *places, target, is_blocked=is_blocked)
+        self._calls.steps.append(Step(layer, STORE))
 
     def _call(self, layer: int, operator: str, *operands: Operand) -> None:
         called = ops.get(operator)
         cell = called.table.cell
         assert cell is not None  # noqa: S101 - a model is not made without the core
-        self.program.call(cell.number, operands)
-        self.steps.append(Step(layer, operator, operands, called))
+        self._calls.program.call(cell.number, operands)
+        self._calls.steps.append(Step(layer, operator, operands, called))
 
     def _weight(self, name: str) -> Rows:
         return Rows(self._packed.arrays[name])

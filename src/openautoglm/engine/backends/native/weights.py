@@ -51,7 +51,7 @@ def read_weights(folder: Path) -> dict[str, Stored]:
     """
     weights: dict[str, Stored] = {}
     for file in find_weights(folder):
-        for name, stored in (_read_bin(file) if file.suffix == ".bin" else _mapped(file)).items():
+        for name, stored in read_file(file).items():
             if name in weights:
                 raise ModelFolderError(
                     "two weights files hold one weight",
@@ -60,6 +60,11 @@ def read_weights(folder: Path) -> dict[str, Stored]:
                 )
             weights[name] = stored
     return weights
+
+
+def read_file(file: Path) -> dict[str, Stored]:
+    """Return the weights of one file by name; errors as `read_weights`."""
+    return _read_bin(file) if file.suffix == ".bin" else _mapped(file)
 
 
 def widened(array: Array, *, is_bf16: bool) -> Array:

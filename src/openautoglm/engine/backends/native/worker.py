@@ -67,7 +67,7 @@ class Worker:
         self.check()
         with self._wake:
             if self._is_stopped:
-                raise _closed()
+                raise closed()
             self._given.append(ticket)
             if self._thread is None:
                 self._process = os.getpid()
@@ -79,14 +79,10 @@ class Worker:
 
     def check(self) -> None:
         """Raise what `submit` would raise."""
-        if self._thread is not None and self._process != os.getpid():
-            raise EngineClosedError(
-                "a model that has been used does not go along when its process forks",
-                got=f"loaded in process {self._process}, used in {os.getpid()}",
-                fix="load the model in the new process, or start it with `spawn`",
-            )
+        if self._thread is not None:
+            check_process(self._process)
         if self._is_stopped:
-            raise _closed()
+            raise closed()
 
     def stop(self) -> None:
         """End the thread, and whatever is under way with an error. Stopping twice is fine."""
@@ -107,7 +103,7 @@ class Worker:
             with self._wake:
                 self._is_stopped = True
             self._scheduler = None
-            self._fail(_closed())
+            self._fail(closed())
 
     def _take_in(self) -> bool:
         """Wait for something to do; False when it is time to end."""
@@ -187,5 +183,16 @@ def _failure(ticket: Ticket, error: Exception) -> Event:
     return Event(sequence=ticket.asked.id, finish_reason="error", error=error)
 
 
-def _closed() -> EngineClosedError:
+def check_process(owner: int) -> None:
+    """Refuse to go on in a process that was forked from the one that owns a thread."""
+    if owner != os.getpid():
+        raise EngineClosedError(
+            "a model that has been used does not go along when its process forks",
+            got=f"loaded in process {owner}, used in {os.getpid()}",
+            fix="load the model in the new process, or start it with `spawn`",
+        )
+
+
+def closed() -> EngineClosedError:
+    """Return the error of what is asked for, or under way, when the engine is closed."""
     return EngineClosedError("the engine was closed", fix="make a new AutoGLM")

@@ -15,6 +15,7 @@ import torch
 from openautoglm.engine.backend import failed, room_for
 from openautoglm.engine.backends.transformers.decoding import Network, Row, decode
 from openautoglm.engine.prompt_reader import PromptReader
+from openautoglm.engine.shortening import fit
 from openautoglm.engine.stopping import Stopping
 from openautoglm.engine.text_stream import TextStream
 from openautoglm.errors import OpenAutoGLMError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from openautoglm.engine.backend import ModelInfo, Request
     from openautoglm.engine.generation import Generation
+    from openautoglm.engine.shortening import Part
     from openautoglm.engine.structured import TokenizerView
 
 BATCHES_IN_WINDOW: Final = 4
@@ -48,7 +50,9 @@ class TransformersBackend:
         info: ModelInfo,
         *,
         batch_size: int,
+        gives_up: Part | None = None,
     ) -> None:
+        self._gives_up = gives_up
         self._network = network
         self._reader = PromptReader(tokenizer)
         self._info = info
@@ -118,14 +122,21 @@ class TransformersBackend:
             yield group
 
     def _row(self, request: Request, queued_s: float) -> Row:
-        prompt = self._reader.read(request.prompt)
+        cut = fit(
+            request.prompt,
+            self._reader.read,
+            context=self._info.context_length,
+            max_length=request.params.max_length,
+            part=self._gives_up,
+        )
+        prompt = cut.ids
         room = room_for(
             len(prompt),
             max_length=request.params.max_length,
             context_length=self._info.context_length,
         )
         grammar = request.grammar
-        return Row(
+        row = Row(
             request,
             prompt=prompt,
             room=room,
@@ -137,6 +148,8 @@ class TransformersBackend:
             constraint=None if grammar is None else grammar.constraint(self._view()),
             queued_s=queued_s,
         )
+        row.left_out = cut.left_out
+        return row
 
     def _view(self) -> TokenizerView:
         if self._info.vocabulary is None:

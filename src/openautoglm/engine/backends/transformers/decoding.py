@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import inspect
 import time
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import torch
+import torch._dynamo.exc as dynamo
 from transformers import DynamicCache
 
 from openautoglm.engine.backends.transformers.penalties import adjust
 from openautoglm.engine.generation import FinishReason, Generation, Timings
 from openautoglm.errors import (
+    BackendUnavailableError,
     EngineClosedError,
     ModelTooLargeError,
     OpenAutoGLMError,
@@ -23,7 +25,7 @@ from openautoglm.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -44,6 +46,9 @@ class Row:
         text: turns tokens into text, up to a stop string.
         constraint: says which tokens may come next, or None for all.
         queued_s: when the request was read, by `time.monotonic`.
+
+    Attributes:
+        left_out: tokens that the prompt had more.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class Row:
         self.reason: FinishReason | None = None
         self.error: OpenAutoGLMError | None = None
         self.tokens: list[int] = []
+        self.left_out = 0
         self._room = room
         self._text = text
         self._pieces: list[str] = []
@@ -145,6 +151,7 @@ class Row:
             ),
             model=model,
             error=self.error,
+            left_out=self.left_out,
         )
 
     def _end(self, reason: FinishReason, piece: str = "") -> str:
@@ -162,10 +169,21 @@ class Network:
         model: a module whose `forward` takes ids and a cache and gives logits.
         eos: tokens that end a text.
         pad: any token; where it stands the attention mask is 0.
+        compiler: the backend of `torch.compile` it goes through, None for none.
     """
 
-    def __init__(self, model: torch.nn.Module, *, eos: frozenset[int], pad: int) -> None:
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        *,
+        eos: frozenset[int],
+        pad: int,
+        compiler: str | None = None,
+    ) -> None:
         self._model: torch.nn.Module | None = model
+        self._run: Callable[..., Any] | None = model
+        if compiler is not None:
+            self._run = torch.compile(model, backend=compiler, dynamic=True)
         self.eos = eos
         self._pad = pad
         self._takes = frozenset(inspect.signature(model.forward).parameters)
@@ -173,7 +191,7 @@ class Network:
 
     def close(self) -> None:
         """Let go of the weights, also for answers half made."""
-        self._model = None
+        self._model = self._run = None
 
     def first(self, rows: Sequence[Row]) -> tuple[torch.Tensor, _Places]:
         """Read the prompts; return the next tokens' logits [rows, vocabulary] and the state."""
@@ -202,9 +220,16 @@ class Network:
             arguments["attention_mask"] = places.mask
         optional = {"position_ids": positions, "logits_to_keep": 1}
         arguments |= {k: v for k, v in optional.items() if k in self._takes}
+        model = self._open() if self._run is None else self._run
         try:
             with torch.inference_mode():
-                logits = self._open()(input_ids=ids, **arguments).logits[:, -1].float()
+                logits = model(input_ids=ids, **arguments).logits[:, -1].float()
+        except dynamo.TorchDynamoException as cause:
+            raise BackendUnavailableError(
+                "torch cannot compile this model here",
+                got=str(cause).splitlines()[0][:200],
+                fix="leave out `compile`",
+            ) from cause
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as cause:
             if _is_out_of_memory(cause):
                 raise ModelTooLargeError(

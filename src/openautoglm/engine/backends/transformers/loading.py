@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import torch
@@ -18,8 +19,16 @@ from openautoglm.engine.backend import ModelInfo
 from openautoglm.engine.backends.builtin import TRANSFORMERS
 from openautoglm.engine.backends.transformers.backend import TransformersBackend
 from openautoglm.engine.backends.transformers.decoding import Network
+from openautoglm.engine.backends.transformers.injected import weights_bytes
+from openautoglm.engine.backends.transformers.injection import (
+    explained,
+    given_up,
+    inject,
+)
+from openautoglm.engine.backends.transformers.recipes import Wanted
 from openautoglm.engine.memory import check_fits, free_bytes
 from openautoglm.engine.model_folder import check_architecture, end_tokens
+from openautoglm.engine.shortening import read_part
 from openautoglm.errors import (
     BackendUnavailableError,
     InvalidParameterError,
@@ -57,6 +66,9 @@ def load_backend(
         WeightsCorruptError: weights that are not numbers.
     """
     batch_size = _batch_size(spec.options)
+    gives_up = read_part(spec.options)
+    wanted = Wanted.read(spec.options.get("kernels", "auto"))
+    compiler = _compiler(spec.options.get("compile", False))
     device = _device(spec.device)
     dtype = _dtype(spec.dtype, folder.config, device)
     check_architecture(folder, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
@@ -74,8 +86,14 @@ def load_backend(
     eos = end_tokens(folder, tokenizer.eos_token_id)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(eos, default=0)
     info = _info(model, backend=name, model=label, context_length=folder.context_length)
-    network = Network(model, eos=eos, pad=pad)
-    return TransformersBackend(network, tokenizer, info, batch_size=batch_size)
+    injection = inject(model, wanted)
+    if not injection.is_equal:
+        del model
+        model = _model(folder, dtype, device)
+        injection = given_up(model)
+    network = Network(model, eos=eos, pad=pad, compiler=compiler)
+    told = replace(info, weights_bytes=weights_bytes(model), kernels=explained(injection.rows))
+    return TransformersBackend(network, tokenizer, told, batch_size=batch_size, gives_up=gives_up)
 
 
 def _info(
@@ -88,7 +106,6 @@ def _info(
         context_length=context_length,
         vocabulary=module.get_output_embeddings().weight.shape[0],
         parameters=sum(p.numel() for p in module.parameters()),
-        weights_bytes=sum(p.numel() * p.element_size() for p in module.parameters()),
         device=str(module.device),
         dtype=str(module.dtype).removeprefix("torch."),
         sampling=TRANSFORMERS,
@@ -102,6 +119,20 @@ def _batch_size(options: Mapping[str, object]) -> int:
             "`batch_size` must be a whole number, at least 1", got=repr(value), fix="batch_size=16"
         )
     return value
+
+
+def _compiler(option: object) -> str | None:
+    """Return what `torch.compile` is to compile with, None for not at all."""
+    if isinstance(option, bool):
+        return "inductor" if option else None
+    known = torch.compiler.list_backends(exclude_tags=())
+    if option in known:
+        return str(option)
+    raise InvalidParameterError(
+        "`compile` is neither true, false nor a backend of torch.compile",
+        got=repr(option),
+        fix=f"compile=True, or one of {', '.join(known)}",
+    )
 
 
 def _device(name: str) -> torch.device:

@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import re
+import weakref
+from typing import TYPE_CHECKING, Final, cast
+
+import pytest
+import torch
+import transformers
+from torch import nn
+from torch.nn.utils import parametrizations
+
+from openautoglm import AutoGLM, ops
+from openautoglm.engine.backends.transformers.injected import GatedMlp, PackedLinear
+from openautoglm.engine.backends.transformers.injection import Injection, explained, inject
+from openautoglm.engine.backends.transformers.recipes import EXACT, Wanted
+from openautoglm.errors import InvalidParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+VOCABULARY: Final = 100
+NAMES: Final = sorted(EXACT)
+OWN: Final[dict[str, object]] = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 56,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 64,
+    "pad_token_id": 0,
+    "bos_token_id": None,
+    "eos_token_id": None,
+}
+GROUPED: Final = OWN | {"num_key_value_heads": 1, "head_dim": 16}
+OLD: Final[dict[str, object]] = {
+    "vocab_size": VOCABULARY,
+    "bos_token_id": None,
+    "eos_token_id": None,
+}
+CONFIGS: Final[dict[str, tuple[str, dict[str, object]]]] = {
+    "gpt2": ("GPT2Config", OLD | {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64}),
+    "gemma2": ("Gemma2Config", GROUPED | {"sliding_window": 8}),
+    "gemma3": ("Gemma3TextConfig", GROUPED | {"sliding_window": 8}),
+    "phi": ("PhiConfig", OWN),
+    "phi3": ("Phi3Config", OWN),
+    "opt": ("OPTConfig", OWN | {"ffn_dim": 56, "word_embed_proj_dim": 32}),
+    "falcon": ("FalconConfig", OWN),
+    "bloom": ("BloomConfig", OLD | {"hidden_size": 32, "n_layer": 2, "n_head": 2}),
+    "mixtral": ("MixtralConfig", GROUPED | {"num_local_experts": 4}),
+    "olmo2": ("Olmo2Config", OWN),
+    "mamba": ("MambaConfig", OLD | {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 8}),
+    "llama": ("LlamaConfig", GROUPED),
+}
+
+
+def make(family: str, dtype: torch.dtype = torch.float32) -> transformers.PreTrainedModel:
+    name, settings = CONFIGS[family]
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        config = getattr(transformers, name)(**settings)
+        model = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype)
+        for parameter in model.parameters():
+            parameter.requires_grad_(requires_grad=False)
+            if parameter.ndim > 1:
+                parameter.normal_(std=0.3)
+            else:
+                parameter.add_(torch.randn_like(parameter) * 0.3)
+    return cast("transformers.PreTrainedModel", model.eval())
+
+
+def logits_of(model: nn.Module) -> torch.Tensor:
+    ids = torch.arange(60).reshape(3, 20)
+    with torch.inference_mode():
+        return cast("torch.Tensor", model(input_ids=ids).logits.float())
+
+
+def reasons(injection: Injection) -> dict[str, str]:
+    return {row.modules: row.reason for row in injection.rows}
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_a_model_with_operators_computes_what_it_did(family: str) -> None:
+    model = make(family)
+    expected = logits_of(model)
+    prompt = torch.tensor([[5, 9, 2, 40]])
+    tokens = model.generate(prompt, max_new_tokens=12, do_sample=False)
+    injection = inject(model, Wanted.read(NAMES))
+    before = sum(ops.get("linear").counts().values())
+    assert torch.allclose(logits_of(model), expected, rtol=1e-3, atol=1e-4)
+    assert sum(ops.get("linear").counts().values()) > before
+    assert injection
+    assert injection.is_equal
+    assert torch.equal(model.generate(prompt, max_new_tokens=12, do_sample=False), tokens)
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2"])
+def test_a_model_in_half_precision_stays_as_near_as_its_numbers_are(family: str) -> None:
+    model = make(family, torch.bfloat16)
+    expected = logits_of(model)
+    injection = inject(model, Wanted.read(NAMES))
+    assert injection
+    assert injection.is_equal
+    assert float((logits_of(model) - expected).norm() / expected.norm()) < 0.05
+    assert "linear_bf16" in str(explained(injection.rows))
+
+
+def test_a_norm_is_replaced_for_what_it_computes_not_for_its_name() -> None:
+    class ScaledRMSNorm(nn.Module):  # type: ignore[misc] # torch has no types here
+        """Like the others, and then twice as much."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.rand(32))
+            self.eps = 1e-6
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found = nn.functional.rms_norm(x, (32,), self.weight, self.eps)
+            return torch.where(x.abs().amax() > 20, 2 * found, found)
+
+    model = make("gemma2")
+    first = model.model.layers[0]
+    first.input_layernorm = ScaledRMSNorm()
+    first.post_attention_layernorm = nn.RMSNorm(32, eps=1e-5)
+    injection = inject(model, Wanted.read(["rms_norm"]))
+    found = {(row.modules, row.kind): row for row in injection.rows}
+    layer = "model.layers.*"
+    assert not found[f"{layer}.input_layernorm", "ScaledRMSNorm"].operators
+    assert found[f"{layer}.input_layernorm", "Gemma2RMSNorm"].operators == ("rms_norm",)
+    assert found[f"{layer}.post_attention_layernorm", "RMSNorm"].operators == ("rms_norm",)
+
+
+def test_gated_layers_of_another_activation_keep_it() -> None:
+    model = make("llama")
+    second = model.model.layers[1].mlp
+    second.act_fn = nn.GELU()
+    injection = inject(model, Wanted.read(NAMES))
+    assert isinstance(model.model.layers[0].mlp, GatedMlp)
+    assert model.model.layers[1].mlp is second
+    assert isinstance(second.gate_proj, PackedLinear)
+    assert "it does not compute silu_gated" in reasons(injection).values()
+
+
+def _hook(module: nn.Module) -> None:
+    module.register_forward_hook(lambda *_: None)
+
+
+def _patch(module: nn.Module) -> None:
+    module.forward = module.forward
+
+
+def _parametrize(module: nn.Module) -> None:
+    parametrizations.weight_norm(module)
+
+
+def _quantize(module: nn.Module) -> None:
+    module.__class__ = type("Linear4bit", (nn.Linear,), {})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (_hook, "it has hooks"),
+        (_patch, "its `forward` was replaced already"),
+        (_parametrize, "it is a linear layer of its own kind, quantised perhaps"),
+        (_quantize, "it is a linear layer of its own kind, quantised perhaps"),
+    ],
+)
+def test_a_module_that_is_more_than_it_seems_stays(
+    spoil: Callable[[nn.Module], None], reason: str
+) -> None:
+    model = make("gpt2")
+    model.lm_head = nn.Linear(32, VOCABULARY, bias=False).requires_grad_(requires_grad=False)
+    spoil(model.lm_head)
+    head = model.lm_head
+    injection = inject(model, Wanted.read(["linear"]))
+    assert model.lm_head is head
+    assert reasons(injection)["lm_head"] == reason
+
+
+def test_layers_whose_weight_others_read_stay() -> None:
+    found = reasons(inject(make("mamba"), Wanted.read(["linear"])))
+    assert found["backbone.layers.*.mixer.dt_proj"] == "it is not called itself"
+
+
+def test_a_model_that_cannot_be_tried_stays_as_it_was() -> None:
+    model = make("llama")
+    model.model.layers[0].mlp = nn.Linear(3, 3)
+    injection = inject(model, Wanted.read(NAMES))
+    assert not injection
+    assert "a trial failed: RuntimeError" in str(explained(injection.rows))
+
+
+class Sly(nn.Module):  # type: ignore[misc] # torch has no types here
+    """A model that notices when a part of it is replaced."""
+
+    dtype = torch.float32
+    device = torch.device("cpu")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(8, 16).requires_grad_(requires_grad=False)
+
+    def forward(self, input_ids: torch.Tensor, *, use_cache: bool) -> object:
+        logits = self.head(input_ids.unsqueeze(-1).expand(-1, -1, 8).float())
+        value = logits if isinstance(self.head, nn.Linear) else logits + 1
+        return transformers.modeling_outputs.CausalLMOutput(logits=value, loss=int(use_cache))
+
+
+def test_a_model_that_computes_something_else_afterwards_is_found_out() -> None:
+    injection = inject(Sly(), Wanted.read(["linear"]))
+    assert injection
+    assert not injection.is_equal
+
+
+def test_the_weights_that_were_replaced_are_let_go() -> None:
+    model = make("llama")
+    kept = weakref.ref(model.model.layers[0].mlp.gate_proj.weight)
+    assert inject(model, Wanted.read(NAMES))
+    assert kept() is None
+
+
+def test_a_module_with_two_names_is_replaced_under_both() -> None:
+    model = make("llama")
+    model.model.layers[1] = model.model.layers[0]
+    expected = logits_of(model)
+    inject(model, Wanted.read(NAMES))
+    assert model.model.layers[0].mlp is model.model.layers[1].mlp
+    assert torch.allclose(logits_of(model), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_int8_comes_only_where_it_is_asked_for() -> None:
+    plain, asked = make("llama"), make("llama")
+    expected = logits_of(plain)
+    assert "int8" not in str(explained(inject(plain, Wanted.read("auto")).rows))
+    assert "linear_int8" in str(explained(inject(asked, Wanted.read("linear_int8,rms_norm")).rows))
+    assert 0 < float((logits_of(asked) - expected).norm() / expected.norm()) < 0.3
+
+
+def test_auto_says_of_every_linear_layer_what_became_of_it() -> None:
+    rows = inject(make("phi"), Wanted.read("auto")).rows
+    layers = [row for row in rows if row.kind == "Linear"]
+    assert sum(row.count for row in layers) == 13
+    assert all(row.operators or row.reason == "torch is faster here" for row in layers)
+
+
+def test_a_graph_with_operators_has_no_breaks() -> None:
+    model = make("llama")
+    inject(model, Wanted.read(NAMES))
+    ids = torch.arange(12).reshape(2, 6)
+    expected = model(input_ids=ids, use_cache=False).logits
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    assert torch.allclose(compiled(input_ids=ids, use_cache=False).logits, expected, atol=1e-4)
+
+
+@pytest.fixture
+def louder() -> Iterator[list[int]]:
+    """While it is there, a kernel of a plugin multiplies, which notes how often."""
+    calls: list[int] = []
+    linear = ops.get("linear")
+
+    @linear.kernel("louder", device="cpu", priority=10_000, language="numpy")
+    def kernel(x: object, weight: object, bias: object, residual: object, *, out: object) -> None:
+        calls.append(1)
+        out[...] = linear.opdef.reference(x, weight, bias, residual)  # type: ignore[index,misc] # arrays
+
+    yield calls
+    linear.remove_kernel("louder")
+
+
+def test_a_kernel_that_is_replaced_serves_the_next_step(
+    tiny_model: Callable[..., Path], request: pytest.FixtureRequest
+) -> None:
+    with AutoGLM(tiny_model(), backend="transformers", max_length=6, kernels=["linear"]) as engine:
+        expected = engine.run("dog").text
+        stream = engine.stream("dog")
+        first = next(stream)
+        calls = request.getfixturevalue("louder")
+        assert first + "".join(stream) == expected
+    assert len(calls) >= 4 * 9  # at each further step, four matrices of each layer and the head
+
+
+def test_an_engine_answers_the_same_with_operators_without_and_compiled(
+    tiny_model: Callable[..., Path],
+) -> None:
+    prompts = ["the quick", "a", "dog " * 9]
+    answers = []
+    for options in ({"kernels": "off"}, {"kernels": NAMES}, {"compile": "aot_eager"}):
+        with AutoGLM(tiny_model(), backend="transformers", max_length=6, **options) as engine:
+            answers.append([answer.text for answer in engine.batch(prompts)])
+            lines = engine.model_info.kernels
+            assert bool(lines) is (options != {"kernels": "off"})
+    assert answers[0] == answers[1] == answers[2]
+    assert all(re.fullmatch(r"\d+ x .+ \(\w+\): .+", line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"kernels": "all"}, {"kernels": 3}, {"kernels": ["add"]}, {"compile": "gcc"}, {"compile": 1}],
+    ids=str,
+)
+def test_an_option_that_cannot_be_is_refused(
+    tiny_model: Callable[..., Path], options: dict[str, object]
+) -> None:
+    with pytest.raises(InvalidParameterError) as caught:
+        AutoGLM(tiny_model(), backend="transformers", **options)  # type: ignore[arg-type] # a table of names
+    assert caught.value.fix

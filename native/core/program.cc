@@ -8,6 +8,7 @@
 // Arrays are borrowed: whoever adds a call keeps its arrays where they are for as long as the program lives.
 
 #include <chrono>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -58,6 +59,15 @@ class Allowed {
   const int before_;
 };
 
+// As a cache keeps a value: itself, or the nearest bf16, ties to even; NaN stays NaN.
+void Keep(float value, float* to) { *to = value; }
+void Keep(float value, uint16_t* to) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  const uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
+  *to = static_cast<uint16_t>(value == value ? rounded : (bits >> 16) | 0x40U);
+}
+
 class Rows {  // copies rows of one array to where another array has room for them
  public:
   std::unique_ptr<Array> from, to, slots, positions;
@@ -65,6 +75,10 @@ class Rows {  // copies rows of one array to where another array has room for th
 
   void Check() const;
   void Play() const;
+
+ private:
+  template <class Kept>
+  void Copy() const;
 };
 
 struct Step {
@@ -120,17 +134,26 @@ bool Is(const Array& array, int rank, DLDataTypeCode code, int bits) {
 
 void Rows::Check() const {
   const int across = is_blocked ? 3 : 4;  // the dimension of the cache that is the width
-  if (!Is(*from, 3, kDLFloat, 32) || !Is(*to, 5, kDLFloat, 32) || !Is(*slots, 1, kDLInt, 64) ||
+  if (!Is(*from, 3, kDLFloat, 32) || !(Is(*to, 5, kDLFloat, 32) || Is(*to, 5, kDLBfloat, 16)) || !Is(*slots, 1, kDLInt, 64) ||
       !Is(*positions, 1, kDLInt, 64) || to->shape[1] != from->shape[1] || to->shape[across] != from->shape[2] ||
       to->shape[7 - across] != 16) {
-    TVM_FFI_THROW(ValueError) << "rows of (heads, width) go to a cache of such rows, 16 positions to a block, both f32 "
-                                 "with a last dimension that lies side by side";
+    TVM_FFI_THROW(ValueError) << "rows of (heads, width) go to a cache of such rows, 16 positions to a block, from f32 to "
+                                 "f32 or bf16, with a last dimension that lies side by side";
   }
 }
 
 // One row of `from`, (heads, width), goes to slot s, position p of `to`: (slots, heads, blocks, 16, width), or, blocked,
 // (slots, heads, blocks, width, 16). A row whose place lies outside is left out.
 void Rows::Play() const {
+  if (to->tensor.dtype.bits == 16) {
+    Copy<uint16_t>();
+  } else {
+    Copy<float>();
+  }
+}
+
+template <class Kept>
+void Rows::Copy() const {
   const int64_t heads = from->shape[1], width = from->shape[2];
   const auto* slot = reinterpret_cast<const int64_t*>(slots->tensor.data);
   const auto* position = reinterpret_cast<const int64_t*>(positions->tensor.data);
@@ -143,10 +166,10 @@ void Rows::Play() const {
     for (int64_t head = 0; head < heads; ++head) {
       const auto* source = static_cast<const float*>(from->tensor.data) + row * from->strides[0] +
                            head * from->strides[1];
-      auto* target = static_cast<float*>(to->tensor.data) + slot[row] * to->strides[0] + head * to->strides[1] +
+      auto* target = static_cast<Kept*>(to->tensor.data) + slot[row] * to->strides[0] + head * to->strides[1] +
                      block * to->strides[2] + (is_blocked ? lane : lane * to->strides[3]);
       const int64_t step = is_blocked ? to->strides[3] : 1;
-      for (int64_t i = 0; i < width; ++i) target[i * step] = source[i];
+      for (int64_t i = 0; i < width; ++i) Keep(source[i], target + i * step);
     }
   }
 }

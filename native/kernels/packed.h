@@ -37,7 +37,14 @@ constexpr int BlocksOf(int rows) {
   return OAG_VECTOR_BYTES == 64 ? kWide[rows - 1] : OAG_VECTOR_BYTES == 32 ? kNarrow[rows - 1] : 1;
 }
 
-constexpr int kPanel = 24;  // blocks whose weights stay in cache for all rows; every BlocksOf divides it
+constexpr int64_t kChunk = 64;  // rows that share a tile's weights while these are close
+
+// Asks for the weights of the next tile while this one's are used. A single row waits for nothing else, and the CPU's
+// own prefetching does better there.
+template <int kRows>
+OAG_INLINE void AskFor(const void* next) {
+  if constexpr (kRows > 1) __builtin_prefetch(next);
+}
 
 OAG_INLINE void Finish(const LinearCall& call, int64_t row, int64_t block, Vector<float> sum, int part) {
   const int64_t column = block * kBlock + part * kLanes<float>;
@@ -47,39 +54,33 @@ OAG_INLINE void Finish(const LinearCall& call, int64_t row, int64_t block, Vecto
   Store<float>(call.out + at, sum);
 }
 
-// Math::Tile<rows, blocks>(call, prepared, row, block) computes that part of the output.
-template <class Math, int kRows>
-void RunPanel(const LinearCall& call, const typename Math::Rows& rows, int64_t row, int64_t begin,
-              int64_t end) {
-  constexpr int kBlocks = BlocksOf(kRows);
-  for (; begin + kBlocks <= end; begin += kBlocks) {
-    Math::template Tile<kRows, kBlocks>(call, rows, row, begin);
+// Math::Tile<rows, blocks>(call, prepared, row, block) computes that part of the output. A tile's weights serve all
+// rows from `row` on before the next ones are read.
+template <class Math, int kRows, int kBlocks>
+void RunRows(const LinearCall& call, const typename Math::Rows& rows, int64_t row, int64_t stop, int64_t block) {
+  for (; row + kRows <= stop; row += kRows) Math::template Tile<kRows, kBlocks>(call, rows, row, block);
+  if constexpr (kRows > 1) {
+    if (row < stop) RunRows<Math, kRows - 1, kBlocks>(call, rows, row, stop, block);
   }
-  for (; begin < end; ++begin) Math::template Tile<kRows, 1>(call, rows, row, begin);
 }
 
 template <class Math, int kRows>
-void RunLast(const LinearCall& call, const typename Math::Rows& rows, int64_t row, int64_t begin,
-             int64_t end) {
-  if constexpr (kRows > 0) {
-    if (call.rows - row == kRows) {
-      RunPanel<Math, kRows>(call, rows, row, begin, end);
-    } else {
-      RunLast<Math, kRows - 1>(call, rows, row, begin, end);
-    }
+void RunChunk(const LinearCall& call, const typename Math::Rows& rows, int64_t row, int64_t stop, int64_t begin,
+              int64_t end) {
+  if constexpr (kRows > 1) {
+    if (stop - row < kRows) return RunChunk<Math, kRows - 1>(call, rows, row, stop, begin, end);
   }
+  constexpr int kBlocks = BlocksOf(kRows);
+  for (; begin + kBlocks <= end; begin += kBlocks) RunRows<Math, kRows, kBlocks>(call, rows, row, stop, begin);
+  for (; begin < end; ++begin) RunRows<Math, kRows, 1>(call, rows, row, stop, begin);
 }
 
 // Computes the outputs of some blocks, of all rows.
 template <class Math>
 void RunBlocks(const LinearCall& call, const typename Math::Rows& rows, int64_t begin, int64_t end) {
-  for (int64_t panel = begin; panel < end; panel += kPanel) {
-    const int64_t stop = panel + kPanel < end ? panel + kPanel : end;
-    int64_t row = 0;
-    for (; row + kMostRows <= call.rows; row += kMostRows) {
-      RunPanel<Math, kMostRows>(call, rows, row, panel, stop);
-    }
-    RunLast<Math, kMostRows - 1>(call, rows, row, panel, stop);
+  for (int64_t row = 0; row < call.rows; row += kChunk) {
+    const int64_t stop = row + kChunk < call.rows ? row + kChunk : call.rows;
+    RunChunk<Math, kMostRows>(call, rows, row, stop, begin, end);
   }
 }
 

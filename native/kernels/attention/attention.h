@@ -14,8 +14,8 @@ namespace openautoglm::kernels {
 // Queries that share keys: those of one key head at some positions of one slot. Borrowed, compact.
 struct AttentionTile {
   const float* q;      // (queries, width)
-  const float* k;      // (blocks, width, 16)
-  const float* v;      // (blocks, 16, width)
+  const void* k;       // (blocks, width, 16), f32 or bf16
+  const void* v;       // (blocks, 16, width), as k
   float* out;          // (queries, width)
   float* scores;       // room for (queries, positions of the blocks looked at)
   const int64_t* first;  // by query: the first position it looks at
@@ -30,23 +30,26 @@ struct AttentionTile {
 constexpr int kMostQueries = 7;
 using AttentionRun = void (*)(const AttentionTile& tile);
 
-extern const AttentionRun kAttentionV3, kAttentionV4;
+extern const AttentionRun kAttentionV3, kAttentionV4, kAttentionBf16V3, kAttentionBf16V4;
 
 namespace OAG_SIMD {
 
+template <class T>
+inline constexpr bool kWholeLine = sizeof(T) == 4;  // whether 16 of them fill a cache line
+
 // Keys and values are read once and seldom lie in a cache. A page of them is one block, and where one page ends the
 // CPU's own prefetching stops, so the next blocks are asked for here.
-template <int kQueries, int kBlocks>
+template <class T, int kQueries, int kBlocks>
 OAG_INLINE void Scores(const AttentionTile& tile, int query, int64_t block, int64_t row) {
   const float* q = tile.q + query * tile.width;
-  const float* k = tile.k + block * tile.width * kBlock;
+  const T* k = static_cast<const T*>(tile.k) + block * tile.width * kBlock;
   Vector<float> sum[kQueries][kBlocks * kParts] = {};
   for (int64_t d = 0; d < tile.width; ++d) {
     Vector<float> key[kBlocks * kParts];
     for (int b = 0; b < kBlocks; ++b) {
-      __builtin_prefetch(k + ((b + kBlocks) * tile.width + d) * kBlock);
+      if (kWholeLine<T> || d % 2 == 0) __builtin_prefetch(k + ((b + kBlocks) * tile.width + d) * kBlock);
       for (int p = 0; p < kParts; ++p) {
-        key[b * kParts + p] = Load<float>(k + (b * tile.width + d) * kBlock + p * kLanes<float>);
+        key[b * kParts + p] = Load<T>(k + (b * tile.width + d) * kBlock + p * kLanes<float>);
       }
     }
     for (int i = 0; i < kQueries; ++i) {
@@ -86,15 +89,17 @@ inline void Softmax(const AttentionTile& tile, int query, int64_t row) {
 }
 
 // Adds up values, weighted, for some queries and some vectors of the width.
-template <int kQueries, int kVectors>
+template <class T, int kQueries, int kVectors>
 OAG_INLINE void Mix(const AttentionTile& tile, int query, int64_t row, int64_t column, int64_t from, int64_t to) {
-  const float* v = tile.v + tile.begin * kBlock * tile.width + column;
+  const T* v = static_cast<const T*>(tile.v) + tile.begin * kBlock * tile.width + column;
   const float* score = tile.scores + query * row;
   Vector<float> sum[kQueries][kVectors] = {};
   for (int64_t t = from; t < to; ++t) {
     Vector<float> value[kVectors];
-    for (int n = 0; n < kVectors; ++n) __builtin_prefetch(v + (t + kBlock) * tile.width + n * kLanes<float>);
-    for (int n = 0; n < kVectors; ++n) value[n] = Load<float>(v + t * tile.width + n * kLanes<float>);
+    for (int n = 0; n < kVectors; n += kWholeLine<T> ? 1 : 2) {
+      __builtin_prefetch(v + (t + kBlock) * tile.width + n * kLanes<float>);
+    }
+    for (int n = 0; n < kVectors; ++n) value[n] = Load<T>(v + t * tile.width + n * kLanes<float>);
     for (int i = 0; i < kQueries; ++i) {
       const Vector<float> weight = Splat<float>(score[i * row + t]);
       for (int n = 0; n < kVectors; ++n) sum[i][n] += weight * value[n];
@@ -109,20 +114,20 @@ OAG_INLINE void Mix(const AttentionTile& tile, int query, int64_t row, int64_t c
 
 // Scores of blocks from one on, as many at once as the registers hold sums for; the last ones fewer at once, but never
 // one chain of sums that waits for itself.
-template <int kQueries, int kBlocks>
+template <class T, int kQueries, int kBlocks>
 OAG_INLINE void AllScores(const AttentionTile& tile, int query, int64_t block, int64_t row) {
-  for (; block + kBlocks <= tile.end; block += kBlocks) Scores<kQueries, kBlocks>(tile, query, block, row);
+  for (; block + kBlocks <= tile.end; block += kBlocks) Scores<T, kQueries, kBlocks>(tile, query, block, row);
   if constexpr (kBlocks > 1) {
-    if (block < tile.end) AllScores<kQueries, kBlocks / 2>(tile, query, block, row);
+    if (block < tile.end) AllScores<T, kQueries, kBlocks / 2>(tile, query, block, row);
   }
 }
 
-template <int kQueries>
+template <class T, int kQueries>
 void RunQueries(const AttentionTile& tile, int query) {
   constexpr int kBlocks = BlocksOf(kQueries);
   constexpr int kVectors = OAG_VECTOR_BYTES == 64 ? 4 : kBlocks;
   const int64_t row = (tile.end - tile.begin) * kBlock;
-  AllScores<kQueries, kBlocks>(tile, query, tile.begin, row);
+  AllScores<T, kQueries, kBlocks>(tile, query, tile.begin, row);
   int64_t from = row, to = 0;
   for (int i = query; i < query + kQueries; ++i) {
     Softmax(tile, i, row);
@@ -132,38 +137,39 @@ void RunQueries(const AttentionTile& tile, int query) {
   }
   int64_t column = 0;
   for (; column + kVectors * kLanes<float> <= tile.width; column += kVectors * kLanes<float>) {
-    Mix<kQueries, kVectors>(tile, query, row, column, from, to);
+    Mix<T, kQueries, kVectors>(tile, query, row, column, from, to);
   }
   for (; column + kLanes<float> <= tile.width; column += kLanes<float>) {
-    Mix<kQueries, 1>(tile, query, row, column, from, to);
+    Mix<T, kQueries, 1>(tile, query, row, column, from, to);
   }
   const int rest = static_cast<int>(tile.width - column);
   for (int i = query; rest > 0 && i < query + kQueries; ++i) {  // in a vector too: it rounds as the others do
-    const float* v = tile.v + tile.begin * kBlock * tile.width + column;
+    const T* v = static_cast<const T*>(tile.v) + tile.begin * kBlock * tile.width + column;
     Vector<float> sum{};
     for (int64_t t = from; t < to; ++t) {
-      sum += Splat<float>(tile.scores[i * row + t]) * Load<float>(v + t * tile.width, 1, rest);
+      sum += Splat<float>(tile.scores[i * row + t]) * Load<T>(v + t * tile.width, 1, rest);
     }
     Store<float>(tile.out + i * tile.width + column, 1, rest, sum);
   }
 }
 
-template <int kQueries>
+template <class T, int kQueries>
 void RunSome(const AttentionTile& tile, int query) {
   if constexpr (kQueries > 0) {
     if (tile.queries - query >= kQueries) {
-      RunQueries<kQueries>(tile, query);
+      RunQueries<T, kQueries>(tile, query);
       query += kQueries;
     }
-    if (query < tile.queries) RunSome<kQueries - 1>(tile, query);
+    if (query < tile.queries) RunSome<T, kQueries - 1>(tile, query);
   }
 }
 
-inline void RunAttention(const AttentionTile& tile) {
+template <class T>
+void RunAttention(const AttentionTile& tile) {
   constexpr int kMost = kMostRows < kMostQueries ? kMostRows : kMostQueries;
   int query = 0;
-  for (; query + kMost <= tile.queries; query += kMost) RunQueries<kMost>(tile, query);
-  RunSome<kMost - 1>(tile, query);
+  for (; query + kMost <= tile.queries; query += kMost) RunQueries<T, kMost>(tile, query);
+  RunSome<T, kMost - 1>(tile, query);
 }
 
 }  // namespace OAG_SIMD

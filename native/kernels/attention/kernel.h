@@ -22,7 +22,9 @@ struct AttentionRows {
 };
 
 struct AttentionCall {
-  const float *q, *k, *v;
+  const float* q;
+  const char *k, *v;  // f32 or bf16
+  int64_t bytes;      // of one of their elements
   float* out;
   const int64_t *slot, *position;
   int64_t rows, heads, group, width, slots, blocks, window;
@@ -81,7 +83,7 @@ class Gathered {
     tile.begin = first_.front() / kBlock;
     tile.end = last_.back() / kBlock + 1;
     Reserve((tile.end - tile.begin) * kBlock);
-    const int64_t cache = (call_.slot[rows.begin] * call_.heads + head) * row_ * call_.width;
+    const int64_t cache = (call_.slot[rows.begin] * call_.heads + head) * row_ * call_.width * call_.bytes;
     for (int64_t done = 0, all = rows.count * call_.group; done < all; done += kMostQueries) {
       tile.queries = static_cast<int>(std::min<int64_t>(kMostQueries, all - done));
       tile.q = room_.get() + done * call_.width;
@@ -165,6 +167,7 @@ struct AttentionKernel {
     OAG_CHECK_RANK(k, 5);
     OAG_CHECK_RANK(v, 5);
     OAG_CHECK_SAME_SHAPE(out, q);
+    OAG_CHECK(v.dtype().bits == k.dtype().bits, "keys and values must be of one dtype", v.shape_text());
     OAG_CHECK_SIZE(k, 1, q.size(1));
     OAG_CHECK_SIZE(k, 3, q.size(3));
     OAG_CHECK_SIZE(k, 4, kBlock);
@@ -177,8 +180,9 @@ struct AttentionKernel {
     OAG_CHECK_SIZE(position, 0, q.size(0));
     AttentionCall call{};
     call.q = q.data<const float>();
-    call.k = k.data<const float>();
-    call.v = v.data<const float>();
+    call.k = static_cast<const char*>(k.bytes());
+    call.v = static_cast<const char*>(v.bytes());
+    call.bytes = k.dtype().bits / 8;
     call.out = out.data<float>();
     call.slot = slot.data<const int64_t>();
     call.position = position.data<const int64_t>();

@@ -14,7 +14,11 @@ template <class T>
 void Copy(const TensorView& table, int64_t row, float* to) {
   const T* from = static_cast<const T*>(table.bytes()) + row * table.stride(0);
   const int64_t width = table.size(1), step = table.stride(1);
-  for (int64_t i = 0; i < width; ++i) to[i] = OAG_SIMD::LoadOne<T>(from + i * step);
+  int64_t i = 0;
+  for (; step == 1 && i + OAG_SIMD::kLanes<T> <= width; i += OAG_SIMD::kLanes<T>) {
+    OAG_SIMD::Store<float>(to + i, OAG_SIMD::Load<T>(from + i));
+  }
+  for (; i < width; ++i) to[i] = OAG_SIMD::LoadOne<T>(from + i * step);
 }
 
 struct EmbeddingKernel {

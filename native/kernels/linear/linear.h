@@ -24,6 +24,7 @@ struct LinearMath {
     for (int64_t k = 0; k < depth; ++k) {
       Vector<float> w[kBlocks * kParts];
       for (int b = 0; b < kBlocks; ++b) {
+        AskFor<kRows>(weight + ((b + kBlocks) * depth + k) * kBlock);
         for (int p = 0; p < kParts; ++p) {
           w[b * kParts + p] = Load<float>(weight + (b * depth + k) * kBlock + p * kLanes<float>);
         }

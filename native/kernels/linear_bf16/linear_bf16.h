@@ -55,6 +55,7 @@ struct LinearBf16Math {
     for (int64_t k = 0; k < pairs; ++k) {
       U32Lanes w[kBlocks * kParts];
       for (int b = 0; b < kBlocks; ++b) {
+        AskFor<kRows>(weight + ((b + kBlocks) * pairs + k) * kBlock * 2);
         for (int p = 0; p < kParts; ++p) {
           const BFloat16* from = weight + ((b * pairs + k) * kBlock + p * kLanes<float>) * 2;
           __builtin_memcpy(&w[b * kParts + p], from, sizeof(U32Lanes));

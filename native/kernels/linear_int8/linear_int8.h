@@ -133,6 +133,7 @@ struct LinearInt8Math {
     for (int64_t k = 0; k < groups; ++k) {
       I8Lanes w[kBlocks * kParts];
       for (int b = 0; b < kBlocks; ++b) {
+        AskFor<kRows>(weight + ((b + kBlocks) * groups + k) * kBlock * 4);
         for (int p = 0; p < kParts; ++p) {
           const int8_t* from = weight + ((b * groups + k) * kBlock + p * kLanes<float>) * 4;
           I8Lanes raw;

@@ -118,8 +118,9 @@ class Program:
         A row whose place lies outside is left out.
 
         Raises:
-            OperatorArgumentError, ValueError: the arrays are not of these shapes, f32 and int64,
-                with a last dimension that lies side by side.
+            OperatorArgumentError, ValueError: the arrays are not of these shapes, f32 and int64
+                (a target may be bf16, to which values are rounded), with a last dimension that lies
+                side by side.
         """
         self._kept.append((source, slots, positions, target))
         parts = (source, slots, positions, target)

@@ -181,4 +181,4 @@ def test_an_adapter_is_added_exactly_where_weights_are_rounded(
     exact, close = found
     product = (exact * close).sum(-1)
     cosine = product / np.linalg.norm(exact, axis=-1) / np.linalg.norm(close, axis=-1)
-    assert cosine.min() > 0.99
+    assert cosine.min() > 0.98

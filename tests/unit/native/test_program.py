@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pytest
+import torch
 
 from openautoglm import ops
 from openautoglm.errors import OperatorArgumentError
@@ -204,6 +205,24 @@ def test_a_copy_that_would_write_elsewhere_is_refused(
     place = Rows(np.zeros(4, dtype))
     with pytest.raises(ValueError, match="go to a cache of such rows"):
         Program().copy_rows(Rows(source), place, place, Rows(target), is_blocked=False)
+
+
+@pytest.mark.parametrize("is_blocked", [True, False])
+def test_a_copy_to_bf16_rounds_to_the_nearest_even_and_keeps_nan(*, is_blocked: bool) -> None:
+    source = floats(1, 1, 8)
+    source[0, 0, :5] = np.nan, np.inf, -np.inf, 3.4e38, 1 + 2**-8
+    place = Rows(np.array([17]))
+    shape = (1, 1, 2, 8, 16) if is_blocked else (1, 1, 2, 16, 8)
+    target = np.zeros(shape, np.uint16)
+    program = Program()
+    kept = Rows(target, is_bf16=True)
+    program.copy_rows(Rows(source), Rows(np.zeros(1, np.int64)), place, kept, is_blocked=is_blocked)
+    program.play(())
+    seen = target[0, 0, 1, :, 1] if is_blocked else target[0, 0, 1, 1]
+    wanted = torch.from_numpy(source[0, 0]).bfloat16().float()
+    got = torch.from_numpy(seen.astype(np.uint32) << 16).view(torch.float32)
+    torch.testing.assert_close(got, wanted, rtol=0, atol=0, equal_nan=True)
+    assert np.count_nonzero(target) == np.count_nonzero(seen)
 
 
 def test_a_copy_needs_a_place_for_each_row() -> None:

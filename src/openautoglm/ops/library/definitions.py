@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from openautoglm.ops.library.add import ADD
-from openautoglm.ops.library.attention import ATTENTION
+from openautoglm.ops.library.attention import ATTENTION, ATTENTION_BF16
 from openautoglm.ops.library.bias_gelu import BIAS_GELU, BIAS_GELU_BACKWARD
 from openautoglm.ops.library.embedding import EMBEDDING
 from openautoglm.ops.library.linear import LINEAR, LINEAR_BF16, LINEAR_INT8
@@ -44,6 +44,7 @@ DEFINITIONS: Final[tuple[OpDef, ...]] = (
     EMBEDDING,
     ROPE,
     ATTENTION,
+    ATTENTION_BF16,
     SILU_GATED,
     SAMPLE,
 )

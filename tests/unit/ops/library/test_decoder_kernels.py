@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from openautoglm.errors import OperatorArgumentError
-from openautoglm.ops.library.attention import ATTENTION
+from openautoglm.ops.library.attention import ATTENTION, ATTENTION_BF16
 from openautoglm.ops.library.embedding import EMBEDDING
 from openautoglm.ops.library.linear import LINEAR, LINEAR_BF16, LINEAR_INT8, pack, quantize
 from openautoglm.ops.library.rope import ROPE
@@ -28,6 +28,7 @@ ISAS = {
     "linear": ("", "x86-64-v3", "x86-64-v4"),
     "linear_int8": ("", "x86-64-v3", "avx512_vnni"),
     "attention": ("", "x86-64-v3", "x86-64-v4"),
+    "attention_bf16": ("", "x86-64-v3", "x86-64-v4"),
     "silu_gated": ("", "x86-64-v3", "x86-64-v4"),
 }
 ROWS = [0, 1, 2, 3, 5, 6, 7, 8, 9, 17]
@@ -162,6 +163,27 @@ def test_attention_is_its_reference_and_each_row_is_its_own(
                 row = slice(i, i + 1)
                 kernel(q[row], k, v, slot[row], position[row], 0.3, window, one[row])
             np.testing.assert_array_equal(out, one)
+
+
+@pytest.mark.parametrize("group", [1, 3, 8])
+@pytest.mark.parametrize("width", [5, 16, 40, 64])
+def test_attention_over_bf16_is_that_over_the_same_values_in_f32(
+    kernels: Kernels, group: int, width: int
+) -> None:
+    k, v = (torch.from_numpy(part).bfloat16() for part in cache(3, 2, 5, width))
+    position = torch.tensor([*range(11), 79, 78, 30, 31, 32])
+    slot = torch.tensor([0] * 11 + [1, 1, 2, 2, 2])
+    q = torch.from_numpy(floats(len(slot), 2, group, width))
+    for kernel in of(kernels, "attention_bf16"):
+        for window in WINDOWS:
+            out, one = torch.zeros(2, *q.shape)
+            kernel(q, k, v, slot, position, 0.3, window, out)
+            wanted = expected(ATTENTION_BF16, q, k, v, slot, position, 0.3, window)
+            torch.testing.assert_close(out, wanted, rtol=1e-4, atol=1e-5)
+            for i in range(len(slot)):
+                row = slice(i, i + 1)
+                kernel(q[row], k, v, slot[row], position[row], 0.3, window, one[row])
+            assert torch.equal(out, one)
 
 
 def test_a_row_outside_the_cache_is_nan_and_its_neighbours_are_not(kernels: Kernels) -> None:

@@ -33,22 +33,28 @@ class Cache:
         architecture: of the decoder.
         slots: how many.
         context: positions of each.
+        is_bf16: whether they are rounded to bf16, which halves them; f32 otherwise.
 
     Attributes:
         keys: by layer: (slots, key heads, blocks, width, 16).
         values: by layer: (slots, key heads, blocks, 16, width).
+        is_bf16: whether their 16-bit values are bf16.
         nbytes: what all of it would cost if every slot were full.
 
     Raises:
         ModelTooLargeError: the system has no room for so much, even unused.
     """
 
-    def __init__(self, architecture: Architecture, slots: int, context: int) -> None:
+    def __init__(
+        self, architecture: Architecture, slots: int, context: int, *, is_bf16: bool = False
+    ) -> None:
         a, blocks = architecture, -(-context // BLOCK)
         shape = (slots, a.key_heads, blocks, BLOCK, a.head_width)
         count = int(np.prod(shape, dtype=np.int64))
+        self.is_bf16 = is_bf16
+        dtype = np.dtype(np.uint16 if is_bf16 else np.float32)
         page = mmap.PAGESIZE
-        self._stride = -(-count * 4 // page) * page
+        self._stride = -(-count * dtype.itemsize // page) * page
         self.nbytes = self._stride * 2 * a.layers
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE
         try:
@@ -60,8 +66,7 @@ class Cache:
                 fix="use fewer slots or a shorter context",
             ) from cause
         arrays = [
-            np.frombuffer(self._memory, np.float32, count, i * self._stride)
-            for i in range(2 * a.layers)
+            np.frombuffer(self._memory, dtype, count, i * self._stride) for i in range(2 * a.layers)
         ]
         blocked = (*shape[:3], a.head_width, BLOCK)
         self.keys: list[Array] = [array.reshape(blocked) for array in arrays[::2]]

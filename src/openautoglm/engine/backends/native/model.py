@@ -129,7 +129,7 @@ class Model:
         stored = read_weights(self._folder)
         descriptor = -1 if lent is None else lent.descriptor
         self._packed = Packed(stored, self.architecture, self.mode, descriptor=descriptor)
-        self._cache = Cache(self.architecture, slots, self.context)
+        self._cache = Cache(self.architecture, slots, self.context, is_bf16=self.mode != "fp32")
         self._decoder: Decoder | None = Decoder(self._packed, self._cache, rows, self.context)
         self._plain = self._decoder.calls()
         self._adapted: Calls | None = None  # the same with adapters, while there are some

@@ -136,14 +136,16 @@ class Decoder:
         )
         self._turn(layer, 0, "norm_query", query)
         self._turn(layer, 1, "norm_key", key)
-        keys, values = self._cache.keys[layer], self._cache.values[layer]
+        is_bf16 = self._cache.is_bf16
+        kept = self._cache.keys[layer], self._cache.values[layer]
+        keys, values = (Rows(array, is_bf16=is_bf16) for array in kept)
         self._store(layer, self._turned[1], keys, is_blocked=True)
         self._store(layer, value, values, is_blocked=False)
         shape = (self._rows, a.key_heads, a.group, a.head_width)
         self._call(
             layer,
-            "attention",
-            *(self._of(self._turned[0].reshape(shape)), Rows(keys), Rows(values)),
+            "attention_bf16" if is_bf16 else "attention",
+            *(self._of(self._turned[0].reshape(shape)), keys, values),
             *(self._of(self.slots), self._of(self.positions)),
             *(a.head_width**-0.5, a.windows[layer]),
             self._of(self._mixed.reshape(shape)),
@@ -213,10 +215,10 @@ class Decoder:
         x, weights = Rows(source, count), (Rows(stack.a), Rows(stack.b), Rows(stack.rank))
         self._call(layer, "lora", y, x, *weights, adapters, y)
 
-    def _store(self, layer: int, source: Array, target: Array, *, is_blocked: bool) -> None:
+    def _store(self, layer: int, source: Array, target: Rows, *, is_blocked: bool) -> None:
         places = self._of(self.slots), self._of(self.positions)
         program = self._calls.program
-        program.copy_rows(self._of(source), *places, Rows(target), is_blocked=is_blocked)
+        program.copy_rows(self._of(source), *places, target, is_blocked=is_blocked)
         self._calls.steps.append(Step(layer, STORE))
 
     def _call(self, layer: int, operator: str, *operands: Operand) -> None:

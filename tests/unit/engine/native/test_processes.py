@@ -10,6 +10,7 @@ import sys
 import threading
 from itertools import islice, repeat
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from openautoglm import ops
 from openautoglm.engine.backend import LoadSpec, Request
 from openautoglm.engine.backends.native import loading
+from openautoglm.engine.generation import Generation
 from openautoglm.engine.sampling import SamplingParams
 from openautoglm.engine.structured import compile_schema
 from openautoglm.errors import (
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
     from openautoglm.engine.backends.native.backend import NativeBackend
     from openautoglm.engine.backends.native.pool import Pool
-    from openautoglm.engine.generation import Generation
     from openautoglm.engine.structured import Grammar
 
 WORDS = ("the", "quick", "brown", "fox", "dog", "请根据", "👋🏽", "a")
@@ -202,6 +203,47 @@ def test_a_row_that_kills_its_process_each_time_is_an_error_and_the_others_go_on
     assert [told(a) for _, a in sorted(answers.items())] == [
         told(a) for _, a in sorted(theirs.items())
     ]
+
+
+@pytest.mark.parametrize(("names", "shares"), [("aaaaaaaaaa", [0, 10]), ("abcdefghij", [5, 5])])
+def test_rows_are_shared_out_and_those_that_are_the_same_go_together(
+    backend: NativeBackend, names: str, shares: list[int]
+) -> None:
+    pids, pool = pids_of(backend), pool_of(backend)
+    ended: SimpleQueue[str | Generation] = SimpleQueue()
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        for name in names:
+            pool.begin(request(name), ended.put)
+        while sum(given := [len(process.rows) for process in pool._processes]) < len(names):
+            continue
+        assert sorted(given) == shares
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    answers = [ended.get(timeout=60) for _ in names]
+    assert all(isinstance(answer, Generation) and answer.error is None for answer in answers)
+
+
+def test_a_forked_process_leaves_the_workers_to_its_parent(
+    backend: NativeBackend, alone: NativeBackend
+) -> None:
+    pids, rows = pids_of(backend), varied(12)
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            backend.batch(rows)
+        except EngineClosedError:
+            backend.close()
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    ours, theirs = answers_once(backend, rows), answers_once(alone, rows)
+    assert [told(ours[i]) for i in range(12)] == [told(theirs[i]) for i in range(12)]
+    assert pool_of(backend).pids == pids
 
 
 def test_errors_of_a_row_are_those_of_one_process(

@@ -19,7 +19,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Final, final
 
 from openautoglm.engine import wire
-from openautoglm.engine.backends.native.frames import Ask, Cancel
+from openautoglm.engine.backends.native.frames import Cancel
 from openautoglm.engine.backends.native.task import Task
 from openautoglm.engine.backends.native.worker import check_process, closed
 from openautoglm.errors import BackendUnavailableError, OpenAutoGLMError
@@ -246,16 +246,18 @@ class Pool:
             if process is None:
                 task.cancel()
                 continue
-            number = next(self._numbers)
-            process.rows[number] = task
-            process.send(Ask(number, task.payload))
+            process.ask(next(self._numbers), task)
 
     def _place(self, task: Task, share: int) -> Process | None:
         """Return the process for a row; None if it has to wait."""
-        least = 1 if task.is_suspect else share
-        free = [p for p in self._processes if p.is_ready and len(p.rows) < least and not _is_let(p)]
-        idlest = min(free, key=lambda process: len(process.rows), default=None)
-        return None if idlest is None or (task.is_suspect and idlest.rows) else idlest
+        open_ = [p for p in self._processes if p.is_ready and not _is_let(p)]
+        if task.is_suspect:
+            return next((p for p in open_ if not p.rows), None)
+        same = next((p for p in open_ if p.has_same(task)), None)
+        if same is not None:
+            return same
+        free = [p for p in open_ if p.load < share]
+        return min(free, key=lambda process: process.load, default=None)
 
     def _listen(self) -> None:
         has_rows = self._outstanding() > 0
@@ -280,7 +282,7 @@ class Pool:
         was_ready = process.is_ready
         answers = process.receive()
         for answer in answers or ():
-            task = process.rows.pop(answer.number, None)
+            task = process.done(answer.number)
             if task is not None:
                 task.answer(wire.generation_from(answer.generation))
         if answers is None:
@@ -308,7 +310,7 @@ class Pool:
             _log.warning("worker process %d is replaced: %s", process.pid, how)
         else:
             self._note_failure(process.failure or how)
-        for task in reversed(process.rows.values()):
+        for task in reversed(list(process.rows.values())):
             if task.survives(how):
                 self._waiting.appendleft(task)
 

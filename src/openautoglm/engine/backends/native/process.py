@@ -12,18 +12,19 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, final
 
 import msgspec
 
 from openautoglm.engine.backends.native import frames
-from openautoglm.engine.backends.native.frames import Failed, Ready, Start
+from openautoglm.engine.backends.native.frames import Ask, Failed, Ready, Start
 from openautoglm.errors import BackendUnavailableError, OpenAutoGLMError
 from openautoglm.plugins.wire import error_from
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from openautoglm.engine.backends.native.frames import Answer, Down, Up
     from openautoglm.engine.backends.native.model import Lent
@@ -47,7 +48,6 @@ class Process:
         lend: gives the weights.
 
     Attributes:
-        rows: what it has to do, by number.
         kernels: which serve its operators; None until it is ready.
         failure: the error it could not start with, where it told one.
 
@@ -56,7 +56,8 @@ class Process:
     """
 
     def __init__(self, order: bytes, lend: Callable[[], Lent]) -> None:
-        self.rows: dict[int, Task] = {}
+        self._rows: dict[int, Task] = {}
+        self._same: Counter[bytes] = Counter()
         self.kernels: dict[str, list[str]] | None = None
         self.failure: OpenAutoGLMError | None = None
         self._unsent = bytearray()
@@ -88,6 +89,35 @@ class Process:
     def has_unsent(self) -> bool:
         """Whether `flush` is to be called when it takes more."""
         return bool(self._unsent)
+
+    @property
+    def rows(self) -> Mapping[int, Task]:
+        """What it has to do, by number."""
+        return self._rows
+
+    @property
+    def load(self) -> int:
+        """How many rows it has to compute; those that are the same are computed once."""
+        return len(self._same)
+
+    def has_same(self, task: Task) -> bool:
+        """Whether it has a row that asks for the same."""
+        return task.payload in self._same
+
+    def ask(self, number: int, task: Task) -> None:
+        """Give it a row."""
+        self._rows[number] = task
+        self._same[task.payload] += 1
+        self.send(Ask(number, task.payload))
+
+    def done(self, number: int) -> Task | None:
+        """Take back a row that was answered; None if it had none of this number."""
+        task = self._rows.pop(number, None)
+        if task is not None:
+            self._same[task.payload] -= 1
+            if not self._same[task.payload]:
+                del self._same[task.payload]
+        return task
 
     def fileno(self) -> int:
         """Return the descriptor to wait on."""

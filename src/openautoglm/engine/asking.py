@@ -21,7 +21,7 @@ from openautoglm.errors import InvalidParameterError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from openautoglm.engine.backend import ModelInfo
+    from openautoglm.engine.backend import ModelInfo, Order
     from openautoglm.engine.row import Row
     from openautoglm.engine.sampling import SamplingParams
 
@@ -57,6 +57,7 @@ class Asking:
         rest: Mapping[str, object],
         *,
         cancel: threading.Event | None = None,
+        order: Order = "given",
     ) -> Request:
         """Return the request of one answer.
 
@@ -65,6 +66,7 @@ class Asking:
             params: how to generate.
             rest: the keywords beside them, by name; see `Keywords`.
             cancel: ends it, and whatever else was made with the same one.
+            order: see `Request`.
 
         Raises:
             OpenAutoGLMError: something in it cannot be; says what.
@@ -75,15 +77,17 @@ class Asking:
             prompt=read_prompt(prompt),
             params=params,
             source=source,
+            order=order,
             cancel=self._remembered(cancel or threading.Event()),
         )
         return request if all(v is None for v in rest.values()) else formed(request, rest)
 
-    def of_row(self, row: Row) -> Request:
+    def of_row(self, row: Row, *, cancel: threading.Event, order: Order) -> Request:
         """Return the request of a row with keywords of its own; errors as `request`."""
         params, rest = self.read(row.params)
         check_one_answer(params)
-        return self.request(row.prompt, params, of_fields(row) | dict(rest))
+        given = of_fields(row) | dict(rest)
+        return self.request(row.prompt, params, given, cancel=cancel, order=order)
 
     def cancel_all(self) -> None:
         """End everything that was asked and is under way."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Self, Unpack, cast, final
+from typing import TYPE_CHECKING, Literal, Self, TypeVar, Unpack, cast, final
 
 from openautoglm.engine.answers import check_one_answer, gathered, of_answer, repeated
 from openautoglm.engine.asking import Asking, each
@@ -20,7 +20,7 @@ from openautoglm.engine.loading import load
 from openautoglm.engine.news import ModelNews
 from openautoglm.engine.off_loop import OffLoop
 from openautoglm.engine.row import Completing, Row, check_rows
-from openautoglm.engine.rows import Rows, check_on_error, check_prompts
+from openautoglm.engine.rows import Rows, check_on_error, check_order, check_prompts
 from openautoglm.engine.sampling import SamplingParams, sampling_names
 from openautoglm.engine.stream import GenerationStream
 from openautoglm.errors import InvalidParameterError
@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     import os
     from types import TracebackType
 
-    from openautoglm.engine.backend import Backend, ModelInfo, Request
+    from openautoglm.engine.backend import Backend, ModelInfo, Order, Request
     from openautoglm.engine.choosing import Choice
     from openautoglm.engine.keywords import BatchKeywords, Keywords
     from openautoglm.engine.loaded import State
     from openautoglm.engine.prompt import PromptInput
 
 OnError = Literal["raise", "keep"]
+T = TypeVar("T")
 
 
 @final
@@ -167,6 +168,7 @@ class AutoGLM:
         prompts: Iterable[PromptInput],
         *,
         on_error: OnError = "raise",
+        order: Order = "given",
         progress: bool = False,
         **keywords: Unpack[BatchKeywords],
     ) -> Iterator[Generation]:
@@ -176,12 +178,12 @@ class AutoGLM:
             prompts: texts or chats; may be a generator, and may never end.
             on_error: "raise" raises at the first row that fails, after giving out those before
                 it; "keep" gives a `Generation` with its `error` in that row's place.
+            order: in which rows are computed: "given", so that the first answers come first, or
+                "free", which may be quicker for all.
             progress: show a bar on stderr.
-            **keywords: as in `run`; of `schema` and `source` one for all rows, or one for each.
+            **keywords: as in `run`; see `BatchKeywords` for what may be one for each row.
         """
-        check_on_error(on_error)
-        params, rest = self._asking.read(keywords)
-        answers = self._batch(prompts, params, rest, keep_errors=on_error == "keep")
+        answers = self._batch_of(prompts, keywords, on_error, order)
         if not progress:
             return answers
         from openautoglm.engine.progress import with_bar
@@ -189,7 +191,7 @@ class AutoGLM:
         return with_bar(answers, total=len(prompts) if isinstance(prompts, Sequence) else None)
 
     def stream_batch(
-        self, rows: Iterable[Row | PromptInput]
+        self, rows: Iterable[Row | PromptInput], *, order: Order = "free"
     ) -> Iterator[tuple[object, Generation]]:
         """Generate the answers to many rows and give each out with its id as it completes.
 
@@ -197,9 +199,10 @@ class AutoGLM:
             rows: a `Row` each, with a schema and parameters of its own, or a prompt; may be a
                 generator, and may never end. It is read as the backend has room, so that memory
                 stays bounded. A row that fails is a `Generation` with its `error`.
+            order: in which rows are computed: "free" puts those that begin alike together, and
+                the longest first, among those that were read; "given" takes them as they come.
         """
-        check_rows(rows)
-        return Completing(build=self._asking.of_row, complete=complete).run(self._open(), rows)
+        return self._rows_of(rows, order, threading.Event())
 
     async def arun(self, prompt: PromptInput, **keywords: Unpack[Keywords]) -> Generation:
         """`run` on a worker thread; cancelling the task ends the generation at its next token."""
@@ -217,31 +220,31 @@ class AutoGLM:
     ) -> AsyncIterator[str]:
         """`stream` on a worker thread, as an asynchronous iterator of the pieces."""
         stream = self.stream(prompt, **keywords)
-        try:
-            while (
-                piece := await self._off_loop.run(lambda: next(stream, None), stream.cancel)
-            ) is not None:
-                yield piece
-        finally:
-            stream.cancel()
+        async for piece in self._off_loop.each(stream, stream.cancel):
+            yield piece
 
     async def abatch(
         self,
         prompts: Iterable[PromptInput],
         *,
         on_error: OnError = "raise",
+        order: Order = "given",
         **keywords: Unpack[BatchKeywords],
     ) -> AsyncIterator[Generation]:
         """`batch` on a worker thread, as an asynchronous iterator."""
-        check_on_error(on_error)
         cancel = threading.Event()
-        params, rest = self._asking.read(keywords)
-        answers = self._batch(prompts, params, rest, keep_errors=on_error == "keep", cancel=cancel)
-        try:
-            while answer := await self._off_loop.run(lambda: next(answers, None), cancel.set):
-                yield answer
-        finally:
-            cancel.set()
+        answers = self._batch_of(prompts, keywords, on_error, order, cancel)
+        async for answer in self._off_loop.each(answers, cancel.set):
+            yield answer
+
+    async def astream_batch(
+        self, rows: Iterable[Row | PromptInput], *, order: Order = "free"
+    ) -> AsyncIterator[tuple[object, Generation]]:
+        """`stream_batch` on a worker thread, as an asynchronous iterator."""
+        cancel = threading.Event()
+        answers = self._rows_of(rows, order, cancel)
+        async for answer in self._off_loop.each(answers, cancel.set):
+            yield answer
 
     def sleep(self) -> None:
         """Give back the memory of weights and cache; the next call wakes the model by itself.
@@ -289,6 +292,20 @@ class AutoGLM:
         self._loaded.check()
         return self._loaded
 
+    def _batch_of(
+        self,
+        prompts: Iterable[object],
+        keywords: Mapping[str, object],
+        on_error: OnError,
+        order: Order,
+        cancel: threading.Event | None = None,
+    ) -> Iterator[Generation]:
+        check_on_error(on_error)
+        check_order(order)
+        params, rest = self._asking.read(keywords)
+        keep = on_error == "keep"
+        return self._batch(prompts, params, rest, keep_errors=keep, cancel=cancel, order=order)
+
     def _batch(
         self,
         prompts: Iterable[object],
@@ -297,6 +314,7 @@ class AutoGLM:
         *,
         keep_errors: bool = False,
         cancel: threading.Event | None = None,
+        order: Order = "given",
     ) -> Iterator[Generation]:
         backend = self._open()
         check_prompts(prompts)
@@ -305,10 +323,29 @@ class AutoGLM:
         def build(answer: int, prompt: object) -> Request:
             row, number = divmod(answer, params.n)
             of_one = of_answer(params, number)
-            return self._asking.request(prompt, of_one, each(rest, row), cancel=cancel)
+            return self._asking.request(prompt, of_one, each(rest, row), cancel=cancel, order=order)
 
         rows = Rows(build=build, complete=complete, keep_errors=keep_errors, answers=params.n)
-        return gathered(rows.run(backend, repeated(prompts, params.n)), params.n)
+        read = self._open_rows(repeated(prompts, params.n))
+        return gathered(rows.run(backend, read), params.n)
+
+    def _rows_of(
+        self, rows: Iterable[object], order: Order, cancel: threading.Event
+    ) -> Iterator[tuple[object, Generation]]:
+        check_rows(rows)
+        check_order(order)
+
+        def build(row: Row) -> Request:
+            return self._asking.of_row(row, cancel=cancel, order=order)
+
+        completing = Completing(build=build, complete=complete)
+        return completing.run(self._open(), self._open_rows(rows))
+
+    def _open_rows(self, rows: Iterable[T]) -> Iterator[T]:
+        """Yield rows as long as the engine is open: closing it ends a batch that never ends."""
+        for row in rows:
+            self._loaded.check()
+            yield row
 
 
 def _check_kind(name: str, value: object, kind: type, *, fix: str) -> None:

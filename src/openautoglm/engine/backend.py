@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 from openautoglm.engine.generation import Generation
 from openautoglm.engine.prompt import Prompt, last_user_text
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from openautoglm.engine.structured import Form, Grammar
 
 
+Order: TypeAlias = Literal["given", "free"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One thing to generate. Everything in it was checked by `AutoGLM`.
@@ -37,6 +40,8 @@ class Request:
         form: that, or another form the text must have: a regular expression, a choice, a grammar.
         grammar: the form compiled, for a backend that masks tokens.
         source: the text that `x-extractive` values of the schema are copied from.
+        order: whether it takes its turn as it came, "given", or others of its batch may go before
+            it where that is quicker for all, "free". A backend may disregard it.
         cancel: set by the caller, from any thread, to end the generation at the next token.
     """
 
@@ -46,6 +51,7 @@ class Request:
     form: Form | None = None
     grammar: Grammar | None = None
     source: str | None = None
+    order: Order = "given"
     cancel: threading.Event = field(default_factory=threading.Event)
 
     @property

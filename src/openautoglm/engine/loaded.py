@@ -7,6 +7,7 @@ how any backend loads or generates.
 from __future__ import annotations
 
 import threading
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast, final
 
@@ -45,7 +46,8 @@ class Loaded:
         self._news = news
         self._info = backend.describe()
         self._state: State = "ready"
-        self._uses = 0
+        # weak: what an interrupt keeps from saying that it has ended is forgotten all the same
+        self._uses: weakref.WeakSet[_Use] = weakref.WeakSet()
         # an RLock: the collector may end a half-read stream while this thread holds it
         self._lock = threading.RLock()
 
@@ -101,7 +103,7 @@ class Loaded:
             if self._uses:
                 raise EngineBusyError(
                     "the model is generating and cannot sleep",
-                    got=f"{self._uses} calls that have not ended, half-read streams among them",
+                    got=f"{len(self._uses)} calls have not ended, half-read streams among them",
                     fix="read them to their end, or `close` them, and then call `sleep`",
                 )
             self._put_to_sleep(cast("Backend", self._backend))
@@ -153,18 +155,24 @@ class Loaded:
         return cast("Backend", self._backend)
 
     def _wake_up(self) -> None:
-        if isinstance(self._backend, Sleeper):
-            self._backend.wake()
+        backend: object = self._backend
+        if isinstance(backend, Sleeper):
+            backend.wake()
         elif self._load is not None:
             self._backend = self._load()
 
     @contextmanager
     def _use(self) -> Iterator[Backend]:
+        use = _Use()
         with self._lock:
             backend = self._awake()
-            self._uses += 1
+            self._uses.add(use)
         try:
             yield backend
         finally:
             with self._lock:
-                self._uses -= 1
+                self._uses.discard(use)
+
+
+class _Use:
+    """Stands for a call that is under way."""

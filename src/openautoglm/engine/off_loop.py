@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar, final
+from typing import TYPE_CHECKING, Final, TypeVar, cast, final
 
 from openautoglm.errors import EngineClosedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 T = TypeVar("T")
+_END: Final = object()
 
 
 @final
@@ -44,6 +45,14 @@ class OffLoop:
         except asyncio.CancelledError:
             cancel()
             raise
+
+    async def each(self, items: Iterator[T], cancel: Callable[[], None]) -> AsyncIterator[T]:
+        """Yield what an iterator yields; `cancel` is called however that ends. Errors as `run`."""
+        try:
+            while (item := await self.run(lambda: next(items, _END), cancel)) is not _END:
+                yield cast("T", item)
+        finally:
+            cancel()
 
     def close(self) -> None:
         """Drop what has not begun and wait for what has. Closing twice is fine."""

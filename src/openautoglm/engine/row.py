@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, final
 
 from openautoglm.engine.backend import Request, failed
+from openautoglm.engine.rows import as_ours
 from openautoglm.errors import InvalidParameterError, OpenAutoGLMError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Completing:
     """Carry rows through a backend, in whatever order they end.
 
     Args:
-        build: makes the request of a row.
+        build: makes the request of a row; it may raise what it likes.
         complete: checks and parses what came back for a request.
     """
 
@@ -78,8 +79,8 @@ class Completing:
             asked: Request | OpenAutoGLMError
             try:
                 asked = self._build(row)
-            except OpenAutoGLMError as error:
-                asked = error
+            except Exception as error:  # noqa: BLE001 - one bad row is no dead batch
+                asked = as_ours(error)
             self._under_way[position] = (position if row.id is None else row.id, asked)
             yield asked if isinstance(asked, Request) else _never_run()
 

@@ -60,8 +60,8 @@ class Rows:
         for row, prompt in enumerate(prompts):
             try:
                 request = self._build(row, prompt)
-            except OpenAutoGLMError as error:
-                self._ready[row] = failed(error, model=model)
+            except Exception as error:  # noqa: BLE001 - one bad row is no dead batch
+                self._ready[row] = failed(as_ours(error), model=model)
                 if self._keep_errors:
                     continue
                 return
@@ -89,6 +89,19 @@ def in_row(error: OpenAutoGLMError, row: int) -> OpenAutoGLMError:
     return type(error)(f"prompts[{row}]: {error.problem}", got=error.got, fix=error.fix)
 
 
+def as_ours(error: Exception) -> OpenAutoGLMError:
+    """Return what reading a row raised as one of our errors."""
+    if isinstance(error, OpenAutoGLMError):
+        return error
+    ours = InvalidParameterError(
+        "a row holds what cannot be read",
+        got=f"{type(error).__name__}: {error}"[:300],
+        fix="check the types of its prompt, schema and params; its cause says where it failed",
+    )
+    ours.__cause__ = error
+    return ours
+
+
 def check_prompts(prompts: object) -> None:
     """Refuse a single prompt where many are expected."""
     if isinstance(prompts, (str, bytes, Mapping)) or not isinstance(prompts, Iterable):
@@ -104,6 +117,14 @@ def check_on_error(on_error: object) -> None:
     if on_error not in {"raise", "keep"}:
         raise InvalidParameterError(
             '`on_error` must be "raise" or "keep"', got=repr(on_error), fix='on_error="keep"'
+        )
+
+
+def check_order(order: object) -> None:
+    """Refuse what says neither of the two orders in which rows may be computed."""
+    if order not in {"given", "free"}:
+        raise InvalidParameterError(
+            '`order` must be "given" or "free"', got=repr(order), fix='order="free"'
         )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import count, islice
-from typing import TYPE_CHECKING, Any
+import asyncio
+from itertools import count, islice, repeat
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -102,3 +103,66 @@ def test_native_gives_rows_out_as_they_complete(tiny_model: Callable[..., Path])
     found = dict(answers)
     assert found["short"].text == found["same"].text == alone
     assert found["bad"].finish_reason == "error"
+
+
+HOSTILE: tuple[dict[str, object], ...] = (
+    {"params": 5},
+    {"params": {1: 2}},
+    {"params": {"stop": [1]}},
+    {"params": {"n": 3}},
+    {"schema": 7},
+    {"source": b"x"},
+    {"prompt": object()},
+    {"prompt": None},
+    {"prompt": [{"role": "user", "content": 5}]},
+)
+
+
+@pytest.mark.parametrize("order", ["given", "free"])
+def test_rows_that_cannot_be_read_are_errors_among_the_others(
+    order: Literal["given", "free"],
+) -> None:
+    made: Any = Row  # what a caller without mypy writes
+    bad = [made(id=str(fields), **{"prompt": "x", **fields}) for fields in HOSTILE]
+    rows = [row for pair in zip(bad, [Row(prompt="good")] * len(bad), strict=True) for row in pair]
+    with AutoGLM(backend=EchoBackend()) as engine:
+        answers = list(engine.stream_batch(iter(rows), order=order))
+        kept = list(engine.batch([row.prompt for row in rows], on_error="keep", order=order))
+    assert len(answers) == len(kept) == len(rows)
+    assert [a.text for name, a in answers if isinstance(name, int)] == ["good"] * len(bad)
+    for name, answer in answers:
+        if isinstance(name, str):
+            assert (name, answer.finish_reason) == (name, "error")
+            assert answer.error is not None
+            assert answer.error.fix
+
+
+def test_an_order_that_is_none_is_refused_at_once() -> None:
+    with AutoGLM(backend=EchoBackend()) as engine:
+        calls: tuple[Any, ...] = (engine.batch, engine.stream_batch)
+        for call in calls:
+            with pytest.raises(InvalidParameterError, match="`order`"):
+                call(["a"], order="longest")
+
+
+def test_closing_the_engine_ends_a_batch_that_never_ends() -> None:
+    engine = AutoGLM(backend=EchoBackend())
+    rows = engine.stream_batch(repeat("a"))
+    next(rows)
+    engine.close()
+    with pytest.raises(EngineClosedError):
+        list(islice(rows, 1_000))
+
+
+def test_the_asynchronous_face_gives_the_same_rows() -> None:
+    rows = [Row(id=name, prompt=name * 3, params={"max_length": 2}) for name in "abc"]
+
+    async def answered(engine: AutoGLM) -> list[tuple[object, str]]:
+        found = engine.astream_batch([*rows, Row(id="bad", prompt="")])
+        return [(name, answer.text) async for name, answer in found]
+
+    with AutoGLM(backend=EchoBackend()) as engine:
+        answers = engine.stream_batch([*rows, Row(id="bad", prompt="")])
+        expected = [(name, answer.text) for name, answer in answers]
+        assert asyncio.run(answered(engine)) == expected
+        assert expected == [("a", "aa"), ("b", "bb"), ("c", "cc"), ("bad", "")]

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, final
 import numpy as np
 
 from openautoglm.engine.backends.native.matrix import Matrix, Part, pair_order, row_order
+from openautoglm.engine.backends.native.packing import pack_part
 from openautoglm.engine.backends.native.shared import Piece, Shared
 from openautoglm.engine.backends.native.weights import Stored
 from openautoglm.engine.memory import check_fits, free_bytes
 from openautoglm.errors import ModelFolderError
-from openautoglm.ops.library.linear import BLOCK, pack, quantize
+from openautoglm.ops.library.linear import BLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -223,6 +224,7 @@ class Packed:
         architecture: of the decoder.
         mode: which linear operator they are for.
         descriptor: of memory in which another process converted them already, or -1.
+        threads: how many may share the conversion.
 
     Attributes:
         embedding: the embedding's rows, as the file has them where it can be mapped.
@@ -241,6 +243,7 @@ class Packed:
         mode: Mode,
         *,
         descriptor: int = -1,
+        threads: int = 1,
     ) -> None:
         architecture = as_stored(stored, architecture)
         check_weights(stored, architecture)
@@ -258,7 +261,7 @@ class Packed:
             )
         self.shared = Shared(pieces, descriptor)
         self.arrays: Mapping[str, Array] = self.shared.arrays
-        self._order = pair_order(architecture)
+        self._order, self._threads = pair_order(architecture), threads
         if descriptor < 0:
             self._convert(stored)
         copied = self.arrays.get("embedding")
@@ -281,16 +284,12 @@ class Packed:
     def _pack(self, linear: Linear, stored: Mapping[str, Stored]) -> None:
         orders = [row_order(heads, self._order) if heads else None for heads in linear.heads]
         sources = list(zip(linear.sources, orders, strict=True))
-        weight = self.arrays[f"{linear.name}.weight"]
-        matrix = Matrix([_part(stored, f"{name}.weight", order) for name, order in sources])
-        for row, values in matrix.pieces():
-            blocks = slice(row // BLOCK, row // BLOCK + -(-len(values) // BLOCK))
-            if self.mode == "int8":
-                values, scale = quantize(values)  # noqa: PLW2901 - the same rows
-                self.arrays[f"{linear.name}.scale"].reshape(-1)[row : row + len(scale)] = scale
-            elif self.mode == "bf16":
-                values = _rounded(values)  # noqa: PLW2901 - the same rows
-            weight[blocks] = pack(values, GROUPS[self.mode])
+        weight, scale = (self.arrays.get(f"{linear.name}.{part}") for part in ("weight", "scale"))
+        assert weight is not None  # noqa: S101 - laid out for this very linear
+        row, group = 0, GROUPS[self.mode]
+        for name, order in sources:
+            part = _part(stored, f"{name}.weight", order)
+            row += pack_part(part, row, group, weight, scale, threads=self._threads)
         if linear.is_biased:
             parts = [_part(stored, f"{name}.bias", order) for name, order in sources]
             self.arrays[f"{linear.name}.bias"].reshape(-1)[: linear.outputs] = Matrix(parts).whole()
@@ -306,10 +305,3 @@ def _pieces(a: Architecture, mode: Mode, table: Stored) -> Iterator[Piece]:
 
 def _part(stored: Mapping[str, Stored], name: str, order: Array | None) -> Part:
     return Part(name, stored[name], order)
-
-
-def _rounded(values: Array) -> Array:
-    """Return finite f32 as the bits of the nearest bf16, ties to even."""
-    bits = values.view(np.uint32)
-    rounded: Array = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-    return rounded

@@ -53,11 +53,7 @@ class Part:
             is_sure = bool(np.isfinite(values.sum()))  # one pass, nothing written
         if not is_sure and not np.isfinite(values).all():
             bad = int(np.count_nonzero(~np.isfinite(values)))
-            raise WeightsCorruptError(
-                "the weights hold values that are not finite",
-                got=f"{self.name}: {bad} of rows {begin} to {end - 1} are NaN or infinite",
-                fix="download or copy the weights again, or train with a smaller step",
-            )
+            raise not_finite(self.name, bad)
         return values
 
 
@@ -90,6 +86,15 @@ class Matrix:
                 found.append(part.rows(low - start, high - start))
             start = stop
         return found[0] if len(found) == 1 else np.concatenate(found)
+
+
+def not_finite(name: str, count: int) -> WeightsCorruptError:
+    """Return the error of a weight that holds so many values that are NaN or infinite."""
+    return WeightsCorruptError(
+        "the weights hold values that are not finite",
+        got=f"{name}: {count} are NaN or infinite",
+        fix="download or copy the weights again, or train with a smaller step",
+    )
 
 
 def pair_order(architecture: Architecture) -> Array | None:

@@ -5,7 +5,6 @@ Owns `Model`. Knows tokens as numbers; knows nothing of texts, requests or sampl
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from openautoglm.errors import (
     BackendUnavailableError,
     EngineClosedError,
     InvalidParameterError,
+    SharedTensorError,
     UnknownArchitectureError,
 )
 from openautoglm.native.cells import unavailable
@@ -128,7 +128,9 @@ class Model:
         self.slots, self.rows, self.threads = slots, rows, threads
         stored = read_weights(self._folder)
         descriptor = -1 if lent is None else lent.descriptor
-        self._packed = Packed(stored, self.architecture, self.mode, descriptor=descriptor)
+        self._packed = Packed(
+            stored, self.architecture, self.mode, descriptor=descriptor, threads=threads
+        )
         self._cache = Cache(self.architecture, slots, self.context, is_bf16=self.mode != "fp32")
         self._decoder: Decoder | None = Decoder(self._packed, self._cache, rows, self.context)
         self._plain = self._decoder.calls()
@@ -260,12 +262,14 @@ class Model:
             BackendUnavailableError: this system has no memory to share.
         """
         self._open()
-        if self._packed.shared.descriptor < 0:
+        try:
+            handle = self._packed.shared.lend()
+        except SharedTensorError as cause:
             raise BackendUnavailableError(
                 "these weights lie in memory that cannot be lent",
+                got=str(cause),
                 fix="lend them from the process that loaded them, on Linux 5.1 or later",
-            )
-        handle = os.dup(self._packed.shared.descriptor)
+            ) from cause
         return Lent(folder=self._folder, mode=self.mode, descriptor=handle)
 
     def close(self) -> None:

@@ -140,6 +140,11 @@ class ToySampler:
         tokens = np.array([token for token, _ in pairs], np.int64)
         return Chosen(tokens, [value for _, value in pairs])
 
+    def remembers(self, draw: Draw) -> bool:
+        """Whether chance or presence count."""
+        params = _params(draw)
+        return bool(params.temperature or params.presence)
+
 
 @final
 class ToyConstraint:

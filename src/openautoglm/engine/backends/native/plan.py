@@ -91,23 +91,24 @@ class Plan:
 def share_out(rows: Many[Row], budget: int, *, catch_up: int | None = None) -> Plan:
     """Plan a step of at most `budget` rows.
 
-    Those that only need their newest token come first, so that none of them stalls; with them go
-    their drafts. What is left goes to those that have more to catch up with, in the order given;
-    at most `catch_up` rows of it when there are any of the others.
+    Those that need but their newest token, or few, come first, so that none of them stalls; with
+    them go their drafts. What is left goes to those that have more to catch up with, in the order
+    given; at most `catch_up` rows of it when there are any of the others.
     """
     plan = Plan()
     behind = []
     for row in rows:
-        if len(row.ids) - row.known > 1:
+        lag = row.lag
+        if row.is_near and plan.size + lag <= budget:
+            plan.add(row, lag)
+        elif lag > 1:
             behind.append(row)
-        elif plan.size < budget:
-            plan.add(row, 1)
         else:
             plan.is_short = True
     if plan.served and catch_up is not None:
         budget = min(budget, plan.size + catch_up)
     for row in behind:
-        count = min(len(row.ids) - row.known, budget - plan.size)
+        count = min(row.lag, budget - plan.size)
         if count <= 0:
             break
         plan.add(row, count)

@@ -13,9 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
-import numpy as np
-
-from openautoglm.engine.backends.native.faces import FAILED, Chosen
+from openautoglm.engine.backends.native.choices import Choices, Tally
+from openautoglm.engine.backends.native.lookup import Experience, Lookup
 from openautoglm.engine.backends.native.plan import share_out
 from openautoglm.engine.backends.native.prefix import MINIMUM, Place, Prefixes
 from openautoglm.engine.backends.native.sequence import Event, Row, refusal
@@ -25,14 +24,13 @@ from openautoglm.errors import (
     InvalidParameterError,
     ModelTooLargeError,
     OpenAutoGLMError,
-    WeightsCorruptError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
     from collections.abc import Sequence as Many
 
-    from openautoglm.engine.backends.native.faces import DecodingModel, Logits, Sampler
+    from openautoglm.engine.backends.native.faces import DecodingModel, Sampler
     from openautoglm.engine.backends.native.plan import Plan
     from openautoglm.engine.backends.native.sequence import Sequence
     from openautoglm.engine.backends.native.waiting import Order
@@ -53,8 +51,9 @@ class Rules:
         kept: slots that keep beginnings which prompts share; they serve no sequence.
         minimum: tokens below which a shared beginning is not looked for.
         guesses: whether tokens are guessed where an answer copies.
-        step_rows: what a step costs however few rows it has, in rows: what a right guess saves
-            is one row and, spread over the sequences under way, this.
+        step_rows: what a step costs however few rows it has, in rows.
+        sequence_rows: what a sequence costs in a step however few of the rows are its own, in
+            rows. A right guess saves one row, this, and its part of `step_rows`.
     """
 
     order: Order = "arrival"
@@ -64,31 +63,7 @@ class Rules:
     minimum: int = MINIMUM
     guesses: bool = True
     step_rows: float = 8.0
-
-
-@dataclass(slots=True)
-class Tally:
-    """What was done so far.
-
-    Attributes:
-        steps: forwards.
-        rows: rows of all forwards.
-        tokens: tokens chosen, not counting those forced.
-        guessed: guesses tried.
-        right: guesses that came true.
-        copied: tokens whose keys and values were copied.
-        found: tokens of prompts whose keys and values were there already.
-        shared: sequences that were no computation of their own.
-    """
-
-    steps: int = 0
-    rows: int = 0
-    tokens: int = 0
-    guessed: int = 0
-    right: int = 0
-    copied: int = 0
-    found: int = 0
-    shared: int = 0
+    sequence_rows: float = 0.75
 
 
 @final
@@ -121,7 +96,8 @@ class Scheduler:
         self.rules = Rules() if rules is None else rules
         self.tally = Tally()
         self._model = model
-        self._sampler = sampler
+        self._choices = Choices(sampler, self.tally)
+        self._experience = Experience()
         self.most_rows = min(model.rows, most_rows or model.rows)
         self._slots = Slots(model.slots, model.context, most_tokens=self.rules.most_tokens)
         self._prefixes = Prefixes(
@@ -169,7 +145,9 @@ class Scheduler:
             self._events.append(Event(sequence=asked.id, finish_reason="error", error=error))
             return
         room = min(asked.max_tokens, limit - len(asked.prompt))
-        row = Row(asked, room=room, can_guess=self.rules.guesses)
+        can_guess = self.rules.guesses and asked.guesses
+        lookup = Lookup(self._experience, len(asked.prompt)) if can_guess else None
+        row = Row(asked, room=room, lookup=lookup)
         self._rows[asked.id] = row
         if key is not None:
             self._same[key] = row
@@ -252,11 +230,11 @@ class Scheduler:
         return True
 
     def _guess(self, rows: Many[Row]) -> None:
-        ready = [row for row in rows if len(row.ids) - row.known == 1]
-        room = self.most_rows - len(ready)
+        ready = [row for row in rows if row.is_near]
+        room = self.most_rows - sum(row.lag for row in ready)
         if len(ready) < len(rows):
             room //= 2  # the rest is for those that have more to catch up with
-        worth = 1 + self.rules.step_rows / len(rows)
+        worth = 1 + self.rules.sequence_rows + self.rules.step_rows / len(rows)
         for row in ready:
             if row.lookup is not None and room > 0:
                 row.drafts = row.lookup.propose(row.ids, min(room, row.left - 1), worth)
@@ -275,7 +253,7 @@ class Scheduler:
         else:
             self.tally.steps += 1
             self.tally.rows += plan.size
-            self._choose(plan, logits)
+            self._choices.make(plan, logits)
             if plan.is_short:  # those left out come first the next time
                 served = set(map(id, plan.served))
                 self._running.sort(key=lambda row: id(row) in served)
@@ -305,66 +283,6 @@ class Scheduler:
         self._run(rows[:half])
         self._run(rows[half:])
 
-    def _choose(self, plan: Plan, logits: Logits) -> None:
-        """Choose tokens, one a sequence at a time, as long as the guesses hold.
-
-        So each is chosen knowing what it would know had nothing been guessed.
-        """
-        rows, first = plan.choosing, plan.first
-        part = logits if len(rows) == len(logits) else logits[first]
-        while rows:
-            self._take(rows, part)
-            again = [i for i, row in enumerate(rows) if row.drafts and row.is_right()]
-            if not again:
-                break
-            rows, first = [rows[i] for i in again], [first[i] for i in again]
-            part = logits[[at + row.right for row, at in zip(rows, first, strict=True)]]
-        for row in plan.choosing:
-            if row.drafts:
-                self._learn(row)
-
-    def _learn(self, row: Row) -> None:
-        self.tally.guessed += len(row.drafts)
-        self.tally.right += row.right
-        if row.lookup is not None:
-            row.lookup.learn(len(row.drafts), row.right)
-        row.drafts, row.right = [], 0
-
-    def _take(self, rows: Many[Row], logits: Logits) -> None:
-        for row in rows:
-            if row.banned or row.asked.constraint is not None:
-                row.prepare()
-        chosen = self._sample(rows, logits)
-        tokens = chosen.tokens
-        is_number = ~np.isnan(logits[np.arange(len(rows)), tokens])
-        is_number &= tokens != FAILED
-        logprobs = chosen.logprobs
-        self.tally.tokens += len(rows)
-        for index, (row, token, is_right) in enumerate(
-            zip(rows, tokens.tolist(), is_number.tolist(), strict=True)
-        ):
-            if row.reason is not None:
-                continue
-            if not is_right:
-                row.fail(_not_numbers(row))
-            elif logprobs is None:
-                row.take(token)
-            else:
-                row.has_logprobs = row.has_logprobs or logprobs[index] is not None
-                row.take(token, logprobs[index])
-
-    def _sample(self, rows: Many[Row], logits: Logits) -> Chosen:
-        try:
-            return self._sampler.choose(logits, rows)
-        except Exception as error:  # noqa: BLE001 - whose it is comes out below
-            if len(rows) == 1:
-                rows[0].fail(error)
-                return Chosen(np.array([FAILED]), [None])
-        alone = [self._sample([row], logits[i : i + 1]) for i, row in enumerate(rows)]
-        logprobs = [None if one.logprobs is None else one.logprobs[0] for one in alone]
-        tokens = np.concatenate([one.tokens for one in alone])
-        return Chosen(tokens, None if all(x is None for x in logprobs) else logprobs)
-
     def _tell(self) -> None:
         has_ended = False
         for row in self._running:
@@ -385,11 +303,3 @@ class Scheduler:
         key = row.asked.key
         if key is not None:
             del self._same[key]
-
-
-def _not_numbers(row: Row) -> WeightsCorruptError:
-    return WeightsCorruptError(
-        "the model computes numbers that are not numbers (NaN)",
-        got=f"token {len(row.ids) - row.prompt_tokens} after a prompt of {row.prompt_tokens}",
-        fix='use mode "fp32"; if it stays so, the weights are damaged',
-    )

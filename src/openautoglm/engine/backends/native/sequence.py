@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 import msgspec
 
-from openautoglm.engine.backends.native.lookup import Lookup
 from openautoglm.engine.stopping import Stopping
 from openautoglm.errors import (
     BackendRequestError,
@@ -24,10 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from openautoglm.engine.backends.native.faces import Adapter, Constraint, Words
+    from openautoglm.engine.backends.native.lookup import Lookup
     from openautoglm.engine.generation import FinishReason
     from openautoglm.engine.stopping import Detokenizer
 
 NONE_BANNED: frozenset[int] = frozenset()
+NEAR: Final = 16
+"""Forced tokens that are read in one step with the rows that only need their newest token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -149,7 +151,7 @@ class Row:
         *("_room", "_news", "_told", "_stopping"),
     )
 
-    def __init__(self, asked: Sequence, *, room: int, can_guess: bool) -> None:
+    def __init__(self, asked: Sequence, *, room: int, lookup: Lookup | None = None) -> None:
         self.asked = asked
         self.ids = list(asked.prompt)
         self.prompt_tokens = len(self.ids)
@@ -166,7 +168,7 @@ class Row:
         self.has_logprobs = False
         self.drafts: list[int] = []
         self.right = 0
-        self.lookup = Lookup() if can_guess and asked.guesses else None
+        self.lookup = lookup
         self._room = room
         self._news = News()
         self._told = News()  # kept for a sequence that joins later
@@ -186,6 +188,17 @@ class Row:
     def left(self) -> int:
         """How many tokens may still be generated."""
         return self._room - (len(self.ids) - self.prompt_tokens)
+
+    @property
+    def lag(self) -> int:
+        """How many tokens are there that the cache does not have yet."""
+        return len(self.ids) - self.known
+
+    @property
+    def is_near(self) -> bool:
+        """Whether little is missing for its next token: the newest, or a few that were forced."""
+        lag = len(self.ids) - self.known
+        return lag == 1 or (lag <= NEAR and self.known >= self.prompt_tokens)
 
     @property
     def reserve(self) -> int:

@@ -167,7 +167,7 @@ class NativeBackend:
         constraint = None
         if grammar is not None:
             view = self._tokens.view(self._model.vocabulary)
-            constraint = GrammarConstraint(grammar.constraint(view))
+            constraint = GrammarConstraint(grammar.constraint(view, room))
         return Sequence(
             id=next(self._numbers),
             prompt=tuple(prompt),

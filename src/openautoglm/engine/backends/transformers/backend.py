@@ -146,7 +146,7 @@ class TransformersBackend:
                 stop=request.params.stop,
                 min_tokens=request.params.min_tokens,
             ),
-            constraint=None if grammar is None else grammar.constraint(self._view()),
+            constraint=None if grammar is None else grammar.constraint(self._view(), room),
             queued_s=queued_s,
         )
         row.left_out = cut.left_out

@@ -69,7 +69,7 @@ class ToyModel:
         self.calls: list[int] = []  # rows of each
         self.cache = np.full((slots, context), EMPTY, np.int64)
         self._window = window
-        self._most = rows if most is None else most
+        self.most = rows if most is None else most
         self._fault = fault
 
     def forward(
@@ -83,7 +83,7 @@ class ToyModel:
         """Store the tokens, apart by adapter, then hash what lies before the rows `last`."""
         if len(tokens) > self.rows or min(tokens) < 0 or max(tokens) >= self.vocabulary:
             raise AssertionError(f"{len(tokens)} rows of {self.rows}, or tokens out of range")
-        if len(tokens) > self._most:
+        if len(tokens) > self.most:
             raise MemoryError
         marks = 0 if adapters is None else adapters * ADAPTER
         self.cache[slots, positions] = tokens + marks

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from openautoglm.engine.backends.native.choices import Choices, Tally
 from openautoglm.engine.backends.native.lookup import Experience, Lookup
-from openautoglm.engine.backends.native.plan import share_out
+from openautoglm.engine.backends.native.plan import Budget, share_out
 from openautoglm.engine.backends.native.prefix import MINIMUM, Place, Prefixes
 from openautoglm.engine.backends.native.sequence import Event, Row, refusal
 from openautoglm.engine.backends.native.slots import Slots
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from openautoglm.engine.backends.native.faces import DecodingModel, Sampler
     from openautoglm.engine.backends.native.plan import Plan
     from openautoglm.engine.backends.native.sequence import Sequence
-    from openautoglm.engine.backends.native.waiting import Order
 
 NOWHERE: Final = Place(-1)
 """Where a row goes for which the cache has no room."""
@@ -44,7 +43,6 @@ class Rules:
     """What a scheduler may do. None of it changes a token.
 
     Attributes:
-        order: "arrival" serves first who came first; "free" does what is quickest for all.
         most_tokens: tokens that the cache may have memory for, apart from `kept`; None for all.
         catch_up: rows of a step for prompts, where others decode meanwhile whose tokens are
             awaited: so many the longest they wait for the next. None for all there are.
@@ -56,7 +54,6 @@ class Rules:
             rows. A right guess saves one row, this, and its part of `step_rows`.
     """
 
-    order: Order = "arrival"
     most_tokens: int | None = None
     catch_up: int | None = None
     kept: int = 0
@@ -73,7 +70,8 @@ class Scheduler:
     Args:
         model: computes.
         sampler: chooses tokens.
-        most_rows: most rows of one step; default what the model takes. Halved when memory runs out.
+        most_rows: most rows of one step; default what the model takes. Halved when memory runs out,
+            and doubled again when that was a while ago.
         rules: what it may do.
 
     Example:
@@ -98,12 +96,12 @@ class Scheduler:
         self._model = model
         self._choices = Choices(sampler, self.tally)
         self._experience = Experience()
-        self.most_rows = min(model.rows, most_rows or model.rows)
+        self.budget = Budget(min(model.rows, most_rows or model.rows))
         self._slots = Slots(model.slots, model.context, most_tokens=self.rules.most_tokens)
         self._prefixes = Prefixes(
             self._slots, model, kept=self.rules.kept, minimum=self.rules.minimum
         )
-        self._waiting = Waiting(self.rules.order, minimum=self.rules.minimum)
+        self._waiting = Waiting(minimum=self.rules.minimum)
         self._held: list[tuple[Row, Place]] = []  # wait for a beginning that is being computed
         self._running: list[Row] = []
         self._rows: dict[int, Row] = {}  # by sequence
@@ -137,7 +135,7 @@ class Scheduler:
             )
         key = asked.key
         if key is not None and key in self._same:
-            self._join(self._same[key], asked.id)
+            self._join(self._same[key], asked)
             return
         limit = min(self._model.context, self._slots.most_tokens)
         error = refusal(asked, limit=limit, vocabulary=self._model.vocabulary)
@@ -179,10 +177,10 @@ class Scheduler:
         events, self._events = self._events, []
         return events
 
-    def _join(self, row: Row, sequence: int) -> None:
+    def _join(self, row: Row, asked: Sequence) -> None:
         self.tally.shared += 1
-        self._rows[sequence] = row
-        missed = row.join(sequence)
+        self._rows[asked.id] = row
+        missed = row.join(asked)
         if missed is not None:
             self._events.append(missed)
 
@@ -231,7 +229,7 @@ class Scheduler:
 
     def _guess(self, rows: Many[Row]) -> None:
         ready = [row for row in rows if row.is_near]
-        room = self.most_rows - sum(row.lag for row in ready)
+        room = self.budget.rows - sum(row.lag for row in ready)
         if len(ready) < len(rows):
             room //= 2  # the rest is for those that have more to catch up with
         worth = 1 + self.rules.sequence_rows + self.rules.step_rows / len(rows)
@@ -241,9 +239,9 @@ class Scheduler:
                 room -= len(row.drafts)
 
     def _run(self, rows: Many[Row]) -> None:
-        is_awaited = any(row.asked.is_awaited for row in rows)
+        is_awaited = any(row.is_awaited for row in rows)
         catch_up = self.rules.catch_up if is_awaited else None
-        plan = share_out(rows, self.most_rows, catch_up=catch_up)
+        plan = share_out(rows, self.budget.rows, catch_up=catch_up)
         try:
             logits = plan.forward(self._model, self._slots)
         except MemoryError as cause:
@@ -253,6 +251,7 @@ class Scheduler:
         else:
             self.tally.steps += 1
             self.tally.rows += plan.size
+            self.budget.note()
             self._choices.make(plan, logits)
             if plan.is_short:  # those left out come first the next time
                 served = set(map(id, plan.served))
@@ -263,7 +262,7 @@ class Scheduler:
         for row in rows:
             row.drafts = []
         if plan.size > 1:
-            self.most_rows = plan.size // 2
+            self.budget.halve(plan.size)
             self._run(rows)
             return
         error = ModelTooLargeError(

@@ -182,6 +182,7 @@ class NativeBackend:
             constraint=constraint,
             grammar=None if grammar is None else grammar.text,
             is_awaited=is_awaited,
+            is_free=request.order == "free",
         )
 
 

@@ -52,6 +52,7 @@ class Sequence:
         grammar: equal for constraints that allow the same; None keeps it from being shared.
         guesses: whether guesses may be tried; they change no token.
         is_awaited: whether someone waits for each token, not for the whole.
+        is_free: whether others may go before it where that is quicker for all.
     """
 
     id: int
@@ -68,6 +69,7 @@ class Sequence:
     grammar: Hashable | None = None
     guesses: bool = True
     is_awaited: bool = False
+    is_free: bool = False
 
     @property
     def adapter_number(self) -> int:
@@ -140,6 +142,7 @@ class Row:
         adapter: number of the adapter it is computed with; 0 for none.
         known: of how many of them the cache has the keys and values.
         sequences: ids of those that get what comes of it.
+        is_awaited: whether someone waits for each of its tokens.
         drafts: guesses that are part of the step under way.
         right: how many of them came true.
     """
@@ -147,7 +150,7 @@ class Row:
     __slots__ = (
         *("asked", "ids", "prompt_tokens", "adapter", "known", "slot", "sequences"),
         *("reason", "error"),
-        *("mask", "banned", "notes", "has_logprobs", "drafts", "right", "lookup"),
+        *("is_awaited", "mask", "banned", "notes", "has_logprobs", "drafts", "right", "lookup"),
         *("_room", "_news", "_told", "_stopping"),
     )
 
@@ -159,6 +162,7 @@ class Row:
         self.known = 0
         self.slot = -1
         self.sequences = [asked.id]
+        self.is_awaited = asked.is_awaited
         self.reason: FinishReason | None = None
         self.error: OpenAutoGLMError | None = None
         self.mask: Words | None = None
@@ -274,9 +278,11 @@ class Row:
         self._news = News()
         return events
 
-    def join(self, sequence: int) -> Event | None:
+    def join(self, asked: Sequence) -> Event | None:
         """Add a sequence that is the same; return what it missed."""
+        sequence = asked.id
         self.sequences.append(sequence)
+        self.is_awaited = self.is_awaited or asked.is_awaited
         return self._told.event(self, sequence) if self._told.tokens else None
 
     def leave(self, sequence: int) -> Event:

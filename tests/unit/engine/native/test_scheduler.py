@@ -256,8 +256,24 @@ def test_where_order_is_free_the_longest_and_those_alike_come_first() -> None:
     asked = [ask(0, [1, 1, 1], 2), ask(1, [2, 2, 2], 9), ask(2, [3, 3, 1], 5), ask(3, [2, 2, 3], 3)]
     free = [replace(a, is_free=True) for a in asked]
     assert list(decode(scheduler, *free)) == [1, 3, 2, 0]
-    given = [ask(number, [number, 7], 2) for number in (4, 5, 6)]
-    assert list(decode(scheduler, *free[:2], *given[:1], free[2], *given[1:])) == [4, 1, 5, 2, 6, 0]
+
+
+def test_those_whose_order_is_free_and_those_served_as_they_came_take_turns() -> None:
+    _, scheduler = make(slots=1, rules=Rules(minimum=2, guesses=False))
+    free = [replace(ask(n, [n, n], size), is_free=True) for n, size in ((0, 2), (1, 9), (2, 5))]
+    given = [ask(n, [n, 7], 2) for n in (4, 5, 6, 7)]
+    answers = decode(scheduler, *free[:2], *given[:1], free[2], *given[1:])
+    assert list(answers) == [4, 1, 5, 2, 6, 0, 7]
+
+
+def test_a_stream_that_joins_a_row_of_a_batch_is_awaited() -> None:
+    model, scheduler = make(rows=64, rules=Rules(catch_up=4, guesses=False))
+    scheduler.add(ask(1, [1, 2], 30))
+    scheduler.step()
+    scheduler.add(replace(ask(2, [1, 2], 30), is_awaited=True))
+    scheduler.add(ask(3, range(16), 2))
+    scheduler.step()
+    assert model.calls[-1] == 1 + 4
 
 
 def test_a_copying_answer_takes_fewer_steps() -> None:

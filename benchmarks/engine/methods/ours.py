@@ -69,10 +69,10 @@ class Ours:
         if work.schema is not None:
             sequences = self._constrained(sequences, work.schema, jumps=work.jumps)
         groups = [sequences] if work.at_once > 1 else [[one] for one in sequences]
-        return [answer for group in groups for answer in self._decode(group, rules)]
+        scheduler = Scheduler(self._model, OperatorSampler(), rules=rules)  # one, as a backend has
+        return [answer for group in groups for answer in self._decode(scheduler, group)]
 
-    def _decode(self, sequences: Many[Sequence], rules: Rules) -> list[list[int]]:
-        scheduler = Scheduler(self._model, OperatorSampler(), rules=rules)
+    def _decode(self, scheduler: Scheduler, sequences: Many[Sequence]) -> list[list[int]]:
         answers: dict[int, list[int]] = {one.id: [] for one in sequences}
         for one in sequences:
             scheduler.add(one)

@@ -19,7 +19,7 @@ struct LoraCall {
   float* out;
   const int64_t* adapter;
   const int64_t* rank;
-  int64_t rows, depth, width, adapters, most, out_step;
+  int64_t rows, depth, width, adapters, most, b_step, out_step, begin;  // width: of what is changed
 
   int64_t RankOf(int64_t row) const { return std::clamp<int64_t>(rank[adapter[row]], 0, most); }
 };
@@ -31,7 +31,7 @@ inline std::vector<int64_t> ChangedRows(const LoraCall& call) {
   for (int64_t row = 0; row < call.rows; ++row) {
     if (call.adapter[row] < 0) continue;
     if (call.adapter[row] >= call.adapters) {
-      std::fill_n(call.out + row * call.out_step, call.width, std::numeric_limits<float>::quiet_NaN());
+      std::fill_n(call.out + row * call.out_step, call.out_step, std::numeric_limits<float>::quiet_NaN());
     } else if (call.RankOf(row) > 0) {
       changed.push_back(row);
     }
@@ -48,13 +48,14 @@ inline void RunTiles(LoraRun run, const LoraCall& call, const int64_t* rows, con
     const int64_t adapter = call.adapter[*rows];
     LoraTile tile{};
     tile.a = call.a + adapter * call.most * call.depth;
-    tile.b = call.b + adapter * call.most * call.width;
+    tile.b = call.b + adapter * call.most * call.b_step;
     tile.rank = call.RankOf(*rows);
     tile.depth = call.depth;
     tile.width = call.width;
+    tile.b_step = call.b_step;
     for (; rows < end && tile.count < kLoraRows && call.adapter[*rows] == adapter; ++rows) {
       tile.x[tile.count] = call.x + *rows * call.depth;
-      tile.out[tile.count++] = call.out + *rows * call.out_step;
+      tile.out[tile.count++] = call.out + *rows * call.out_step + call.begin;
     }
     run(tile);
   }
@@ -65,16 +66,25 @@ struct LoraKernel {
   static constexpr int kPriority = kRank;
 
   static void forward(TensorView y, TensorView x, TensorView a, TensorView b, TensorView rank, TensorView adapter,
-                      TensorView out) {
+                      int64_t begin, TensorView out) {
     if (out.numel() == 0) return;
     Check(y, x, a, b, rank, adapter, out);
     CopyRows(y, out);
-    const LoraCall call{x.data<const float>(), a.data<const float>(), b.data<const float>(),
-                        out.data<float>(),     adapter.data<const int64_t>(),
-                        rank.data<const int64_t>(),
-                        x.size(0),             x.size(1),
-                        y.size(1),             a.size(0),
-                        a.size(1),             out.stride(0)};
+    LoraCall call{};
+    call.x = x.data<const float>();
+    call.a = a.data<const float>();
+    call.b = b.data<const float>();
+    call.out = out.data<float>();
+    call.adapter = adapter.data<const int64_t>();
+    call.rank = rank.data<const int64_t>();
+    call.rows = x.size(0);
+    call.depth = x.size(1);
+    call.begin = std::clamp<int64_t>(begin, 0, y.size(1));
+    call.width = std::min(b.size(2), y.size(1) - call.begin);
+    call.adapters = a.size(0);
+    call.most = a.size(1);
+    call.b_step = b.size(2);
+    call.out_step = y.size(1);
     const std::vector<int64_t> rows = ChangedRows(call);
     constexpr int64_t kWorthAThread = 1 << 14;
     const int64_t cost = call.most * (call.depth + call.width) + 1;
@@ -95,21 +105,19 @@ struct LoraKernel {
     OAG_CHECK_SIZE(a, 2, x.size(1));
     OAG_CHECK_SIZE(b, 0, a.size(0));
     OAG_CHECK_SIZE(b, 1, a.size(1));
-    OAG_CHECK_SIZE(b, 2, y.size(1));
     OAG_CHECK_SIZE(rank, 0, a.size(0));
     OAG_CHECK_SIZE(adapter, 0, y.size(0));
-    OAG_CHECK(LastStep(out) == 1, "values of a row of out must lie side by side", out.shape_text());
+    OAG_CHECK(out.is_contiguous(), "out must be compact", out.shape_text());
   }
 
   // What is not there already: y may be out.
   static void CopyRows(const TensorView& y, const TensorView& out) {
     const auto* from = y.data<const float>();
     auto* to = out.data<float>();
-    const int64_t width = y.size(1), step = LastStep(y);
-    if (from == to && y.stride(0) == out.stride(0) && step == 1) return;
+    if (from == to && y.is_contiguous()) return;
+    const int64_t width = y.size(1);
     for (int64_t row = 0; row < y.size(0); ++row) {
-      const float* one = from + row * y.stride(0);
-      for (int64_t i = 0; i < width; ++i) to[row * out.stride(0) + i] = one[i * step];
+      for (int64_t i = 0; i < width; ++i) to[row * width + i] = from[row * y.stride(0) + i * y.stride(1)];
     }
   }
 };

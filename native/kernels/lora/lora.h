@@ -18,10 +18,11 @@ struct LoraTile {
   float* out[kLoraRows];      // (width), to which the product is added
   int count;
   const float* a;  // (rank, depth)
-  const float* b;  // (rank, width)
+  const float* b;  // (rank, width), rows b_step apart
   int64_t rank;
   int64_t depth;
   int64_t width;
+  int64_t b_step;
 };
 
 using LoraRun = void (*)(const LoraTile& tile);
@@ -67,7 +68,7 @@ OAG_INLINE void Widen(const LoraTile& tile, const float* b, const float (*narrow
   Vector<float> sum[kRows][kVectors] = {};
   for (int k = 0; k < ranks; ++k) {
     for (int v = 0; v < kVectors; ++v) {
-      const Vector<float> weight = Load<float>(b + k * tile.width + at + v * kStep);
+      const Vector<float> weight = Load<float>(b + k * tile.b_step + at + v * kStep);
       for (int row = 0; row < kRows; ++row) sum[row][v] += weight * narrow[row][k];
     }
   }
@@ -85,7 +86,7 @@ OAG_INLINE void WidenRest(const LoraTile& tile, const float* b, const float (*na
   const int rest = static_cast<int>(tile.width - at);
   Vector<float> sum[kRows] = {};
   for (int k = 0; k < ranks; ++k) {
-    const Vector<float> weight = Load<float>(b + k * tile.width + at, 1, rest);
+    const Vector<float> weight = Load<float>(b + k * tile.b_step + at, 1, rest);
     for (int row = 0; row < kRows; ++row) sum[row] += weight * narrow[row][k];
   }
   for (int row = 0; row < kRows; ++row) {
@@ -106,7 +107,7 @@ void RunLoraRows(const LoraTile& tile) {
       Narrow<kRows, kTogether>(tile, first + rank, narrow, rank);
     }
     for (; rank < ranks; ++rank) Narrow<kRows, 1>(tile, first + rank, narrow, rank);
-    const float* b = tile.b + first * tile.width;
+    const float* b = tile.b + first * tile.b_step;
     int64_t at = 0;
     for (; at + kTogether * kStep <= tile.width; at += kTogether * kStep) {
       Widen<kRows, kTogether>(tile, b, narrow, ranks, at);

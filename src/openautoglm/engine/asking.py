@@ -21,6 +21,7 @@ from openautoglm.errors import InvalidParameterError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from openautoglm.engine.adapters import Adapters
     from openautoglm.engine.backend import ModelInfo, Order
     from openautoglm.engine.row import Row
     from openautoglm.engine.sampling import SamplingParams
@@ -33,10 +34,14 @@ class Asking:
     Args:
         params: what counts where a call does not say otherwise.
         info: what the model honours.
+        adapters: what may be loaded beside it.
     """
 
-    def __init__(self, params: SamplingParams, info: ModelInfo) -> None:
+    def __init__(
+        self, params: SamplingParams, info: ModelInfo, adapters: Adapters | None = None
+    ) -> None:
         self.params = params
+        self._adapters = adapters
         self._info = info
         self._running: weakref.WeakSet[threading.Event] = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -77,6 +82,7 @@ class Asking:
             prompt=read_prompt(prompt),
             params=params,
             source=source,
+            adapter=None if self._adapters is None else self._adapters.find(rest.get("adapter")),
             order=order,
             cancel=self._remembered(cancel or threading.Event()),
         )

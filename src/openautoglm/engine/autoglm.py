@@ -19,6 +19,7 @@ from openautoglm.engine.loaded import Loaded
 from openautoglm.engine.loading import load
 from openautoglm.engine.news import ModelNews
 from openautoglm.engine.off_loop import OffLoop
+from openautoglm.engine.progress import watched, with_bar
 from openautoglm.engine.row import Completing, Row, check_rows
 from openautoglm.engine.rows import Rows, check_on_error, check_order, check_prompts
 from openautoglm.engine.sampling import SamplingParams, sampling_names
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from openautoglm.engine.choosing import Choice
     from openautoglm.engine.keywords import BatchKeywords, Keywords
     from openautoglm.engine.loaded import State
+    from openautoglm.engine.progress import Watcher
     from openautoglm.engine.prompt import PromptInput
 
 OnError = Literal["raise", "keep"]
@@ -55,6 +57,8 @@ class AutoGLM:
         max_length: most tokens to generate; the prompt does not count.
         temperature: 0 is greedy.
         seed: makes sampling repeatable.
+        progress: True shows a bar on stderr while loading; a function is told the share that is
+            done, from 0 to 1.
         **options: other fields of `SamplingParams`, and what the backend takes, such as `base_url`.
 
     Raises:
@@ -77,6 +81,7 @@ class AutoGLM:
         max_length: int = 512,
         temperature: float = 0.0,
         seed: int | None = None,
+        progress: bool | Watcher = False,
         **options: object,
     ) -> None:
         more = sampling_names()
@@ -86,7 +91,8 @@ class AutoGLM:
         spec = LoadSpec(device=device, dtype=dtype, options=options)
         news = ModelNews(model_path, backend)
         try:
-            self._choice, loaded, again = load(model_path, backend, spec)
+            with watched(progress):
+                self._choice, loaded, again = load(model_path, backend, spec)
             self._loaded = Loaded(loaded, again, news)
         except BaseException as error:
             news.failed(error)
@@ -186,8 +192,6 @@ class AutoGLM:
         answers = self._batch_of(prompts, keywords, on_error, order)
         if not progress:
             return answers
-        from openautoglm.engine.progress import with_bar
-
         return with_bar(answers, total=len(prompts) if isinstance(prompts, Sequence) else None)
 
     def stream_batch(

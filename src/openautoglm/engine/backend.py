@@ -23,6 +23,7 @@ from openautoglm.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from openautoglm.engine.adapter import Adapter
     from openautoglm.engine.structured import Form, Grammar
 
 
@@ -40,6 +41,7 @@ class Request:
         form: that, or another form the text must have: a regular expression, a choice, a grammar.
         grammar: the form compiled, for a backend that masks tokens.
         source: the text that `x-extractive` values of the schema are copied from.
+        adapter: generate with these weights added; an `AdapterTaker` alone gets such a request.
         order: whether it takes its turn as it came, "given", or others of its batch may go before
             it where that is quicker for all, "free". A backend may disregard it.
         cancel: set by the caller, from any thread, to end the generation at the next token.
@@ -51,6 +53,7 @@ class Request:
     form: Form | None = None
     grammar: Grammar | None = None
     source: str | None = None
+    adapter: Adapter | None = None
     order: Order = "given"
     cancel: threading.Event = field(default_factory=threading.Event)
 
@@ -97,7 +100,8 @@ class ModelInfo:
 class Backend(Protocol):
     """Load a model and generate. Any object with these five methods is a backend.
 
-    With the two of `Sleeper` it may also sleep by itself.
+    With the two of `Sleeper` it may also sleep by itself, with those of `AdapterTaker` it is asked
+    for answers with adapters.
 
     Construction loads; it raises one of the 3xx errors when it cannot. Methods may be called from
     any thread, `stream` also while another `stream` is half read.
@@ -183,6 +187,7 @@ class BackendEntry:
         options: keywords of `AutoGLM` that are its own.
         extra: the extra of this package it needs, or None.
         sampling: names of the `SamplingParams` that its models honour.
+        takes_adapters: its models take LoRA adapters.
         why_not: says, without loading, why it cannot load a spec; None where it can. Asked before
             the backend is chosen for a model; one without it is never chosen unasked.
     """
@@ -192,6 +197,7 @@ class BackendEntry:
     options: tuple[str, ...] = ()
     extra: str | None = None
     sampling: tuple[str, ...] = BASIC
+    takes_adapters: bool = False
     why_not: Callable[[LoadSpec], str | None] | None = None
 
 

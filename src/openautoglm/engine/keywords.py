@@ -32,6 +32,7 @@ class Keywords(Overrides, total=False):
             llama.cpp, vLLM and XGrammar.
         response_format: the same as OpenAI writes it: `{"type": "json_object"}`, `{"type":
             "json_schema", "json_schema": {…}}`, `{"type": "text"}`, or one of the three above.
+        adapter: name of an adapter that was loaded; none of them by default.
     """
 
     schema: Schema | None
@@ -40,6 +41,7 @@ class Keywords(Overrides, total=False):
     choice: Sequence[str] | None
     grammar: str | None
     response_format: Schema | None
+    adapter: str | None
 
 
 class BatchKeywords(Overrides, total=False):
@@ -55,6 +57,7 @@ class BatchKeywords(Overrides, total=False):
     choice: Sequence[str] | None
     grammar: str | Sequence[str | None] | None
     response_format: Schema | Sequence[Schema | None] | None
+    adapter: str | Sequence[str | None] | None
 
 
 ROW_KINDS: Final[Mapping[str, type]] = MappingProxyType(
@@ -65,6 +68,7 @@ ROW_KINDS: Final[Mapping[str, type]] = MappingProxyType(
         "choice": Sequence,
         "grammar": str,
         "response_format": Mapping,
+        "adapter": str,
     }
 )
 """The keywords that are no sampling parameters, and what one value of each is."""

@@ -11,6 +11,7 @@ import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast, final
 
+from openautoglm.engine.adapter import AdapterTaker
 from openautoglm.engine.backend import Sleeper
 from openautoglm.engine.memory import give_back
 from openautoglm.errors import EngineBusyError, EngineClosedError, InvalidParameterError
@@ -18,6 +19,7 @@ from openautoglm.errors import EngineBusyError, EngineClosedError, InvalidParame
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from openautoglm.engine.adapter import Adapter
     from openautoglm.engine.backend import Backend, ModelInfo, Request
     from openautoglm.engine.generation import Generation
     from openautoglm.engine.news import ModelNews
@@ -36,6 +38,9 @@ class Loaded:
         backend: with its model; closed with this.
         load: loads it once more, exactly as it was; None where nobody knows how.
         news: is told what becomes of it.
+
+    Attributes:
+        takes_adapters: the backend is an `AdapterTaker`.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class Loaded:
         self._load = load
         self._news = news
         self._info = backend.describe()
+        self.takes_adapters = isinstance(backend, AdapterTaker)
         self._state: State = "ready"
         # weak: what an interrupt keeps from saying that it has ended is forgotten all the same
         self._uses: weakref.WeakSet[_Use] = weakref.WeakSet()
@@ -74,6 +80,17 @@ class Loaded:
         """Yield as `Backend.batch` does; wakes the model when it is first read."""
         with self._use() as backend:
             yield from backend.batch(requests)
+
+    def load_adapter(self, adapter: Adapter) -> None:
+        """Have an adapter ready, as `AdapterTaker` does; wakes the model."""
+        with self._use() as backend:
+            cast("AdapterTaker", backend).load_adapter(adapter)
+
+    def unload_adapter(self, adapter: Adapter) -> None:
+        """Give an adapter's memory back; a model that sleeps or is closed has none of it."""
+        with self._lock:
+            if self._state == "ready":
+                cast("AdapterTaker", self._backend).unload_adapter(adapter)
 
     def check(self) -> None:
         """Refuse to go on after `close`.

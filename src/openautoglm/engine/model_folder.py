@@ -21,6 +21,8 @@ from openautoglm.registry import suggest
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from openautoglm.engine.safetensors_header import TensorEntry
+
 SAFETENSORS: Final = "model.safetensors"
 BIN: Final = "pytorch_model.bin"
 TOKENIZER_FILES: Final = (
@@ -29,9 +31,9 @@ TOKENIZER_FILES: Final = (
     "vocab.json",
     "vocab.txt",
     "spiece.model",
-    "tokenizer_config.json",
 )
 CONTEXT_KEYS: Final = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+EMBEDDING: Final = "embed_tokens.weight"
 MAX_NAMES: Final = 8  # in a message
 FLOATS: Final = {"F64", "F32", "F16", "BF16"}
 FLOAT_BYTES: Final = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
@@ -113,6 +115,8 @@ def inspect(path: Path) -> ModelFolder:
             continue
         for entry in read_header(file):
             counts[entry.dtype] += entry.count
+            if entry.name.endswith(EMBEDDING):
+                _check_vocabulary(config, entry)
     names = config.get("architectures")
     return ModelFolder(
         path=path,
@@ -206,6 +210,16 @@ def check_architecture(folder: ModelFolder, known: Collection[str]) -> None:
         got=folder.architecture,
         fix=suggest(folder.model_type, tuple(known)) or "check `model_type` in config.json",
     )
+
+
+def _check_vocabulary(config: Mapping[str, object], embedding: TensorEntry) -> None:
+    rows, size = next(iter(embedding.shape), None), config.get("vocab_size")
+    if isinstance(size, int) and rows != size:
+        raise ModelFolderError(
+            "the vocabulary of the weights is not that of config.json",
+            got=f"{embedding.name} has {rows} rows, `vocab_size` is {size}",
+            fix="set `vocab_size` to the rows of the embedding, or take both from one model",
+        )
 
 
 def _shards(index: Path) -> tuple[Path, ...]:

@@ -34,6 +34,7 @@ class Row:
         schema: the JSON schema of its answer, or None.
         source: the text that `x-extractive` values are copied from; None for the prompt.
         regex, choice, grammar, response_format: other forms of its answer, as in `AutoGLM.run`.
+        adapter: name of an adapter that was loaded; None for the model alone.
         params: sampling parameters of this row, by name; the engine's where one is not named.
     """
 
@@ -45,6 +46,7 @@ class Row:
     choice: Sequence[str] | None = None
     grammar: str | None = None
     response_format: Mapping[str, object] | None = None
+    adapter: str | None = None
     params: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
 

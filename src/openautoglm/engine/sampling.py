@@ -24,6 +24,8 @@ MAX_BIAS: Final = 100.0
 MAX_TOKEN: Final = 2**31
 MAX_ANSWERS: Final = 128
 MAX_LOGPROBS: Final = 20
+MAX_STOPS: Final = 128
+"""Each is looked for at every token of every row."""
 BASIC: Final = ("max_length", "temperature", "top_p", "top_k", "seed", "stop")
 """What every backend honours."""
 OTHER_NAMES = {  # what other libraries call ours
@@ -68,7 +70,8 @@ class SamplingParams:
         logit_bias: token ids and what is added to their logits. Kept as pairs, lowest id first.
         seed: makes sampling repeatable; None draws a fresh one. Every row of a batch starts from
             the same seed, so a row's answer does not depend on what else is in the batch.
-        stop: generation ends before the first of these strings. One string is a list of one.
+        stop: generation ends before the first of these strings, 128 at most. One string is a list
+            of one.
         min_tokens: the model may not end its answer before so many tokens.
         n: how many answers to a prompt.
         logprobs: say how likely each token was, and this many of the likeliest tokens in its
@@ -241,6 +244,12 @@ def _stop_strings(value: object) -> tuple[str, ...]:
     if not all(strings):
         raise InvalidParameterError(
             "`stop` holds an empty string", got=repr(value), fix="remove it: it would stop at once"
+        )
+    if len(strings) > MAX_STOPS:
+        raise InvalidParameterError(
+            "`stop` holds too many strings",
+            got=f"{len(strings)}, at most {MAX_STOPS}",
+            fix="pass the few that end an answer, or say what it may be with `regex` or `schema`",
         )
     return tuple(strings)
 

@@ -18,6 +18,7 @@ from openautoglm.engine.backend import failed
 from openautoglm.engine.prompt import read_prompt
 from openautoglm.engine.rows import check_on_error, check_prompts, in_row, of_row
 from openautoglm.engine.sampling import SamplingParams
+from openautoglm.engine.structured.form import FORM_KEYWORDS, read_form
 from openautoglm.engine.wire import generation_from, plain_generation
 from openautoglm.errors import (
     BusDeniedError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from openautoglm.engine.generation import Generation
     from openautoglm.pipeline.step import Engine, StepContext
 
+FORMS: Final = frozenset(FORM_KEYWORDS) - {"schema"}
 ROWS: Final = 16
 """Prompts in one request at most."""
 
@@ -106,7 +108,7 @@ class LentEngine:
             DeadlineExceededError: no answer came in the time that the plugin's calls have.
             RespondFailedError: the call that the model was lent to is over.
         """
-        SamplingParams().override(overrides)
+        _check(overrides)
         row = _row(prompt, schema, source)
         return _generation(_ask(Run(loan=self.loan, row=row, overrides=overrides)))
 
@@ -122,7 +124,7 @@ class LentEngine:
         """Answer many in order, reading them as needed; arguments and errors as `AutoGLM.batch`."""
         check_on_error(on_error)
         check_prompts(prompts)
-        SamplingParams().override(overrides)
+        _check(overrides)
         rows = (_row_or_error(p, schema, source, row) for row, p in enumerate(prompts))
         return self._answers(rows, overrides, keeps_errors=on_error == "keep")
 
@@ -166,7 +168,7 @@ def lender(context: StepContext) -> loans.Lender:
                 fix="use `context.engine` of a pipeline's step",
             ) from cause
         if not isinstance(asked, CountTokens):  # who asks need not be a `LentEngine`
-            SamplingParams().override(asked.overrides)
+            _check(asked.overrides)
         engine = context.engine
         match asked:
             case Run():
@@ -177,6 +179,13 @@ def lender(context: StepContext) -> loans.Lender:
                 return engine.count_tokens(asked.text)
 
     return answer
+
+
+def _check(overrides: Mapping[str, object]) -> None:
+    """Refuse what no model would take; a form is one for all prompts."""
+    form = {name: value for name, value in overrides.items() if name in FORMS}
+    SamplingParams().override({k: v for k, v in overrides.items() if k not in form})
+    read_form(form)
 
 
 def _run(engine: Engine, asked: Run, over: threading.Event) -> Generation:

@@ -69,7 +69,7 @@ class ToyModel:
         self.calls: list[int] = []  # rows of each
         self.cache = np.full((slots, context), EMPTY, np.int64)
         self._window = window
-        self._most = rows if most is None else most
+        self.most = rows if most is None else most
         self._fault = fault
 
     def forward(
@@ -83,7 +83,7 @@ class ToyModel:
         """Store the tokens, apart by adapter, then hash what lies before the rows `last`."""
         if len(tokens) > self.rows or min(tokens) < 0 or max(tokens) >= self.vocabulary:
             raise AssertionError(f"{len(tokens)} rows of {self.rows}, or tokens out of range")
-        if len(tokens) > self._most:
+        if len(tokens) > self.most:
             raise MemoryError
         marks = 0 if adapters is None else adapters * ADAPTER
         self.cache[slots, positions] = tokens + marks
@@ -139,6 +139,11 @@ class ToySampler:
         pairs = [_choose(row, draw) for row, draw in zip(logits, draws, strict=True)]
         tokens = np.array([token for token, _ in pairs], np.int64)
         return Chosen(tokens, [value for _, value in pairs])
+
+    def remembers(self, draw: Draw) -> bool:
+        """Whether chance or presence count."""
+        params = _params(draw)
+        return bool(params.temperature or params.presence)
 
 
 @final

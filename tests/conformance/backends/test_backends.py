@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from openautoglm.engine.backend import BACKENDS, Backend, LoadSpec
-from openautoglm.testing import EchoBackend
+from openautoglm.testing import EchoBackend, vllm_fake
 from openautoglm.testing.backend_conformance import CHECKS, MakeBackend
 from openautoglm.testing.openai_server import OpenAIServer
 
@@ -47,6 +48,18 @@ def test_native(
 def test_gguf(check: Callable[[MakeBackend], None], tiny_gguf: Callable[..., Path]) -> None:
     spec = LoadSpec(model=os.fspath(tiny_gguf("llama")), options={"slots": 3, "cache": "f32"})
     check(lambda: BACKENDS.get("gguf").load(spec))
+
+
+@BY_NAME
+def test_vllm_by_a_stand_in(
+    check: Callable[[MakeBackend], None],
+    tiny_model: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, module in vllm_fake.modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    spec = LoadSpec(model=os.fspath(tiny_model()), options={"slots": 3})
+    check(lambda: BACKENDS.get("vllm").load(spec))
 
 
 @BY_NAME

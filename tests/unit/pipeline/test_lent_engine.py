@@ -71,6 +71,11 @@ class Asks(Step, frozen=True):
         found = context.engine.run("Who?", schema=schema, source=text)
         return [found.parsed, found.offsets["/name"]]
 
+    def _form(self, text, context):
+        engine = context.engine
+        words = engine.batch([text, text], choice=["no", "yes"])
+        return [engine.run(text, regex="[a-c]{2}").parsed, *(word.parsed for word in words)]
+
     def _batch(self, text, context):
         prompts = ("", *(f"{text} {number}" for number in range(40)))
         return list(context.engine.batch(prompts, on_error="keep", max_length=9))
@@ -166,6 +171,7 @@ def cause_of(running: RunningPlugin, how: str, engine: AutoGLM | None = None) ->
         ("run", "hello"),
         ("chat", "hel"),
         ("schema", [{"name": "hello"}, [0, 5]]),
+        ("form", ["aa", "no", "no"]),
         ("tokens", [5, 10]),
     ],
 )

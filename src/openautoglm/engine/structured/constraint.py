@@ -124,6 +124,20 @@ class TokenConstraint:
         tokens: list[int] = self._matcher.compute_ff_tokens()
         return tokens
 
+    def check_room(self, room: int) -> None:
+        """Refuse a number of tokens in which no answer ends, as far as its beginning tells.
+
+        Raises:
+            SchemaError: the tokens that must come whatever is chosen are more than that.
+        """
+        fixed = len(self.forced())
+        if fixed > room:
+            raise SchemaError(
+                "`max_length` is too small for any answer of this form",
+                got=f"{room} tokens; what every answer begins with takes {fixed}",
+                fix=f"raise `max_length` well above {fixed}, or use shorter names in the schema",
+            )
+
     def accept(self, token_id: int) -> None:
         """Take the token that was chosen.
 

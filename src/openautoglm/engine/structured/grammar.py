@@ -53,14 +53,22 @@ class Grammar:
     text: str
     checked: tuple[str, ...] = ()
 
-    def constraint(self, tokenizer: TokenizerView) -> TokenConstraint:
+    def constraint(self, tokenizer: TokenizerView, room: int | None = None) -> TokenConstraint:
         """Start one sequence.
 
+        Args:
+            tokenizer: of the model that answers.
+            room: most tokens of the answer.
+
         Raises:
-            SchemaError: the schema is too complex for the decoder.
+            SchemaError: the schema is too complex for the decoder, or what every answer begins
+                with takes all the room.
             MissingExtraError: llguidance is not installed.
         """
-        return TokenConstraint(tokenizer, self.text)
+        constraint = TokenConstraint(tokenizer, self.text)
+        if room is not None:
+            constraint.check_room(room)
+        return constraint
 
     def parse(self, text: str) -> Parsed:
         """Read an answer back; see `parse`. A text that is no JSON is its own value.

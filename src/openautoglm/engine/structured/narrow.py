@@ -8,7 +8,7 @@ What is narrowed, so that decoding ends and says nothing unasked:
   (not where schemas are intersected: there one side would forbid what the other names);
 - a schema without `type` gets the type its keywords are about;
 - a number gets bounds of 1e18 and is written without exponent;
-- dates are dates that exist.
+- dates are dates that exist, times have no leap seconds and a zone in capitals.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from openautoglm.engine.structured.nodes import (
     types_of,
     walk,
 )
-from openautoglm.engine.structured.patterns import REAL_DATE, portable
+from openautoglm.engine.structured.patterns import NARROW_FORMATS, portable
 
 _ANY_NAME: Final = "openautoglm:any"
 _ANY_REF: Final = f"#/$defs/{_ANY_NAME}"
@@ -94,8 +94,9 @@ def _narrow(node: Json, *, is_open: bool) -> Json:
         _close(kept, types)
     if "pattern" in kept:
         kept["pattern"] = portable(str(kept["pattern"]))
-    if kept.get("format") in {"date", "date-time"}:
-        kept["allOf"] = [*as_list(kept.get("allOf")), {"pattern": REAL_DATE}]
+    if kept.get("format") in NARROW_FORMATS:
+        written = {"pattern": NARROW_FORMATS[str(kept["format"])]}
+        kept["allOf"] = [*as_list(kept.get("allOf")), written]
     return _below({**kept, **definitions}, is_open=is_open)
 
 

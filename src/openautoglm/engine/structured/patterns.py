@@ -25,6 +25,17 @@ REAL_DATE: Final = (
     f"^(?:{_YEAR}-(?:(?:0[13-9]|1[0-2])-[0-9][0-9]|02-(?:[01][0-9]|2[0-8]))|{_LEAP}-02-29)"
 )
 """Dates that exist; the decoder alone lets every February have 29 days."""
+_DAYTIME: Final = (
+    r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
+    r"(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+NARROW_FORMATS: Final = {
+    "date": REAL_DATE,
+    "time": f"^{_DAYTIME}",
+    "date-time": f"{REAL_DATE}T{_DAYTIME}",
+}
+"""What is written of formats: the decoder alone knows leap seconds at any time of day, `t`, `z`,
+and fractions of a second without end."""
 
 
 def check_pattern(pattern: str, pointer: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast, final
 
 from openautoglm.engine.sampling import SamplingParams, sampling_names
+from openautoglm.engine.structured.form import FORM_KEYWORDS, read_form
 from openautoglm.errors import InvalidPromptError
 from openautoglm.pipeline.step import Step, StepContext
 from openautoglm.pipeline.steps.schema import check_schema
@@ -27,6 +28,10 @@ class Generate(Step, frozen=True):
     Attributes:
         schema: JSON schema the answer must follow. A text property with `x-extractive: true` is
             copied from `source`.
+        regex: a regular expression the whole answer must match, in place of a schema.
+        choice: texts of which the answer must be one.
+        grammar: what the answer must follow, as Lark or GBNF.
+        response_format: any of these as OpenAI writes it.
         max_length: most tokens to generate; like all below, the engine's own when left out.
         temperature: 0 is greedy.
         top_p: see `SamplingParams`, also the others.
@@ -49,6 +54,10 @@ class Generate(Step, frozen=True):
     }
 
     schema: dict[str, Any] | None = None
+    regex: str | None = None
+    choice: tuple[str, ...] | None = None
+    grammar: str | None = None
+    response_format: dict[str, Any] | None = None
     max_length: int | None = None
     temperature: float | None = None
     top_p: float | None = None
@@ -68,6 +77,7 @@ class Generate(Step, frozen=True):
         SamplingParams().override(self._overrides())
         if self.schema is not None:
             check_schema(self.schema)
+        read_form({"schema": self.schema, **self._form()})
 
     def run(self, *, prompt: object, source: object = None, context: StepContext) -> Outputs:
         """Answer one prompt, or a list of them.
@@ -95,6 +105,7 @@ class Generate(Step, frozen=True):
                 schema=self.schema,
                 source=sources if any(source is not None for source in sources) else None,
                 on_error="keep",
+                **self._form(),
                 **self._overrides(),
             )
         )
@@ -102,6 +113,10 @@ class Generate(Step, frozen=True):
             _answer([next(answers) for _ in prompts], many=_is_many(call["prompt"]))
             for call, prompts in zip(calls, lists, strict=True)
         ]
+
+    def _form(self) -> dict[str, object]:
+        values = ((name, getattr(self, name)) for name in FORM_KEYWORDS if name != "schema")
+        return {name: value for name, value in values if value is not None}
 
     def _overrides(self) -> dict[str, object]:
         values = ((name, getattr(self, name)) for name in sampling_names())

@@ -98,7 +98,7 @@ def logits(made: Model) -> np.ndarray[Any, np.dtype[np.float32]]:
         ({"num_attention_heads": 3, "head_dim": 16, "num_key_value_heads": 2}, "3 heads, 2 key"),
         ({"hidden_act": "gelu"}, "'gelu'"),
         ({"quantization_config": {"bits": 4}}, "quantization_config"),
-        ({"model_type": "mamba"}, "known: glm, glm4, llama, qwen2, qwen3"),
+        ({"model_type": "mamba"}, "known: glm, glm4, llama, mistral"),
         ({"rope_scaling": {"rope_type": "longrope", "factor": 2.0}}, "known: default, linear"),
         ({"rope_parameters": {"full_attention": {"rope_type": "default"}}}, "known: default"),
         ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor 0.5"),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from openautoglm.engine.backends.native.plan import Budget
 from openautoglm.engine.backends.native.scheduler import Rules, Scheduler
 from openautoglm.engine.backends.native.sequence import Sequence
 from openautoglm.errors import (
@@ -109,8 +110,9 @@ def test_a_beginning_read_under_one_adapter_is_none_of_another(kept: int) -> Non
     one, other = ToyAdapter(1), ToyAdapter(2)
     asked = [ask(n, [1, 5, 9, 2] * 10 + [n, n]) for n in range(8)]
     adapters = [None, one, other, one, other, None, one, None]
-    asked = [replace(a, adapter=adapter) for a, adapter in zip(asked, adapters, strict=True)]
-    rules = Rules(order="free", guesses=False, kept=kept)
+    pairs = zip(asked, adapters, strict=True)
+    asked = [replace(a, adapter=adapter, is_free=True) for a, adapter in pairs]
+    rules = Rules(guesses=False, kept=kept)
     model, scheduler = make(slots=3 + kept, rules=rules)
     answers = decode(scheduler, *asked)
     assert all(answers[a.id].facts == alone(a, context=128).facts for a in asked)
@@ -191,8 +193,29 @@ def test_when_memory_runs_out_steps_get_smaller_and_the_rows_survive(most: int) 
     asked = [ask(n, [n, 2, 3, 4, 5], 6) for n in range(4)]
     answers = decode(scheduler, *asked)
     assert all(answers[one.id].facts == alone(one).facts for one in asked)
-    assert scheduler.most_rows <= most
+    assert scheduler.budget.rows <= most
     assert max(model.calls) <= most
+
+
+def test_steps_grow_again_when_there_is_memory_again() -> None:
+    model, scheduler = make(slots=4, most=2)
+    decode(scheduler, *(ask(n, [n, 2, 3, 4, 5], 6) for n in range(4)))
+    model.most = 64
+    for number in range(6, 16):
+        decode(scheduler, ask(number, [number, 2], 100))
+    assert scheduler.budget.rows == 64
+
+
+def test_memory_that_stays_short_is_tried_ever_more_rarely() -> None:
+    budget = Budget(64)
+    tries = []
+    for step in range(2000):
+        if budget.rows > 8:
+            tries.append(step)
+            budget.halve(16)
+        else:
+            budget.note()
+    assert 3 < len(tries) < 10
 
 
 def test_a_row_that_has_no_room_even_alone_ends_with_an_error() -> None:
@@ -223,16 +246,34 @@ def test_when_steps_are_too_small_for_all_they_take_turns() -> None:
         scheduler.add(ask(number, [number, 2], 40))
     answers: dict[int, ToyAnswer] = {}
     follow(scheduler, answers, steps=1)
-    scheduler.most_rows = 3
+    scheduler.budget.rows = 3
     follow(scheduler, answers, steps=8)
     assert [len(answer.tokens) for answer in answers.values()] == [7, 7, 7, 7]
 
 
 def test_where_order_is_free_the_longest_and_those_alike_come_first() -> None:
-    rules = Rules(order="free", minimum=2, guesses=False)
-    _, scheduler = make(slots=1, rules=rules)
+    _, scheduler = make(slots=1, rules=Rules(minimum=2, guesses=False))
     asked = [ask(0, [1, 1, 1], 2), ask(1, [2, 2, 2], 9), ask(2, [3, 3, 1], 5), ask(3, [2, 2, 3], 3)]
-    assert list(decode(scheduler, *asked)) == [1, 3, 2, 0]
+    free = [replace(a, is_free=True) for a in asked]
+    assert list(decode(scheduler, *free)) == [1, 3, 2, 0]
+
+
+def test_those_whose_order_is_free_and_those_served_as_they_came_take_turns() -> None:
+    _, scheduler = make(slots=1, rules=Rules(minimum=2, guesses=False))
+    free = [replace(ask(n, [n, n], size), is_free=True) for n, size in ((0, 2), (1, 9), (2, 5))]
+    given = [ask(n, [n, 7], 2) for n in (4, 5, 6, 7)]
+    answers = decode(scheduler, *free[:2], *given[:1], free[2], *given[1:])
+    assert list(answers) == [4, 1, 5, 2, 6, 0, 7]
+
+
+def test_a_stream_that_joins_a_row_of_a_batch_is_awaited() -> None:
+    model, scheduler = make(rows=64, rules=Rules(catch_up=4, guesses=False))
+    scheduler.add(ask(1, [1, 2], 30))
+    scheduler.step()
+    scheduler.add(replace(ask(2, [1, 2], 30), is_awaited=True))
+    scheduler.add(ask(3, range(16), 2))
+    scheduler.step()
+    assert model.calls[-1] == 1 + 4
 
 
 def test_a_copying_answer_takes_fewer_steps() -> None:

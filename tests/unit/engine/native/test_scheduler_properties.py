@@ -69,6 +69,7 @@ def sequences(draw: st.DrawFn, number: int = 0) -> Sequence:
         constraint=draw(st.sampled_from([None, None, None, ToyConstraint()])),
         guesses=draw(st.booleans()),
         is_awaited=draw(st.booleans()),
+        is_free=draw(st.booleans()),
     )
 
 
@@ -93,7 +94,6 @@ def workloads(draw: st.DrawFn) -> list[tuple[int, Sequence, int | None]]:
     window=st.sampled_from([0, 1, 2]),
     rules=st.builds(
         Rules,
-        order=st.sampled_from(["arrival", "free"]),
         most_tokens=st.sampled_from([None, 64, 100]),
         catch_up=st.sampled_from([None, 1, 4]),
         kept=st.integers(0, 2),

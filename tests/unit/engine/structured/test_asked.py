@@ -129,3 +129,11 @@ def test_a_form_travels_to_a_backend_in_a_worker(name: str) -> None:
     assert arrived.form == request.form
     assert arrived.schema == request.schema
     assert arrived.grammar == request.grammar
+
+
+def test_a_length_that_no_answer_fits_in_is_refused_with_the_numbers(engine: AutoGLM) -> None:
+    long: dict[str, object] = {"const": {"a name that takes many tokens": True}}
+    with pytest.raises(SchemaError, match="`max_length` is too small") as caught:
+        engine.run("go", schema=long, max_length=5)
+    assert "5 tokens" in str(caught.value)
+    assert engine.run("go", schema=long, max_length=60).parsed == long["const"]

@@ -32,14 +32,14 @@ def of(kernels: Kernels) -> list[Callable[..., object]]:
     return [kernel for kernel in found if kernel is not None]
 
 
-def arguments(rows: int, depth: int, width: int) -> list[Array]:
+def arguments(rows: int, depth: int, width: int) -> tuple[Array, ...]:
     """Return six adapters of as many ranks, and rows that take them by turns, or none."""
     most = max(RANKS)
     a, b = floats(len(RANKS), most, depth), floats(len(RANKS), most, width, seed=1)
-    for adapter, rank in enumerate(RANKS):
-        a[adapter, rank:] = b[adapter, rank:] = np.nan  # what is there is no matter
+    for one, rank in enumerate(RANKS):
+        a[one, rank:] = b[one, rank:] = np.nan  # what is there is no matter
     adapter = np.arange(rows, dtype=np.int64) * 5 % (len(RANKS) + 1) - 1
-    return [floats(rows, width, seed=2), floats(rows, depth), a, b, np.array(RANKS), adapter]
+    return floats(rows, width, seed=2), floats(rows, depth), a, b, np.array(RANKS), adapter
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2, 3, 8, 40])
@@ -49,14 +49,14 @@ def test_lora_is_its_reference_and_each_row_is_its_own(
 ) -> None:
     y, x, a, b, rank, adapter = arguments(rows, depth, width)
     assert LORA.reference is not None
-    wanted = LORA.reference(y, x, a, b, rank, adapter)
+    wanted = LORA.reference(y, x, a, b, rank, adapter, 0)
     for kernel in of(kernels):
         out, one = np.zeros((2, rows, width), np.float32)
-        kernel(y, x, a, b, rank, adapter, out)
+        kernel(y, x, a, b, rank, adapter, 0, out)
         np.testing.assert_allclose(out, wanted, rtol=1e-4, atol=1e-4)
         for i in range(rows):
             row = slice(i, i + 1)
-            kernel(y[row], x[row], a, b, rank, adapter[row], one[row])
+            kernel(y[row], x[row], a, b, rank, adapter[row], 0, one[row])
         np.testing.assert_array_equal(out, one)
 
 
@@ -69,24 +69,26 @@ def test_rows_without_an_adapter_keep_their_bits_and_unknown_adapters_give_nan(
     adapter[:] = [-1, 0, 6, -9, 2**62, 3, -(2**63)]  # the rank of 0 is 0
     for kernel in of(kernels):
         out = np.zeros_like(y)
-        kernel(y, x, a, b, rank, adapter, out)
+        kernel(y, x, a, b, rank, adapter, 0, out)
         kept = [0, 1, 3, 6]
         np.testing.assert_array_equal(out[kept].view(np.int32), y[kept].view(np.int32))
         assert np.isnan(out[[2, 4]]).all()
 
 
-def test_the_result_may_be_added_in_place_to_a_part_of_wider_rows(kernels: Kernels) -> None:
-    y, *rest = arguments(9, 12, 20)
+@pytest.mark.parametrize(("begin", "width"), [(10, 50), (0, 20), (30, 41), (50, 50), (99, 40)])
+def test_the_result_may_be_added_in_place_to_a_part_of_wider_rows(
+    kernels: Kernels, begin: int, width: int
+) -> None:
+    _, *rest = arguments(9, 12, 20)
+    assert LORA.reference is not None
     for kernel in of(kernels):
-        wide = floats(9, 50, seed=3)
-        part = wide[:, 10:30]
-        part[:] = y
-        before, wanted = wide.copy(), np.zeros_like(y)
-        kernel(y, *rest, wanted)
-        kernel(part, *rest, part)
-        np.testing.assert_array_equal(part, wanted)
-        np.testing.assert_array_equal(wide[:, :10], before[:, :10])
-        np.testing.assert_array_equal(wide[:, 30:], before[:, 30:])
+        wide = floats(9, width, seed=3)
+        before, wanted = wide.copy(), LORA.reference(wide, *rest, begin)
+        kernel(wide, *rest, begin, wide)
+        np.testing.assert_allclose(wide, wanted, rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(wide[:, :begin], before[:, :begin])
+        np.testing.assert_array_equal(wide[:, begin + 20 :], before[:, begin + 20 :])
+        assert (wide[1] != before[1]).sum() == max(min(20, width - begin), 0)
 
 
 def test_arrays_that_do_not_fit_are_refused(kernels: Kernels) -> None:
@@ -102,6 +104,6 @@ def test_arrays_that_do_not_fit_are_refused(kernels: Kernels) -> None:
     for kernel in of(kernels):
         for given in wrong:
             with pytest.raises(OperatorArgumentError):
-                kernel(*(np.ascontiguousarray(one) for one in given), np.zeros_like(y))
-        with pytest.raises(OperatorArgumentError, match="side by side"):
-            kernel(y, x, a, b, rank, adapter, np.zeros((4, 16), np.float32)[:, ::2])
+                kernel(*(np.ascontiguousarray(one) for one in given), 0, np.zeros_like(y))
+        with pytest.raises(OperatorArgumentError, match="compact"):
+            kernel(y, x, a, b, rank, adapter, 0, np.zeros((4, 16), np.float32)[:, ::2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from openautoglm import AutoGLM
@@ -45,6 +46,27 @@ def test_a_chat_is_one_prompt_and_a_list_of_chats_is_many() -> None:
 def test_sampling_parameters_reach_the_model() -> None:
     assert Generate(max_length=2).run(prompt="hello", context=ECHO)["text"] == "he"
     assert Generate(stop=("l",)).run(prompt="hello", context=ECHO)["text"] == "he"
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ({"regex": "[xy]{3}"}, "xxx"),
+        ({"choice": ("no", "nope")}, "no"),
+        ({"grammar": 'root ::= "(" [ab] ")"'}, "(a)"),
+        ({"response_format": {"type": "json_object"}}, "{}"),
+    ],
+)
+def test_an_answer_has_the_form_that_the_step_asks_for(form: dict[str, object], text: str) -> None:
+    step = msgspec.convert(form, Generate)
+    assert step.run(prompt=["a", "b"], context=ECHO)["text"] == [text, text]
+
+
+def test_a_form_that_cannot_be_is_refused_when_the_step_is_made() -> None:
+    with pytest.raises(InvalidParameterError, match="one form only"):
+        Generate(regex="a", choice=("a",))
+    with pytest.raises(InvalidParameterError, match="did you mean `json_object`"):
+        Generate(response_format={"type": "json_objekt"})
 
 
 def test_copied_values_have_their_place_in_the_source_and_not_in_the_prompt() -> None:

@@ -18,6 +18,7 @@ from openautoglm.engine.backends.native.answer import Answer
 from openautoglm.engine.backends.native.batch import Window
 from openautoglm.engine.backends.native.constraint import GrammarConstraint
 from openautoglm.engine.backends.native.faces import DecodingModel
+from openautoglm.engine.backends.native.held_adapters import HeldAdapters
 from openautoglm.engine.backends.native.scheduler import Scheduler
 from openautoglm.engine.backends.native.sequence import Sequence
 from openautoglm.engine.backends.native.spread import Spread
@@ -27,6 +28,7 @@ from openautoglm.engine.shortening import fit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from openautoglm.engine.adapter import Adapter
     from openautoglm.engine.backend import ModelInfo, Request
     from openautoglm.engine.backends.native.batch import Tell
     from openautoglm.engine.backends.native.faces import Sampler
@@ -82,6 +84,7 @@ class NativeBackend:
         self._info = info
         self._gives_up = gives_up
         self._pool = pool
+        self._adapters = HeldAdapters(model)
         self._numbers = count()
         self._worker = Worker(lambda: Scheduler(model, sampler, rules=rules))
         self._end = weakref.finalize(self, _end, self._worker, pool, model, tokens)
@@ -120,6 +123,14 @@ class NativeBackend:
         """Compute a request in this process; `tell` gets its generation, on another thread."""
         return self._begin(request, tell, has_pieces=False)
 
+    def load_adapter(self, adapter: Adapter) -> None:
+        """Have an adapter beside the model; worker processes load it with its first row."""
+        self._adapters.get(adapter)
+
+    def unload_adapter(self, adapter: Adapter) -> None:
+        """Give its memory back once no row has it any more."""
+        self._adapters.drop(adapter)
+
     def close(self) -> None:
         """End what is under way and give the memory back."""
         self._end()
@@ -156,7 +167,7 @@ class NativeBackend:
         constraint = None
         if grammar is not None:
             view = self._tokens.view(self._model.vocabulary)
-            constraint = GrammarConstraint(grammar.constraint(view))
+            constraint = GrammarConstraint(grammar.constraint(view, room))
         return Sequence(
             id=next(self._numbers),
             prompt=tuple(prompt),
@@ -167,9 +178,11 @@ class NativeBackend:
             eos=self._tokens.eos,
             stop=tuple(params.stop),
             text=self._tokens.stream(),
+            adapter=None if request.adapter is None else self._adapters.get(request.adapter),
             constraint=constraint,
             grammar=None if grammar is None else grammar.text,
             is_awaited=is_awaited,
+            is_free=request.order == "free",
         )
 
 

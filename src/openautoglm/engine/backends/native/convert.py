@@ -15,6 +15,7 @@ from openautoglm.engine.backends.native.packing import pack_part
 from openautoglm.engine.backends.native.shared import Piece, Shared
 from openautoglm.engine.backends.native.weights import Stored
 from openautoglm.engine.memory import check_fits, free_bytes
+from openautoglm.engine.progress import counted
 from openautoglm.errors import ModelFolderError
 from openautoglm.ops.library.linear import BLOCK
 
@@ -268,7 +269,7 @@ class Packed:
         self.embedding = table if copied is None else Stored(copied, is_bf16=table.is_bf16)
 
     def _convert(self, stored: Mapping[str, Stored]) -> None:
-        for linear in linears(self.architecture):
+        for linear in counted(list(linears(self.architecture))):
             self._pack(linear, stored)
         for norm in norms(self.architecture):
             order = self._order if norm.has_pairs else None

@@ -124,6 +124,9 @@ class Sampler(Protocol):
     def choose(self, logits: Logits, draws: Many[Draw]) -> Chosen:
         """Choose one token per row of logits, which it may overwrite unless it raises."""
 
+    def remembers(self, draw: Draw) -> bool:
+        """Whether its choice depends on the tokens before, or on how many they are."""
+
 
 class Constraint(Protocol):
     """What a sequence may say next."""

@@ -1,11 +1,12 @@
 """One forward: which rows of which sequences go into it, as arrays.
 
-Owns `Plan`. Knows rows and slots; makes no choice but how to share out the rows of a step.
+Owns `Plan` and `Budget`. Knows rows and slots; makes no choice but how many rows a step has and who
+gets them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
@@ -15,6 +16,48 @@ if TYPE_CHECKING:
     from openautoglm.engine.backends.native.faces import DecodingModel, Logits
     from openautoglm.engine.backends.native.sequence import Row
     from openautoglm.engine.backends.native.slots import Slots
+
+
+PATIENCE: Final = 16
+"""Steps after which more rows are tried again, when memory ran out for the first time."""
+LONGEST_PATIENCE: Final = 4096
+
+
+@final
+class Budget:
+    """How many rows a step may have: half when memory runs out, twice as many after a while.
+
+    Args:
+        most: never more.
+
+    Attributes:
+        rows: of a step from now on.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.rows = most
+        self._most = most
+        self._patience = PATIENCE
+        self._calm = 0
+        self._has_grown = False
+
+    def halve(self, size: int) -> None:
+        """Note that there was no memory for a step of so many rows."""
+        self.rows = size // 2
+        if self._has_grown:  # in vain, so that the next time waits longer
+            self._patience = min(2 * self._patience, LONGEST_PATIENCE)
+        self._has_grown = False
+        self._calm = 0
+
+    def note(self) -> None:
+        """Note a step for which there was memory."""
+        if self.rows == self._most:
+            return
+        self._calm += 1
+        if self._calm > self._patience:
+            self.rows = min(2 * self.rows, self._most)
+            self._has_grown = True
+            self._calm = 0
 
 
 @final
@@ -91,23 +134,24 @@ class Plan:
 def share_out(rows: Many[Row], budget: int, *, catch_up: int | None = None) -> Plan:
     """Plan a step of at most `budget` rows.
 
-    Those that only need their newest token come first, so that none of them stalls; with them go
-    their drafts. What is left goes to those that have more to catch up with, in the order given;
-    at most `catch_up` rows of it when there are any of the others.
+    Those that need but their newest token, or few, come first, so that none of them stalls; with
+    them go their drafts. What is left goes to those that have more to catch up with, in the order
+    given; at most `catch_up` rows of it when there are any of the others.
     """
     plan = Plan()
     behind = []
     for row in rows:
-        if len(row.ids) - row.known > 1:
+        lag = row.lag
+        if row.is_near and plan.size + lag <= budget:
+            plan.add(row, lag)
+        elif lag > 1:
             behind.append(row)
-        elif plan.size < budget:
-            plan.add(row, 1)
         else:
             plan.is_short = True
     if plan.served and catch_up is not None:
         budget = min(budget, plan.size + catch_up)
     for row in behind:
-        count = min(len(row.ids) - row.known, budget - plan.size)
+        count = min(row.lag, budget - plan.size)
         if count <= 0:
             break
         plan.add(row, count)

@@ -209,11 +209,10 @@ class Decoder:
 
     def _adapt(self, layer: int, stack: Stack, source: Array, target: Array, count: int) -> None:
         """Add what adapters make of the rows to some outputs of a linear."""
-        end = stack.begin + stack.b.shape[2]
-        y = Rows(target.reshape(self._rows, -1)[:, stack.begin : end], count)
+        y = Rows(target.reshape(self._rows, -1), count)
         adapters = Rows(self.adapters if count == ROWS else self.adapters_last, count)
         x, weights = Rows(source, count), (Rows(stack.a), Rows(stack.b), Rows(stack.rank))
-        self._call(layer, "lora", y, x, *weights, adapters, y)
+        self._call(layer, "lora", y, x, *weights, adapters, stack.begin, y)
 
     def _store(self, layer: int, source: Array, target: Rows, *, is_blocked: bool) -> None:
         places = self._of(self.slots), self._of(self.positions)

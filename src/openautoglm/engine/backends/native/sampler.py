@@ -102,6 +102,12 @@ class OperatorSampler:
             ],
         )
 
+    def remembers(self, draw: Draw) -> bool:
+        """Whether a token depends on those before: by chance, whose numbers go on, or penalties."""
+        one = cast("SamplingParams", draw.params)
+        is_penalized = one.presence_penalty or one.frequency_penalty
+        return bool(one.temperature or one.repetition_penalty != 1 or is_penalized)
+
 
 def _are_plain(params: list[SamplingParams], draws: Many[Draw]) -> bool:
     """Return whether all rows take their largest logit and ask for nothing else."""

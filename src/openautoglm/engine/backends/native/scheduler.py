@@ -13,10 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
 
-import numpy as np
-
-from openautoglm.engine.backends.native.faces import FAILED, Chosen
-from openautoglm.engine.backends.native.plan import share_out
+from openautoglm.engine.backends.native.choices import Choices, Tally
+from openautoglm.engine.backends.native.lookup import Experience, Lookup
+from openautoglm.engine.backends.native.plan import Budget, share_out
 from openautoglm.engine.backends.native.prefix import MINIMUM, Place, Prefixes
 from openautoglm.engine.backends.native.sequence import Event, Row, refusal
 from openautoglm.engine.backends.native.slots import Slots
@@ -25,17 +24,15 @@ from openautoglm.errors import (
     InvalidParameterError,
     ModelTooLargeError,
     OpenAutoGLMError,
-    WeightsCorruptError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
     from collections.abc import Sequence as Many
 
-    from openautoglm.engine.backends.native.faces import DecodingModel, Logits, Sampler
+    from openautoglm.engine.backends.native.faces import DecodingModel, Sampler
     from openautoglm.engine.backends.native.plan import Plan
     from openautoglm.engine.backends.native.sequence import Sequence
-    from openautoglm.engine.backends.native.waiting import Order
 
 NOWHERE: Final = Place(-1)
 """Where a row goes for which the cache has no room."""
@@ -46,49 +43,24 @@ class Rules:
     """What a scheduler may do. None of it changes a token.
 
     Attributes:
-        order: "arrival" serves first who came first; "free" does what is quickest for all.
         most_tokens: tokens that the cache may have memory for, apart from `kept`; None for all.
         catch_up: rows of a step for prompts, where others decode meanwhile whose tokens are
             awaited: so many the longest they wait for the next. None for all there are.
         kept: slots that keep beginnings which prompts share; they serve no sequence.
         minimum: tokens below which a shared beginning is not looked for.
         guesses: whether tokens are guessed where an answer copies.
-        step_rows: what a step costs however few rows it has, in rows: what a right guess saves
-            is one row and, spread over the sequences under way, this.
+        step_rows: what a step costs however few rows it has, in rows.
+        sequence_rows: what a sequence costs in a step however few of the rows are its own, in
+            rows. A right guess saves one row, this, and its part of `step_rows`.
     """
 
-    order: Order = "arrival"
     most_tokens: int | None = None
     catch_up: int | None = None
     kept: int = 0
     minimum: int = MINIMUM
     guesses: bool = True
     step_rows: float = 8.0
-
-
-@dataclass(slots=True)
-class Tally:
-    """What was done so far.
-
-    Attributes:
-        steps: forwards.
-        rows: rows of all forwards.
-        tokens: tokens chosen, not counting those forced.
-        guessed: guesses tried.
-        right: guesses that came true.
-        copied: tokens whose keys and values were copied.
-        found: tokens of prompts whose keys and values were there already.
-        shared: sequences that were no computation of their own.
-    """
-
-    steps: int = 0
-    rows: int = 0
-    tokens: int = 0
-    guessed: int = 0
-    right: int = 0
-    copied: int = 0
-    found: int = 0
-    shared: int = 0
+    sequence_rows: float = 0.75
 
 
 @final
@@ -98,7 +70,8 @@ class Scheduler:
     Args:
         model: computes.
         sampler: chooses tokens.
-        most_rows: most rows of one step; default what the model takes. Halved when memory runs out.
+        most_rows: most rows of one step; default what the model takes. Halved when memory runs out,
+            and doubled again when that was a while ago.
         rules: what it may do.
 
     Example:
@@ -121,13 +94,14 @@ class Scheduler:
         self.rules = Rules() if rules is None else rules
         self.tally = Tally()
         self._model = model
-        self._sampler = sampler
-        self.most_rows = min(model.rows, most_rows or model.rows)
+        self._choices = Choices(sampler, self.tally)
+        self._experience = Experience()
+        self.budget = Budget(min(model.rows, most_rows or model.rows))
         self._slots = Slots(model.slots, model.context, most_tokens=self.rules.most_tokens)
         self._prefixes = Prefixes(
             self._slots, model, kept=self.rules.kept, minimum=self.rules.minimum
         )
-        self._waiting = Waiting(self.rules.order, minimum=self.rules.minimum)
+        self._waiting = Waiting(minimum=self.rules.minimum)
         self._held: list[tuple[Row, Place]] = []  # wait for a beginning that is being computed
         self._running: list[Row] = []
         self._rows: dict[int, Row] = {}  # by sequence
@@ -161,7 +135,7 @@ class Scheduler:
             )
         key = asked.key
         if key is not None and key in self._same:
-            self._join(self._same[key], asked.id)
+            self._join(self._same[key], asked)
             return
         limit = min(self._model.context, self._slots.most_tokens)
         error = refusal(asked, limit=limit, vocabulary=self._model.vocabulary)
@@ -169,7 +143,9 @@ class Scheduler:
             self._events.append(Event(sequence=asked.id, finish_reason="error", error=error))
             return
         room = min(asked.max_tokens, limit - len(asked.prompt))
-        row = Row(asked, room=room, can_guess=self.rules.guesses)
+        can_guess = self.rules.guesses and asked.guesses
+        lookup = Lookup(self._experience, len(asked.prompt)) if can_guess else None
+        row = Row(asked, room=room, lookup=lookup)
         self._rows[asked.id] = row
         if key is not None:
             self._same[key] = row
@@ -201,10 +177,10 @@ class Scheduler:
         events, self._events = self._events, []
         return events
 
-    def _join(self, row: Row, sequence: int) -> None:
+    def _join(self, row: Row, asked: Sequence) -> None:
         self.tally.shared += 1
-        self._rows[sequence] = row
-        missed = row.join(sequence)
+        self._rows[asked.id] = row
+        missed = row.join(asked)
         if missed is not None:
             self._events.append(missed)
 
@@ -252,20 +228,20 @@ class Scheduler:
         return True
 
     def _guess(self, rows: Many[Row]) -> None:
-        ready = [row for row in rows if len(row.ids) - row.known == 1]
-        room = self.most_rows - len(ready)
+        ready = [row for row in rows if row.is_near]
+        room = self.budget.rows - sum(row.lag for row in ready)
         if len(ready) < len(rows):
             room //= 2  # the rest is for those that have more to catch up with
-        worth = 1 + self.rules.step_rows / len(rows)
+        worth = 1 + self.rules.sequence_rows + self.rules.step_rows / len(rows)
         for row in ready:
             if row.lookup is not None and room > 0:
                 row.drafts = row.lookup.propose(row.ids, min(room, row.left - 1), worth)
                 room -= len(row.drafts)
 
     def _run(self, rows: Many[Row]) -> None:
-        is_awaited = any(row.asked.is_awaited for row in rows)
+        is_awaited = any(row.is_awaited for row in rows)
         catch_up = self.rules.catch_up if is_awaited else None
-        plan = share_out(rows, self.most_rows, catch_up=catch_up)
+        plan = share_out(rows, self.budget.rows, catch_up=catch_up)
         try:
             logits = plan.forward(self._model, self._slots)
         except MemoryError as cause:
@@ -275,7 +251,8 @@ class Scheduler:
         else:
             self.tally.steps += 1
             self.tally.rows += plan.size
-            self._choose(plan, logits)
+            self.budget.note()
+            self._choices.make(plan, logits)
             if plan.is_short:  # those left out come first the next time
                 served = set(map(id, plan.served))
                 self._running.sort(key=lambda row: id(row) in served)
@@ -285,7 +262,7 @@ class Scheduler:
         for row in rows:
             row.drafts = []
         if plan.size > 1:
-            self.most_rows = plan.size // 2
+            self.budget.halve(plan.size)
             self._run(rows)
             return
         error = ModelTooLargeError(
@@ -304,66 +281,6 @@ class Scheduler:
         half = len(rows) // 2
         self._run(rows[:half])
         self._run(rows[half:])
-
-    def _choose(self, plan: Plan, logits: Logits) -> None:
-        """Choose tokens, one a sequence at a time, as long as the guesses hold.
-
-        So each is chosen knowing what it would know had nothing been guessed.
-        """
-        rows, first = plan.choosing, plan.first
-        part = logits if len(rows) == len(logits) else logits[first]
-        while rows:
-            self._take(rows, part)
-            again = [i for i, row in enumerate(rows) if row.drafts and row.is_right()]
-            if not again:
-                break
-            rows, first = [rows[i] for i in again], [first[i] for i in again]
-            part = logits[[at + row.right for row, at in zip(rows, first, strict=True)]]
-        for row in plan.choosing:
-            if row.drafts:
-                self._learn(row)
-
-    def _learn(self, row: Row) -> None:
-        self.tally.guessed += len(row.drafts)
-        self.tally.right += row.right
-        if row.lookup is not None:
-            row.lookup.learn(len(row.drafts), row.right)
-        row.drafts, row.right = [], 0
-
-    def _take(self, rows: Many[Row], logits: Logits) -> None:
-        for row in rows:
-            if row.banned or row.asked.constraint is not None:
-                row.prepare()
-        chosen = self._sample(rows, logits)
-        tokens = chosen.tokens
-        is_number = ~np.isnan(logits[np.arange(len(rows)), tokens])
-        is_number &= tokens != FAILED
-        logprobs = chosen.logprobs
-        self.tally.tokens += len(rows)
-        for index, (row, token, is_right) in enumerate(
-            zip(rows, tokens.tolist(), is_number.tolist(), strict=True)
-        ):
-            if row.reason is not None:
-                continue
-            if not is_right:
-                row.fail(_not_numbers(row))
-            elif logprobs is None:
-                row.take(token)
-            else:
-                row.has_logprobs = row.has_logprobs or logprobs[index] is not None
-                row.take(token, logprobs[index])
-
-    def _sample(self, rows: Many[Row], logits: Logits) -> Chosen:
-        try:
-            return self._sampler.choose(logits, rows)
-        except Exception as error:  # noqa: BLE001 - whose it is comes out below
-            if len(rows) == 1:
-                rows[0].fail(error)
-                return Chosen(np.array([FAILED]), [None])
-        alone = [self._sample([row], logits[i : i + 1]) for i, row in enumerate(rows)]
-        logprobs = [None if one.logprobs is None else one.logprobs[0] for one in alone]
-        tokens = np.concatenate([one.tokens for one in alone])
-        return Chosen(tokens, None if all(x is None for x in logprobs) else logprobs)
 
     def _tell(self) -> None:
         has_ended = False
@@ -385,11 +302,3 @@ class Scheduler:
         key = row.asked.key
         if key is not None:
             del self._same[key]
-
-
-def _not_numbers(row: Row) -> WeightsCorruptError:
-    return WeightsCorruptError(
-        "the model computes numbers that are not numbers (NaN)",
-        got=f"token {len(row.ids) - row.prompt_tokens} after a prompt of {row.prompt_tokens}",
-        fix='use mode "fp32"; if it stays so, the weights are damaged',
-    )

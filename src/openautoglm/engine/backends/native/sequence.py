@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 import msgspec
 
-from openautoglm.engine.backends.native.lookup import Lookup
 from openautoglm.engine.stopping import Stopping
 from openautoglm.errors import (
     BackendRequestError,
@@ -24,10 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
     from openautoglm.engine.backends.native.faces import Adapter, Constraint, Words
+    from openautoglm.engine.backends.native.lookup import Lookup
     from openautoglm.engine.generation import FinishReason
     from openautoglm.engine.stopping import Detokenizer
 
 NONE_BANNED: frozenset[int] = frozenset()
+NEAR: Final = 16
+"""Forced tokens that are read in one step with the rows that only need their newest token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,6 +52,7 @@ class Sequence:
         grammar: equal for constraints that allow the same; None keeps it from being shared.
         guesses: whether guesses may be tried; they change no token.
         is_awaited: whether someone waits for each token, not for the whole.
+        is_free: whether others may go before it where that is quicker for all.
     """
 
     id: int
@@ -66,6 +69,7 @@ class Sequence:
     grammar: Hashable | None = None
     guesses: bool = True
     is_awaited: bool = False
+    is_free: bool = False
 
     @property
     def adapter_number(self) -> int:
@@ -138,6 +142,7 @@ class Row:
         adapter: number of the adapter it is computed with; 0 for none.
         known: of how many of them the cache has the keys and values.
         sequences: ids of those that get what comes of it.
+        is_awaited: whether someone waits for each of its tokens.
         drafts: guesses that are part of the step under way.
         right: how many of them came true.
     """
@@ -145,11 +150,11 @@ class Row:
     __slots__ = (
         *("asked", "ids", "prompt_tokens", "adapter", "known", "slot", "sequences"),
         *("reason", "error"),
-        *("mask", "banned", "notes", "has_logprobs", "drafts", "right", "lookup"),
+        *("is_awaited", "mask", "banned", "notes", "has_logprobs", "drafts", "right", "lookup"),
         *("_room", "_news", "_told", "_stopping"),
     )
 
-    def __init__(self, asked: Sequence, *, room: int, can_guess: bool) -> None:
+    def __init__(self, asked: Sequence, *, room: int, lookup: Lookup | None = None) -> None:
         self.asked = asked
         self.ids = list(asked.prompt)
         self.prompt_tokens = len(self.ids)
@@ -157,6 +162,7 @@ class Row:
         self.known = 0
         self.slot = -1
         self.sequences = [asked.id]
+        self.is_awaited = asked.is_awaited
         self.reason: FinishReason | None = None
         self.error: OpenAutoGLMError | None = None
         self.mask: Words | None = None
@@ -166,7 +172,7 @@ class Row:
         self.has_logprobs = False
         self.drafts: list[int] = []
         self.right = 0
-        self.lookup = Lookup() if can_guess and asked.guesses else None
+        self.lookup = lookup
         self._room = room
         self._news = News()
         self._told = News()  # kept for a sequence that joins later
@@ -186,6 +192,17 @@ class Row:
     def left(self) -> int:
         """How many tokens may still be generated."""
         return self._room - (len(self.ids) - self.prompt_tokens)
+
+    @property
+    def lag(self) -> int:
+        """How many tokens are there that the cache does not have yet."""
+        return len(self.ids) - self.known
+
+    @property
+    def is_near(self) -> bool:
+        """Whether little is missing for its next token: the newest, or a few that were forced."""
+        lag = len(self.ids) - self.known
+        return lag == 1 or (lag <= NEAR and self.known >= self.prompt_tokens)
 
     @property
     def reserve(self) -> int:
@@ -261,9 +278,11 @@ class Row:
         self._news = News()
         return events
 
-    def join(self, sequence: int) -> Event | None:
+    def join(self, asked: Sequence) -> Event | None:
         """Add a sequence that is the same; return what it missed."""
+        sequence = asked.id
         self.sequences.append(sequence)
+        self.is_awaited = self.is_awaited or asked.is_awaited
         return self._told.event(self, sequence) if self._told.tokens else None
 
     def leave(self, sequence: int) -> Event:

@@ -8,30 +8,32 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Literal, TypeAlias, final
+from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
     from openautoglm.engine.backends.native.sequence import Row
 
-Order: TypeAlias = Literal["arrival", "free"]
-
 
 @final
 class Waiting:
-    """A queue of rows: first come first served, or, where order is free, what is quickest in all.
+    """Rows in line: first come first served, and, of those whose order is free, what is quickest.
 
     That is: prompts that begin alike together, so that their beginning is computed once, and of
-    those the longest first, so that no long one is left to run alone at the end.
+    those the longest first, so that no long one is left to run alone at the end. Where both kinds
+    wait they take turns, so that neither keeps the other waiting for long.
+
+    Args:
+        minimum: tokens that prompts have in common to begin alike.
     """
 
-    def __init__(self, order: Order, *, minimum: int) -> None:
+    def __init__(self, *, minimum: int) -> None:
         self._minimum = minimum
-        self._is_free = order == "free"
         self._line: deque[Row] = deque()
         self._all: list[_Entry] = []
         self._groups: dict[tuple[int, ...], list[_Entry]] = {}
         self._group: tuple[int, ...] = ()  # whose turn it is
         self._arrivals = 0
+        self._is_frees_turn = False
         self._size = 0
         self._ended = 0  # of those, rows that ended before their turn
 
@@ -41,7 +43,7 @@ class Waiting:
     def add(self, row: Row) -> None:
         """Put a row in line."""
         self._size += 1
-        if not self._is_free:
+        if not row.asked.is_free:
             self._line.append(row)
             return
         self._arrivals += 1
@@ -65,8 +67,14 @@ class Waiting:
         return None
 
     def _pop(self) -> Row:
-        if not self._is_free:
-            return self._line.popleft()
+        self._is_frees_turn = not self._line or (self._is_frees_turn and bool(self._groups))
+        if self._is_frees_turn:
+            self._is_frees_turn = False
+            return self._best()
+        self._is_frees_turn = True
+        return self._line.popleft()
+
+    def _best(self) -> Row:
         while self._all[0].is_taken:
             heappop(self._all)
         if self._group not in self._groups:
@@ -81,7 +89,7 @@ class Waiting:
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """A row in line: in the heap of all and in that of its group."""
+    """A row whose order is free: in the heap of all and in that of its group."""
 
     rank: tuple[int, int, int]
     group: tuple[int, ...]

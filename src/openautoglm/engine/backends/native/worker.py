@@ -18,7 +18,6 @@ from openautoglm.errors import BackendRequestError, EngineClosedError, OpenAutoG
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openautoglm.engine.backends.native.scheduler import Scheduler
     from openautoglm.engine.backends.native.sequence import Sequence
 
 
@@ -40,6 +39,19 @@ class Ticket(Protocol):
         """Take what is new; the last one has a `finish_reason`."""
 
 
+class Steps(Protocol):
+    """What computes sequences step by step: a `Scheduler`, or what has its face."""
+
+    def add(self, asked: Sequence, /) -> None:
+        """Take a sequence; what cannot be computed has an error at the next step."""
+
+    def cancel(self, sequence: int, /) -> None:
+        """End a sequence; it is told at the next step."""
+
+    def step(self) -> list[Event]:
+        """Compute once and return what is new."""
+
+
 @final
 class Worker:
     """Step a scheduler for as long as it has something to do; safe to use from several threads.
@@ -48,9 +60,9 @@ class Worker:
         scheduler: makes a new one; called again after a step that failed as a whole.
     """
 
-    def __init__(self, scheduler: Callable[[], Scheduler]) -> None:
+    def __init__(self, scheduler: Callable[[], Steps]) -> None:
         self._make = scheduler
-        self._scheduler: Scheduler | None = None
+        self._scheduler: Steps | None = None
         self._given: deque[Ticket] = deque()
         self._tickets: dict[int, Ticket] = {}
         self._wake = threading.Condition()

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final, final
 
 import torch
 
-from openautoglm.engine.backend import failed, room_for
-from openautoglm.engine.backends.transformers.decoding import Network, Row, decode
+from openautoglm.engine.backend import room_for
+from openautoglm.engine.backends.transformers.decoding import decode
+from openautoglm.engine.backends.transformers.row import Row
 from openautoglm.engine.prompt_reader import PromptReader
 from openautoglm.engine.shortening import fit
 from openautoglm.engine.stopping import Stopping
@@ -26,21 +27,21 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from openautoglm.engine.backend import ModelInfo, Request
+    from openautoglm.engine.backends.transformers.network import Network
     from openautoglm.engine.generation import Generation
     from openautoglm.engine.shortening import Part
     from openautoglm.engine.structured import TokenizerView
 
-BATCHES_IN_WINDOW: Final = 4
-MAX_BATCH_TOKENS: Final = 32_768  # rows times the longest prompt; bounds the memory of a batch
+BATCHES_IN_WINDOW: Final = 8
 
 
 @final
 class TransformersBackend:
     """Generate with one model that is loaded.
 
-    A batch is read in windows of `4 * batch_size` rows, sorted by length, and generated
-    `batch_size` rows at a time; a row that ends leaves its batch. In float32 a row's greedy answer
-    is the same whatever else is in its batch.
+    A batch is read in windows of `8 * batch_size` rows, sorted by length, of which up to
+    `batch_size` are generated at a time; a row that ends leaves its place to one that waits. In
+    float32 a row's greedy answer is the same whatever else is in its batch.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class TransformersBackend:
         self._network = network
         self._reader = PromptReader(tokenizer)
         self._info = info
-        self._batch_size = batch_size if network.is_batchable else 1
+        self._batch_size = batch_size
 
     def describe(self) -> ModelInfo:
         """Say what was loaded."""
@@ -69,7 +70,7 @@ class TransformersBackend:
     def stream(self, request: Request) -> Iterator[str | Generation]:
         """Yield the pieces of one answer, then the answer."""
         row = self._row(request, time.monotonic())
-        for _, piece in decode(self._network, [row]):
+        for _, piece in decode(self._network, [[row]]):
             if piece:
                 yield piece
         if row.error is not None:
@@ -77,18 +78,12 @@ class TransformersBackend:
         yield row.generation(self._info.model)
 
     def batch(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
-        """Generate in batches; yields the rows of a window in the order in which they end."""
-        numbered = enumerate(requests)
-        while window := list(islice(numbered, self._batch_size * BATCHES_IN_WINDOW)):
-            rows: dict[Row, int] = {}
-            for index, request in window:
-                try:
-                    rows[self._row(request, time.monotonic())] = index
-                except OpenAutoGLMError as error:
-                    yield index, failed(error, model=self._info.model)
-            for group in self._groups(sorted(rows, key=lambda row: len(row.prompt))):
-                for row in self._finish(group):
-                    yield rows[row], row.generation(self._info.model)
+        """Generate in batches; yields rows in the order in which they end."""
+        numbers: dict[Row, int] = {}
+        windows = self._windows(requests, numbers)
+        for row, _ in decode(self._network, windows, width=self._batch_size):
+            if row.reason is not None:
+                yield numbers.pop(row), row.generation(self._info.model)
 
     def close(self) -> None:
         """Let go of the model and give its memory back."""
@@ -98,28 +93,34 @@ class TransformersBackend:
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
 
-    def _finish(self, group: Sequence[Row]) -> Iterator[Row]:
-        try:
-            for row, _ in decode(self._network, group):
-                if row.reason is not None:
-                    yield row
-        except OpenAutoGLMError as error:  # memory ran out, say: the rows that are not done fail
-            for row in group:
-                if row.reason is None:
-                    row.fail(error)
-                    yield row
+    def _windows(
+        self, requests: Iterable[Request], numbers: dict[Row, int]
+    ) -> Iterator[Sequence[Row]]:
+        """Read requests a window at a time, sorted by length: up and down in turns.
 
-    def _groups(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-        """Cut rows sorted by length into batches that stay within both limits."""
-        group: list[Row] = []
-        for row in rows:
-            tokens = (len(group) + 1) * len(row.prompt)
-            if group and (len(group) == self._batch_size or tokens > MAX_BATCH_TOKENS):
-                yield group
-                group = []
-            group.append(row)
-        if group:
-            yield group
+        So neighbours are of nearly one length, also where a window meets the next. Notes the
+        number of each row.
+        """
+        numbered = enumerate(requests)
+        is_falling = False
+        while window := list(islice(numbered, self._batch_size * BATCHES_IN_WINDOW)):
+            rows = []
+            for index, request in window:
+                row = self._row_or_failure(request)
+                numbers[row] = index
+                rows.append(row)
+            yield sorted(rows, key=lambda row: len(row.prompt), reverse=is_falling)
+            is_falling = not is_falling
+
+    def _row_or_failure(self, request: Request) -> Row:
+        queued_s = time.monotonic()
+        try:
+            return self._row(request, queued_s)
+        except OpenAutoGLMError as error:
+            text = Stopping(TextStream(self._reader.decode), stop=(), min_tokens=0)
+            row = Row(request, prompt=(), room=0, text=text, constraint=None, queued_s=queued_s)
+            row.fail(error)
+            return row
 
     def _row(self, request: Request, queued_s: float) -> Row:
         cut = fit(
@@ -145,7 +146,7 @@ class TransformersBackend:
                 stop=request.params.stop,
                 min_tokens=request.params.min_tokens,
             ),
-            constraint=None if grammar is None else grammar.constraint(self._view()),
+            constraint=None if grammar is None else grammar.constraint(self._view(), room),
             queued_s=queued_s,
         )
         row.left_out = cut.left_out

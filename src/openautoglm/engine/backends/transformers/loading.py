@@ -18,13 +18,13 @@ from transformers.utils import logging
 from openautoglm.engine.backend import ModelInfo
 from openautoglm.engine.backends.builtin import TRANSFORMERS
 from openautoglm.engine.backends.transformers.backend import TransformersBackend
-from openautoglm.engine.backends.transformers.decoding import Network
 from openautoglm.engine.backends.transformers.injected import weights_bytes
 from openautoglm.engine.backends.transformers.injection import (
     explained,
     given_up,
     inject,
 )
+from openautoglm.engine.backends.transformers.network import Network
 from openautoglm.engine.backends.transformers.recipes import Wanted
 from openautoglm.engine.memory import check_fits, free_bytes
 from openautoglm.engine.model_folder import check_architecture, end_tokens

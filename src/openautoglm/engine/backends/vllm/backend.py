@@ -1,0 +1,157 @@
+"""The `vllm` backend: requests in, generations out, one engine of vLLM that decodes them together.
+
+Owns `VllmBackend`. Knows nothing of how the engine got here.
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from dataclasses import replace
+from itertools import count
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Final, Protocol, final
+
+from openautoglm.engine.backend import room_for
+from openautoglm.engine.backends.native.answer import Answer
+from openautoglm.engine.backends.native.batch import Window
+from openautoglm.engine.backends.native.sequence import Sequence
+from openautoglm.engine.backends.native.worker import Worker
+from openautoglm.engine.generation import Generation
+from openautoglm.engine.shortening import fit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from openautoglm.engine.backend import ModelInfo, Request
+    from openautoglm.engine.backends.native.batch import Tell
+    from openautoglm.engine.backends.native.tokens import Tokens
+    from openautoglm.engine.backends.native.worker import Steps
+    from openautoglm.engine.shortening import Part
+
+WINDOWS: Final = 4
+"""Rows of a batch under way at once, for each sequence that vLLM decodes at once."""
+
+
+class Loaded(Protocol):
+    """A model that vLLM has loaded."""
+
+    def decoder(self) -> Steps:
+        """Return what decodes with it; called on the one thread that does."""
+
+    def close(self) -> None:
+        """Give its memory back; harmless when done already."""
+
+
+@final
+class VllmBackend:
+    """Generate with vLLM, many requests at once.
+
+    Every `stream` and every row of a `batch` is a request of one engine, which a thread of this
+    backend steps; prompts are read on the caller's thread.
+
+    Args:
+        model: what vLLM has loaded; closed with the backend.
+        tokens: reads prompts; closed with the backend.
+        info: what was loaded; its context length is known.
+        gives_up: the part that a message which is too long loses instead of being refused.
+    """
+
+    def __init__(
+        self, model: Loaded, tokens: Tokens, info: ModelInfo, *, gives_up: Part | None = None
+    ) -> None:
+        self._tokens = tokens
+        self._info = info
+        self._gives_up = gives_up
+        self._numbers = count()
+        self._worker = Worker(model.decoder)
+        self._end = weakref.finalize(self, _end, self._worker, model, tokens)
+
+    def describe(self) -> ModelInfo:
+        """Say what was loaded."""
+        return self._info
+
+    def count_tokens(self, text: str) -> int:
+        """Count the tokens of a text as a message holds it."""
+        return self._tokens.count(text)
+
+    def stream(self, request: Request) -> Iterator[str | Generation]:
+        """Yield the pieces of one answer, then the answer."""
+        news: SimpleQueue[str | Generation] = SimpleQueue()
+        answer = self._begin(request, news.put, has_pieces=True)
+        try:
+            while isinstance(new := news.get(), str):
+                yield new
+            if new.error is not None:
+                raise new.error
+            yield new
+        finally:
+            answer.abandon()
+
+    def batch(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
+        """Yield position and generation as they complete; reads a window of requests at a time."""
+        self._worker.check()
+        return Window(
+            requests,
+            size=lambda _: WINDOWS * self._info.concurrency,
+            begin=lambda request, tell: self._begin(request, tell, has_pieces=False),
+            model=self._info.model,
+        ).answers()
+
+    def close(self) -> None:
+        """End what is under way and give the memory back."""
+        self._end()
+        gc.collect()  # what failed refers to itself through its traceback
+
+    def _begin(self, request: Request, tell: Tell, *, has_pieces: bool) -> Answer:
+        self._worker.check()
+        cut = fit(
+            request.prompt,
+            self._tokens.encode_prompt,
+            context=self._info.context_length,
+            max_length=request.params.max_length,
+            part=self._gives_up,
+        )
+        answer = Answer(
+            self._sequence(request, cut.ids, is_awaited=has_pieces),
+            cancel=request.cancel,
+            model=self._info.model,
+            tell=_noting(cut.left_out, tell),
+            has_pieces=has_pieces,
+            text_of=None if request.params.logprobs is None else self._tokens.text_of,
+        )
+        self._worker.submit(answer)
+        return answer
+
+    def _sequence(self, request: Request, prompt: list[int], *, is_awaited: bool) -> Sequence:
+        params, grammar = request.params, request.grammar
+        context = self._info.context_length
+        room = room_for(len(prompt), max_length=params.max_length, context_length=context)
+        return Sequence(
+            id=next(self._numbers),
+            prompt=tuple(prompt),
+            max_tokens=room,
+            min_tokens=min(params.min_tokens, room),
+            params=params,
+            seed=params.seed,
+            eos=self._tokens.eos,
+            stop=tuple(params.stop),
+            text=self._tokens.stream(),
+            grammar=None if grammar is None else grammar.text,
+            is_awaited=is_awaited,
+        )
+
+
+def _noting(left_out: int, tell: Tell) -> Callable[[str | Generation], None]:
+    """Return what tells a generation how many tokens of its prompt were left out."""
+
+    def noted(new: str | Generation) -> None:
+        tell(replace(new, left_out=left_out) if isinstance(new, Generation) else new)
+
+    return noted if left_out else tell
+
+
+def _end(worker: Worker, model: Loaded, tokens: Tokens) -> None:
+    worker.stop()
+    model.close()
+    tokens.close()

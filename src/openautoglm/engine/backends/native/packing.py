@@ -41,7 +41,7 @@ def pack_part(
         WeightsCorruptError: some values are NaN or infinite.
     """
     matrix = np.ascontiguousarray(part.stored.array)
-    rows, depth = matrix.shape
+    rows, depth = len(matrix), int(matrix.shape[1])
     if depth % group:
         raise OperatorArgumentError(
             "the depth of a packed weight is a multiple of its group",

@@ -47,13 +47,20 @@ inline LinearCall ReadLinear(const TensorView& x, int depth_dims, const TensorVi
   return call;
 }
 
-// Splits the blocks over threads where the weights are worth it.
+// Splits the blocks over threads where the weights are worth it, in whole tiles of those instructions that have the
+// widest: a tile cut in two waits for its own sums.
 template <typename Body>
 void OverBlocks(const LinearCall& call, const Body& body) {
   constexpr int64_t kWorthAThread = 1 << 16;  // multiplications
-  const int64_t block = call.rows * call.depth * kBlock;
-  const int64_t least = block > 0 ? kWorthAThread / block + 1 : call.blocks;
-  ParallelFor(call.blocks, least, body);
+  constexpr int64_t kTiles[] = {8, 8, 8, 8, 6, 4, 4, 3, 3};  // blocks of a tile, by rows
+  const int64_t tile = kTiles[call.rows < 8 ? call.rows : 8];
+  const int64_t work = call.rows * call.depth * kBlock * tile;
+  const int64_t tiles = (call.blocks + tile - 1) / tile;
+  const int64_t least = work > 0 ? kWorthAThread / work + 1 : tiles;
+  ParallelFor(tiles, least, [&](int64_t begin, int64_t end) {
+    const int64_t stop = end * tile;
+    body(begin * tile, stop < call.blocks ? stop : call.blocks);
+  });
 }
 
 }  // namespace openautoglm::kernels

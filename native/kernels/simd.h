@@ -31,6 +31,8 @@
 #else
 #if defined(__ARM_FEATURE_DOTPROD)
 #include <arm_neon.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 #define OAG_SIMD portable
 #define OAG_VECTOR_BYTES 16

@@ -30,6 +30,7 @@ extern const LinearInt8Table kLinearInt8V3, kLinearInt8Dot;
 namespace OAG_SIMD {
 
 using I32Lanes = Vector<int32_t>;  // sums that leave 32 bits on the way come back: they wrap
+using I16Lanes = int16_t __attribute__((vector_size(OAG_VECTOR_BYTES)));
 using I8Lanes = int8_t __attribute__((vector_size(OAG_VECTOR_BYTES)));
 using I8Quarter = int8_t __attribute__((vector_size(OAG_VECTOR_BYTES / 4)));
 
@@ -109,6 +110,15 @@ struct LinearInt8Math {
   static OAG_INLINE I8Lanes Weights(I8Lanes raw) { return raw; }
   static OAG_INLINE I32Lanes MultiplyAdd(I32Lanes sum, I8Lanes w, I32Lanes x) {
     return (I32Lanes)vdotq_s32((int32x4_t)sum, (int8x16_t)w, (int8x16_t)x);
+  }
+  static OAG_INLINE uint32_t Excess(int32_t) { return 0; }
+#elif defined(__SSE2__)
+  static OAG_INLINE I8Lanes Weights(I8Lanes raw) { return raw; }
+  // The even bytes as 16 bits with their sign, then the odd ones: products are summed by pairs, in 32 bits.
+  static OAG_INLINE I32Lanes MultiplyAdd(I32Lanes sum, I8Lanes w, I32Lanes x) {
+    const I16Lanes v = (I16Lanes)w, u = (I16Lanes)x;
+    sum += (I32Lanes)_mm_madd_epi16((__m128i)(v << 8 >> 8), (__m128i)(u << 8 >> 8));
+    return sum + (I32Lanes)_mm_madd_epi16((__m128i)(v >> 8), (__m128i)(u >> 8));
   }
   static OAG_INLINE uint32_t Excess(int32_t) { return 0; }
 #else

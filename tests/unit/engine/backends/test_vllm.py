@@ -13,6 +13,7 @@ from openautoglm.engine.backend import BACKENDS, LoadSpec
 from openautoglm.engine.backends.vllm import suitability
 from openautoglm.engine.loading import decide
 from openautoglm.errors import (
+    AdapterError,
     BackendRequestError,
     BackendUnavailableError,
     InvalidParameterError,
@@ -153,16 +154,61 @@ def test_what_vllm_refuses_fails_alone(
     with open_engine(tiny_model(), max_length=4) as engine:
         take = fake[0].add_request
 
-        def picky(request_id: str, prompt: dict[str, list[int]], params: Any) -> None:  # noqa: ANN401 - vLLM's own
+        def picky(request_id: str, *rest: Any, **more: Any) -> None:  # noqa: ANN401 - vLLM's own
             if request_id == "1":
                 raise ValueError("not this one")
-            take(request_id, prompt, params)
+            take(request_id, *rest, **more)
 
         fake[0].add_request = picky  # type: ignore[method-assign, assignment]
         first, middle, last = engine.batch(["a", "b", "c"], on_error="keep")
         assert isinstance(middle.error, BackendRequestError)
         assert "not this one" in str(middle.error)
         assert first.error is last.error is None
+
+
+def save_adapter(folder: Path, text: str) -> Path:
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_the_adapter_of_a_row_goes_to_vllm_with_it(
+    tiny_model: MakeFolder, fake: list[vllm_fake.LLMEngine], tmp_path: Path
+) -> None:
+    folder = save_adapter(tmp_path / "a", '{"peft_type": "LORA", "r": 8}')
+    with open_engine(tiny_model(), max_length=2, adapter_rank=16) as engine:
+        engine.load_adapter("support", folder)
+        engine.run("a", adapter="support")
+        engine.run("a")
+        given, none = fake[0].adapters
+        assert none is None
+        assert given is not None
+        assert (given.lora_name, given.lora_path) == ("support", str(folder))
+        assert given.lora_int_id > 0
+        engine.unload_adapter("support")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "error", "words"),
+    [
+        ('{"r": 8}', {}, InvalidParameterError, "adapter_rank=8"),
+        ('{"r": 17}', {"adapter_rank": 16}, InvalidParameterError, "adapter_rank=32"),
+        ('{"r": 0}', {"adapter_rank": 16}, AdapterError, "LoRA adapters alone"),
+        ("[", {"adapter_rank": 16}, AdapterError, "PEFT saved"),
+    ],
+)
+def test_an_adapter_that_vllm_would_not_take_is_refused(
+    tiny_model: MakeFolder,
+    tmp_path: Path,
+    text: str,
+    options: dict[str, Any],
+    error: type[OpenAutoGLMError],
+    words: str,
+) -> None:
+    folder = save_adapter(tmp_path / "a", text)
+    with open_engine(tiny_model(), **options) as engine, pytest.raises(error) as caught:
+        engine.load_adapter("support", folder)
+    assert words in str(caught.value.fix)
 
 
 def test_a_step_that_fails_ends_what_is_under_way_and_the_engine_goes_on(
@@ -197,6 +243,7 @@ def test_a_prompt_longer_than_the_context_is_refused_or_shortened(tiny_model: Ma
         ({"slots": 0}, InvalidParameterError),
         ({"context": "long"}, InvalidParameterError),
         ({"memory_share": 1.5}, InvalidParameterError),
+        ({"adapter_rank": 7}, InvalidParameterError),
         ({"dtype": "int8"}, InvalidParameterError),
         ({"device": "cpu"}, BackendUnavailableError),
         ({"device": "cuda:1"}, BackendUnavailableError),

@@ -181,6 +181,8 @@ class Model:
             )
         decoder.tokens[:count], decoder.slots[:count] = tokens, slots
         decoder.positions[:count], decoder.last[: len(last)] = positions, last
+        decoder.slots_last[: len(last)] = decoder.slots[last]
+        decoder.positions_last[: len(last)] = decoder.positions[last]
         calls, adapted = self._plain, self._adapted
         if adapters is not None and adapted is not None:
             calls = adapted

@@ -94,6 +94,18 @@ def test_a_kernel_in_python_serves_the_next_step_and_none_after_it_is_removed(
     assert np.allclose(mixed, native, atol=2e-4)
 
 
+def test_rows_that_get_no_logits_end_with_the_keys_and_values_of_the_last_layer(
+    tiny_model: TinyModel,
+) -> None:
+    model = make(tiny_model)
+    calls: list[int] = []
+    tokens, last = np.arange(5, 12), np.array([2, 6])
+    with served("silu_gated", calls):
+        model.forward(tokens, 0 * tokens, np.arange(7), last)
+    layers = model.architecture.layers
+    assert calls == [7] * (layers - 1) + [2]
+
+
 def test_a_kernel_that_raises_fails_the_step_and_the_next_one_is_right(
     tiny_model: TinyModel,
 ) -> None:

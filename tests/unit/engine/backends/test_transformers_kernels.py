@@ -14,7 +14,7 @@ from openautoglm import AutoGLM, ops
 from openautoglm.engine.backends.transformers.injected import GatedMlp, PackedLinear
 from openautoglm.engine.backends.transformers.injection import Injection, explained, inject
 from openautoglm.engine.backends.transformers.recipes import EXACT, Wanted
-from openautoglm.errors import InvalidParameterError
+from openautoglm.errors import BackendUnavailableError, InvalidParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -214,6 +214,19 @@ def test_a_graph_with_operators_has_no_breaks(random_model: Make) -> None:
     expected = model(input_ids=ids, use_cache=False).logits
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
     assert torch.allclose(compiled(input_ids=ids, use_cache=False).logits, expected, atol=1e-4)
+
+
+def test_a_model_that_cannot_be_compiled_says_so(tiny_model: Callable[..., Path]) -> None:
+    def broken(_graph: object, _inputs: object) -> None:
+        raise ValueError("no compiler here")
+
+    torch._dynamo.register_backend(broken, name="broken")
+    with (
+        AutoGLM(tiny_model(), backend="transformers", compile="broken") as engine,
+        pytest.raises(BackendUnavailableError, match="cannot compile") as caught,
+    ):
+        engine.run("dog")
+    assert "no compiler here" in str(caught.value)
 
 
 @pytest.fixture

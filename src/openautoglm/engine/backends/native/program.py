@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, final
 import numpy as np
 
 from openautoglm import ops
+from openautoglm.errors import OperatorArgumentError
 from openautoglm.native.program import Program, Rows
+from openautoglm.ops.catalog import OPERATORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,8 +47,7 @@ class Step:
         layer: which layer it belongs to; -1 for none.
         operator: its name, or `STORE`.
         operands: inputs, attributes and the output, as the program takes them.
-        called: the operator, which the program keeps also where `ops.replace` puts another in its
-            place; None for the copy.
+        called: the operator; None for the copy.
     """
 
     layer: int
@@ -68,6 +69,14 @@ class Calls:
     program: Program = field(default_factory=Program)
     steps: list[Step] = field(default_factory=list)
     in_python: list[int] = field(default_factory=list)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether no operator was replaced since; one that was removed goes on working."""
+        operators = {step.operator: step.called for step in self.steps if step.called is not None}
+        return all(
+            found is ops.get(name) for name, found in operators.items() if OPERATORS.has(name)
+        )
 
 
 @final
@@ -240,7 +249,14 @@ class Decoder:
         called = ops.get(operator)
         cell = called.table.cell
         assert cell is not None  # noqa: S101 - a model is not made without the core
-        self._calls.program.call(cell.number, operands)
+        try:
+            self._calls.program.call(cell.number, operands)
+        except TypeError as cause:  # it was replaced
+            raise OperatorArgumentError(
+                f"the operator `{operator}` that is registered now is not what a decoder calls",
+                got=str(cause),
+                fix=f'give it the inputs it had, or call ops.rollback("{operator}")',
+            ) from cause
         self._calls.steps.append(Step(layer, operator, operands, called))
 
     def _weight(self, name: str) -> Rows:

@@ -141,7 +141,7 @@ def test_closing_gives_the_memory_back(
 ) -> None:
     ended: list[bool] = []
     engine = open_engine(tiny_model())
-    fake[0].engine_core.shutdown = lambda: ended.append(True)  # type: ignore[method-assign]
+    fake[0].engine_core.shutdown = lambda: ended.append(True)  # type: ignore[method-assign] # a test breaks it
     engine.close()
     engine.close()
     assert ended == [True]
@@ -159,7 +159,7 @@ def test_what_vllm_refuses_fails_alone(
                 raise ValueError("not this one")
             take(request_id, *rest, **more)
 
-        fake[0].add_request = picky  # type: ignore[method-assign, assignment]
+        fake[0].add_request = picky  # type: ignore[method-assign, assignment] # a test breaks it
         first, middle, last = engine.batch(["a", "b", "c"], on_error="keep")
         assert isinstance(middle.error, BackendRequestError)
         assert "not this one" in str(middle.error)
@@ -219,10 +219,10 @@ def test_a_step_that_fails_ends_what_is_under_way_and_the_engine_goes_on(
         step = fake[0].step
 
         def fail() -> list[vllm_fake.RequestOutput]:
-            fake[0].step = step  # type: ignore[method-assign]
+            fake[0].step = step  # type: ignore[method-assign] # a test breaks it
             raise RuntimeError("the GPU fell off")
 
-        fake[0].step = fail  # type: ignore[method-assign]
+        fake[0].step = fail  # type: ignore[method-assign] # a test breaks it
         with pytest.raises(BackendRequestError, match="the GPU fell off"):
             engine.run("a")
         assert fake[0].aborted == []

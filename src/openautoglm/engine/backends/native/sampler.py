@@ -70,20 +70,18 @@ class _Notes:
 class OperatorSampler:
     """Choose the tokens of all rows by one call of the operator."""
 
-    def __init__(self) -> None:
-        self._sample: Any = catalog.get("sample")
-
     def choose(self, logits: Logits, draws: Many[Draw]) -> Chosen:
         """Choose one token per row of logits.
 
         Raises:
             InvalidParameterError: a bias for a token that the model does not have.
         """
+        sample: Any = catalog.get("sample")  # it may be replaced
         params = [cast("SamplingParams", draw.params) for draw in draws]
         is_masked = any(draw.mask is not None for draw in draws)
         if _are_plain(params, draws):
             given = {"mask": _masks(draws, logits.shape[1])} if is_masked else {}
-            return Chosen(self._sample(logits, **given)[0])
+            return Chosen(sample(logits, **given)[0])
         scored = any(one.logprobs is not None for one in params)
         given = _arrays(params, draws)
         edits = [
@@ -93,7 +91,7 @@ class OperatorSampler:
             given |= _edit_arrays(edits, logits.shape[1])
         if is_masked:
             given["mask"] = _masks(draws, logits.shape[1])
-        tokens, logprobs = self._sample(logits, **given, scored=scored)
+        tokens, logprobs = sample(logits, **given, scored=scored)
         if not scored:
             return Chosen(tokens)
         return Chosen(

@@ -89,6 +89,11 @@ class NativeBackend:
         self._worker = Worker(lambda: Scheduler(model, sampler, rules=rules))
         self._end = weakref.finalize(self, _end, self._worker, pool, model, tokens)
 
+    @property
+    def workers(self) -> list[int]:
+        """Numbers of the worker processes that are ready."""
+        return [] if self._pool is None else self._pool.pids
+
     def describe(self) -> ModelInfo:
         """Say what was loaded."""
         return self._info

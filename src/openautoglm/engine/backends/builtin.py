@@ -84,7 +84,7 @@ BUILTIN: Final = {
     "nano": BackendEntry(
         load=_later("nano"),
         summary="the small model that comes with the package",
-        options=("batch_size", "threads", "processes", "mode"),
+        options=("batch_size", "threads", "processes", "mode", "truncate"),
         extra="local",
         takes_adapters=True,
         sampling=TRANSFORMERS,

@@ -71,9 +71,9 @@ def test_little_memory_makes_weights_smaller_and_then_only_a_short_context_will_
     assert dtype() == "float32"
     free = 500_000
     assert dtype() == "bfloat16"
-    free = 300_000
+    free = 200_000
     assert dtype() == "int8"
-    free = 150_000
+    free = 130_000
     with pytest.raises(ModelTooLargeError, match="weights and the keys and values"):
         dtype()
     assert dtype(context=64) == "int8"

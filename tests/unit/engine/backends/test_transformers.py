@@ -359,7 +359,7 @@ def test_a_fixed_seed_leaves_torchs_own_state_alone(engine: AutoGLM) -> None:
 class GivesUp:
     """A grammar that fails at its third token."""
 
-    def constraint(self, _view: object) -> Self:
+    def constraint(self, *_view: object) -> Self:
         return self
 
     def __init__(self, width: int) -> None:

@@ -124,9 +124,12 @@ def _backend(  # noqa: PLR0913 - what both ways of loading have in common
     )
     info = _info(folder, model, name=name, label=_label(spec, name), slots=slots)
     gives_up = read_part(spec.options)
-    return NativeBackend(
+    backend = NativeBackend(
         model, OperatorSampler(), tokens, info, rules=rules, gives_up=gives_up, pool=pool
     )
+    given = {"mode": model.mode} if spec.dtype == "auto" else {}
+    backend.again = {**given, "context": model.context}
+    return backend
 
 
 def _processes(spec: LoadSpec, folder: ModelFolder) -> int:

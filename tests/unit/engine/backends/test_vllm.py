@@ -22,6 +22,7 @@ from openautoglm.errors import (
     ModelTooLargeError,
     OpenAutoGLMError,
 )
+from openautoglm.ops.gpus import Gpu
 from openautoglm.testing import vllm_fake
 
 if TYPE_CHECKING:
@@ -297,24 +298,27 @@ def test_auto_chooses_it_for_a_folder_on_a_machine_with_a_gpu(
 
     folder = os.fspath(tiny_model())
     assert decide(folder, "auto", LoadSpec(device="cpu")).backend == "native"
-    for home in (suitability, native):
-        monkeypatch.setattr(home, "compute_capabilities", lambda: ((9, 0),))
+    gpus = [Gpu(capability=(9, 0), uuid="GPU-a", memory_bytes=2**33)]
+    monkeypatch.setattr(suitability, "visible_gpus", lambda: gpus)
+    monkeypatch.setattr(native, "compute_capabilities", lambda: ((9, 0),))
     choice = decide(folder, "auto", LoadSpec())
     assert choice.backend == "vllm"
     assert choice.reason == "it is a folder on this machine, which has a GPU and vllm"
     assert dict(choice.refused)["native"] == "it computes on the CPU"
-    choice = decide(folder, "auto", LoadSpec(options={"batch_size": 2}))
-    assert (choice.backend, dict(choice.refused)["vllm"]) == (
-        "transformers",
-        "it has no option `batch_size`",
-    )
-    monkeypatch.setattr(suitability, "compute_capabilities", lambda: ((6, 1),))
-    choice = decide(folder, "auto", LoadSpec())
-    assert "older" in dict(choice.refused)["vllm"]
-    monkeypatch.setattr(suitability, "compute_capabilities", lambda: ((9, 0),))
+
+    def not_vllm(**options: object) -> str:
+        choice = decide(folder, "auto", LoadSpec(options=options))
+        assert choice.backend == "transformers"
+        return dict(choice.refused)["vllm"]
+
+    assert not_vllm(batch_size=2) == "it has no option `batch_size`"
+    gpus[:] = [Gpu(capability=(9, 0), uuid="GPU-a", memory_bytes=2**18)]
+    assert not_vllm() == "its weights take 0.0 GiB and the GPU has 0.0 GiB"
+    gpus[:] = [Gpu(capability=(6, 1), uuid="GPU-a", memory_bytes=2**33)]
+    assert "older" in not_vllm()
+    gpus[:] = [Gpu(capability=(9, 0), uuid="GPU-a")]
     monkeypatch.delitem(sys.modules, "vllm")
-    choice = decide(folder, "auto", LoadSpec())
-    assert dict(choice.refused)["vllm"] == "vllm is not installed"
+    assert not_vllm() == "vllm is not installed"
 
 
 def test_the_entry_says_what_it_takes() -> None:

@@ -15,6 +15,7 @@ from openautoglm.engine.backends.native.tokens import Tokens
 from openautoglm.engine.backends.vllm.backend import VllmBackend
 from openautoglm.engine.backends.vllm.decoder import VllmDecoder, vllm
 from openautoglm.engine.backends.vllm.lora import RANKS
+from openautoglm.engine.backends.vllm.suitability import SHARE
 from openautoglm.engine.sampling import sampling_names
 from openautoglm.engine.shortening import read_part
 from openautoglm.engine.source import find_folder
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from openautoglm.engine.model_folder import ModelFolder
 
 SLOTS: Final = 256
-SHARE: Final = 0.9
 IN_PROCESS: Final = "VLLM_ENABLE_V1_MULTIPROCESSING"
 DTYPES: Final = ("auto", "float32", "bfloat16", "float16")
 

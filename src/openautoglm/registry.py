@@ -144,6 +144,11 @@ class Registry(Generic[T]):
                 import_module(ON_DEMAND).look(self._point, name)
         return self._there(name)
 
+    @property
+    def state(self) -> object:
+        """What is another object after every change, for who keeps what was found here."""
+        return self._entries
+
     def has(self, name: str) -> bool:
         """Return whether `get` would find an entry; this starts the plugin that has it."""
         try:

@@ -11,7 +11,8 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import count
@@ -48,11 +49,12 @@ def _begin_python_ids(prefix: str) -> None:
     _prefix[0] = prefix
 
 
-try:
-    from openautoglm.bus.direct import begin_ids as _begin_ids
-    from openautoglm.bus.direct import next_id as _next_id
-except ImportError:  # built without a compiler or Python's headers, or not for this Python
-    _begin_ids, _next_id = _begin_python_ids, _python_id
+_begin_ids: Callable[[str], None] = _begin_python_ids
+_next_id: Callable[[], str] = _python_id
+with suppress(ImportError):  # built without a compiler or Python's headers, or not for this Python
+    from openautoglm.bus import direct
+
+    _begin_ids, _next_id = direct.begin_ids, direct.next_id
 
 
 def _new_ids() -> None:

@@ -12,6 +12,7 @@ from openautoglm.cli.models_kernels import kernels
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from openautoglm.engine.backends.gguf.header import GgufHeader
     from openautoglm.engine.choosing import Choice
     from openautoglm.engine.model_folder import ModelFolder
 
@@ -51,11 +52,14 @@ def info(
 
 
 def _model_lines(choice: Choice, folder: Path) -> Iterator[tuple[str, str]]:
+    from openautoglm.engine.backends.gguf.header import read_gguf
     from openautoglm.engine.model_folder import inspect
     from openautoglm.errors import ModelNotFoundError
 
     if choice.backend == "openai":
         yield "model", f"{choice.model}: a server; what it runs is not known here"
+    elif choice.backend == "gguf":
+        yield from _gguf_lines(read_gguf(folder.expanduser()))
     elif folder.is_dir() or _looks_like_path(str(folder)):
         yield from _folder_lines(inspect(folder))
     elif choice.model is not None and _is_hub_name(choice.model):
@@ -98,6 +102,20 @@ def _folder_lines(model: ModelFolder) -> Iterator[tuple[str, str]]:
         + (", and it is right" if model.checksums else ""),
     )
     yield "memory", _memory(model)
+
+
+def _gguf_lines(model: GgufHeader) -> Iterator[tuple[str, str]]:
+    from openautoglm.cli.machine import gib, look_at_memory
+
+    listed = model.values.get("tokenizer.ggml.tokens")
+    size, free = model.file_bytes, look_at_memory().free
+    fits = "" if free is None else " (fits)" if size <= free else " (does not fit)"
+    yield "model", str(model.path)
+    yield "architecture", model.architecture
+    yield "context", _tokens(model.count("context_length") or None)
+    yield "vocabulary", _tokens(len(listed) if isinstance(listed, range) else None)
+    yield "chat template", "yes" if model.values.get("tokenizer.chat_template") else "no"
+    yield "memory", f"{gib(size)} as stored{fits}; {gib(free)} free"
 
 
 def _tokens(count: int | None) -> str:

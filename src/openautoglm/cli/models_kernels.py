@@ -26,19 +26,26 @@ def kernels(
     position: Annotated[
         int, typer.Option("--position", min=0, help="Where in its context each stands.")
     ] = 64,
+    backend: Annotated[
+        str, typer.Option("--backend", help="native, or transformers: what it was given, untimed.")
+    ] = "native",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, by layer.")] = False,
 ) -> None:
     """Say which kernel serves which layer of a model, and its share of the time.
 
     The backend `native` decodes a few steps of numbers that mean nothing. Kernels of plugins that
     are loaded count as in any other run; the operator's name and a call of your own to
-    `ops.get(NAME).explain(...)` tell why a kernel was chosen.
+    `ops.get(NAME).explain(...)` tell why a kernel was chosen. With `--backend transformers` it is
+    which modules operators serve, and why the others are as they were.
     """
     from openautoglm.cli.backends import NANO
     from openautoglm.engine.backends.native.model import Model
     from openautoglm.engine.model_folder import inspect
 
     folder = NANO if path is None else path
+    if backend != "native":
+        _tell_modules(folder, backend, as_json=as_json)
+        return
     inspect(folder)
     model = Model(folder, mode, slots=rows, rows=rows)  # type: ignore[arg-type] # it says so itself
     try:
@@ -51,6 +58,21 @@ def kernels(
         typer.echo(msgspec.json.encode(found).decode())
         return
     for line in _table(found):
+        typer.echo(line)
+
+
+def _tell_modules(folder: Path, backend: str, *, as_json: bool) -> None:
+    """Load a model, and say which operators serve its modules and why others are as they were."""
+    from openautoglm import AutoGLM
+
+    with AutoGLM(folder, backend=backend) as engine:
+        lines = engine.model_info.kernels
+    if as_json:
+        import msgspec
+
+        typer.echo(msgspec.json.encode(lines).decode())
+        return
+    for line in lines or (f"nothing: the backend {backend} does not say",):
         typer.echo(line)
 
 

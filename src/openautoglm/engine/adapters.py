@@ -28,30 +28,26 @@ class Adapters:
     """Names of adapters, each loaded beside one model. Safe to use from several threads.
 
     Args:
-        loaded: the model.
+        loaded: the model; closed where one of the first adapters cannot be loaded.
+        adapters: to load at once: names and folders, or None; errors as `load`.
     """
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, adapters: object = None) -> None:
         self._loaded = loaded
         self._lock = threading.Lock()
         self._adapters: dict[str, Adapter] = {}
+        try:
+            for name, path in _pairs(adapters).items():
+                self.load(name, path)
+        except BaseException:
+            loaded.close()
+            raise
 
     @property
     def folders(self) -> dict[str, str]:
         """Folders of the adapters, by name."""
         with self._lock:
             return {name: adapter.path for name, adapter in self._adapters.items()}
-
-    def load_all(self, adapters: object) -> None:
-        """Load adapters from a mapping of names to folders, or None; errors as `load`."""
-        if adapters is not None and not isinstance(adapters, Mapping):
-            raise InvalidParameterError(
-                "`adapters` must map names to folders",
-                got=type(adapters).__name__,
-                fix='adapters={"support": "adapters/support"}',
-            )
-        for name, path in (adapters or {}).items():
-            self.load(name, path)
 
     def load(self, name: object, path: object) -> None:
         """Load an adapter under a name.
@@ -126,6 +122,18 @@ class Adapters:
             got=f"adapter={name!r}",
             fix=f"leave it out, or use a backend that takes them: {others}",
         )
+
+
+def _pairs(adapters: object) -> Mapping[object, object]:
+    if adapters is None:
+        return {}
+    if isinstance(adapters, Mapping):
+        return adapters
+    raise InvalidParameterError(
+        "`adapters` must map names to folders",
+        got=type(adapters).__name__,
+        fix='adapters={"support": "adapters/support"}',
+    )
 
 
 def _name(name: object) -> str:

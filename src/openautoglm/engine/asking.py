@@ -37,9 +37,7 @@ class Asking:
         adapters: what may be loaded beside it.
     """
 
-    def __init__(
-        self, params: SamplingParams, info: ModelInfo, adapters: Adapters | None = None
-    ) -> None:
+    def __init__(self, params: SamplingParams, info: ModelInfo, adapters: Adapters) -> None:
         self.params = params
         self._adapters = adapters
         self._info = info
@@ -82,7 +80,7 @@ class Asking:
             prompt=read_prompt(prompt),
             params=params,
             source=source,
-            adapter=None if self._adapters is None else self._adapters.find(rest.get("adapter")),
+            adapter=self._adapters.find(rest.get("adapter")),
             order=order,
             cancel=self._remembered(cancel or threading.Event()),
         )

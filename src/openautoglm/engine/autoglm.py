@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, Self, TypeVar, Unpack, cast, final
 
+from openautoglm.engine.adapters import Adapters
 from openautoglm.engine.answers import check_one_answer, gathered, of_answer, repeated
 from openautoglm.engine.asking import Asking, each
 from openautoglm.engine.backend import LoadSpec
@@ -57,6 +58,7 @@ class AutoGLM:
         max_length: most tokens to generate; the prompt does not count.
         temperature: 0 is greedy.
         seed: makes sampling repeatable.
+        adapters: LoRA adapters to load as `load_adapter` does: names, and their folders.
         progress: True shows a bar on stderr while loading; a function is told the share that is
             done, from 0 to 1.
         **options: other fields of `SamplingParams`, and what the backend takes, such as `base_url`.
@@ -81,6 +83,7 @@ class AutoGLM:
         max_length: int = 512,
         temperature: float = 0.0,
         seed: int | None = None,
+        adapters: Mapping[str, str | os.PathLike[str]] | None = None,
         progress: bool | Watcher = False,
         **options: object,
     ) -> None:
@@ -94,11 +97,12 @@ class AutoGLM:
             with watched(progress):
                 self._choice, loaded, again = load(model_path, backend, spec)
             self._loaded = Loaded(loaded, again, news)
+            self._adapters = Adapters(self._loaded, adapters)
         except BaseException as error:
             news.failed(error)
             raise
         self._info = self._loaded.describe()
-        self._asking = Asking(params, self._info)
+        self._asking = Asking(params, self._info, self._adapters)
         self._off_loop = OffLoop(self._info.concurrency)
         news.ready(self._info)
 
@@ -116,6 +120,35 @@ class AutoGLM:
     def state(self) -> State:
         """Where the model is in its life: "ready", "asleep" or "closed"."""
         return self._loaded.state
+
+    @property
+    def adapters(self) -> Mapping[str, str]:
+        """Folders of the adapters that are loaded, by the names that `adapter=` takes."""
+        return self._adapters.folders
+
+    def load_adapter(self, name: str, path: str | os.PathLike[str]) -> None:
+        """Load a LoRA adapter beside the model, also while it generates.
+
+        Args:
+            name: what calls and rows name it by: `adapter="…"`.
+            path: a folder that peft saved: `adapter_config.json` with its weights.
+
+        Raises:
+            AdapterError: it is not whole, of a kind that is not computed, or for another base.
+            WeightsCorruptError: its weights are damaged or not finite.
+            InvalidParameterError: the name is taken, or the backend takes no adapters.
+            ModelTooLargeError: not enough memory.
+        """
+        self._loaded.check()
+        self._adapters.load(name, path)
+
+    def unload_adapter(self, name: str) -> None:
+        """Forget an adapter; what generates with it goes on to its end.
+
+        Raises:
+            InvalidParameterError: there is none of this name.
+        """
+        self._adapters.unload(name)
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens of this model `text` takes, without a chat template."""

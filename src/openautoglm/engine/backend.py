@@ -147,8 +147,9 @@ class Sleeper(Protocol):
     """What a backend may have besides: a way to be without its memory for a while.
 
     One that is named in `BACKENDS` needs none of it: it is closed, and loaded again when it is next
-    used. A backend that can do better, or that is passed as an object, has both methods. Neither
-    is called while a `stream` or `batch` of it is under way.
+    used, with what its attribute `again` adds to its options, where it has one: what the machine
+    decided at loading. A backend that can do better, or that is passed as an object, has both
+    methods. Neither is called while a `stream` or `batch` of it is under way.
     """
 
     def sleep(self) -> None:

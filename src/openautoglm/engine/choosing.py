@@ -17,6 +17,13 @@ NO_FOLDER: Final = "it is not a folder on this machine"
 NOT_ASKED: Final = "whether it can run the model was not asked"
 ORDER: Final = ("nano", "openai", "gguf", "native", "vllm", "transformers")
 """The one that does best what it can do comes first."""
+NOTHING_NAMED: Final = {
+    "openai": "no URL was given",
+    "gguf": "no file was given",
+    "native": "no folder was given",
+    "vllm": "no folder was given",
+    "transformers": "no folder and no model name was given",
+}
 BETTER: Final = {
     "native": "native decodes this folder faster on this machine, without torch",
     "vllm": "vllm decodes this folder faster on this machine's GPU",
@@ -96,7 +103,7 @@ def _refusals(
 ) -> Mapping[str, str]:
     """Return why not, by backend: of all that would not do, and of those behind the first."""
     if model is None or (model == "nano" and kind == "other"):
-        return _all_but("nano", "no model was named", "no folder, file, name or URL was given")
+        return NOTHING_NAMED
     if URL.fullmatch(model):
         return _all_but("openai", "a model was named", "a URL is no folder, file or name")
     if kind == "gguf":
@@ -116,8 +123,7 @@ def _refusals(
 
 
 def _all_but(name: str, not_nano: str, otherwise: str) -> Mapping[str, str]:
-    refusals = {n: otherwise for n in ORDER if n != name}
-    return refusals if name == "nano" else refusals | {"nano": not_nano}
+    return {n: not_nano if n == "nano" else otherwise for n in ORDER if n != name}
 
 
 def _reason(name: str, model: str | None, kind: Kind) -> str:

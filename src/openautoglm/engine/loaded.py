@@ -120,7 +120,7 @@ class Loaded:
             if self._uses:
                 raise EngineBusyError(
                     "the model is generating and cannot sleep",
-                    got=f"{len(self._uses)} calls have not ended, half-read streams among them",
+                    got=f"calls that have not ended, half-read streams too: {len(self._uses)}",
                     fix="read them to their end, or `close` them, and then call `sleep`",
                 )
             self._put_to_sleep(cast("Backend", self._backend))

@@ -20,7 +20,7 @@ from openautoglm.errors import InvalidParameterError
 from openautoglm.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from openautoglm.engine.backend import Backend, LoadSpec
     from openautoglm.engine.choosing import Kind
@@ -56,8 +56,10 @@ def load(
     entry = BACKENDS.get(choice.backend)
     known = ("device", "dtype", *sampling_names(), *entry.options)
     check_names(spec.options, known)
-    again = partial(entry.load, replace(spec, model=choice.model))
-    return choice, again(), again
+    spec = replace(spec, model=choice.model)
+    loaded = entry.load(spec)
+    chosen: Mapping[str, object] = getattr(loaded, "again", {})
+    return choice, loaded, partial(entry.load, replace(spec, options={**spec.options, **chosen}))
 
 
 def decide(model: str | None, backend: str, spec: LoadSpec) -> Choice:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast, get_args
 
 from openautoglm.engine.backend import room_for
 from openautoglm.engine.prompt import Message, as_messages
-from openautoglm.errors import InvalidParameterError
+from openautoglm.errors import InvalidParameterError, InvalidPromptError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -93,7 +93,14 @@ def fit(
     if len(shorter) > limit:
         shorter = _shortened(messages, read, limit, part or "middle")
     if not shorter:  # nothing the user said last can be kept
-        room_for(len(ids), max_length=max_length, context_length=context)
+        raise InvalidPromptError(
+            "the prompt does not fit the model's context, whatever part of the last user message "
+            "is left out",
+            got=f"{len(ids)} tokens, the context is {context} and {context - limit} are for the "
+            "answer",
+            fix="shorten the system message or the answer that is to go on, or use a longer "
+            "`context`",
+        )
     return Cut(shorter, len(ids) - len(shorter))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from ctypes import byref, c_char_p, c_int, c_uint, c_void_p
+from ctypes import byref, c_char_p, c_int, c_uint, c_ulonglong, c_void_p
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -27,10 +27,18 @@ class Gpu:
     Attributes:
         capability: CUDA's compute capability, (9, 0) for an H100.
         uuid: as `nvidia-smi -L` prints it.
+        memory_bytes: all the memory it has; 0 where the driver does not say.
     """
 
     capability: tuple[int, int]
     uuid: str
+    memory_bytes: int = 0
+
+
+class _Memory(ctypes.Structure):
+    """NVML's `nvmlMemory_t`, in bytes."""
+
+    _fields_ = (("total", c_ulonglong), ("free", c_ulonglong), ("used", c_ulonglong))
 
 
 def compute_capabilities() -> tuple[tuple[int, int], ...]:
@@ -39,11 +47,15 @@ def compute_capabilities() -> tuple[tuple[int, int], ...]:
     Where GPUs of several kinds are together, indices are those of `CUDA_DEVICE_ORDER=PCI_BUS_ID`
     if that is set, and otherwise newer GPUs come first, as CUDA puts them.
     """
+    return tuple(gpu.capability for gpu in visible_gpus())
+
+
+def visible_gpus() -> list[Gpu]:
+    """Return the GPUs of this process in the order that `compute_capabilities` tells of."""
     found = _driver_gpus()
     if os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
         found = sorted(found, key=lambda gpu: gpu.capability, reverse=True)
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return tuple(gpu.capability for gpu in select(found, visible))
+    return select(found, os.environ.get("CUDA_VISIBLE_DEVICES"))
 
 
 def select(gpus: Sequence[Gpu], visible: str | None) -> list[Gpu]:
@@ -99,4 +111,10 @@ def _gpu(driver: ctypes.CDLL, index: int) -> Gpu | None:
         return None
     if driver.nvmlDeviceGetUUID(handle, ctypes.cast(uuid, c_char_p), c_uint(UUID_BYTES)) != 0:
         return None
-    return Gpu(capability=(major.value, minor.value), uuid=uuid.value.decode("ascii", "replace"))
+    memory = _Memory()
+    has_told = driver.nvmlDeviceGetMemoryInfo(handle, byref(memory)) == 0
+    return Gpu(
+        capability=(major.value, minor.value),
+        uuid=uuid.value.decode("ascii", "replace"),
+        memory_bytes=memory.total if has_told else 0,
+    )

@@ -145,6 +145,11 @@ class ToySampler:
         params = _params(draw)
         return bool(params.temperature or params.presence)
 
+    def takes_largest(self, draw: Draw) -> bool:
+        """Whether nothing else counts, nor is told."""
+        params = _params(draw)
+        return not (self.remembers(draw) or params.logprobs or draw.banned)
+
 
 @final
 class ToyConstraint:
@@ -164,9 +169,13 @@ class ToyConstraint:
         tokens = self._due[:1] or range(self._count % 2, 16, 2)
         return np.array([sum(1 << token for token in tokens)], np.int32)
 
+    def allows(self, token: int) -> bool:
+        """Whether a token may come."""
+        return bool(self.mask()[0] >> token & 1)
+
     def accept(self, token: int) -> bool:
         """Take a token; whether it is the last."""
-        if not self.mask()[0] >> token & 1:
+        if not self.allows(token):
             raise AssertionError(f"token {token} is not allowed here")
         self._count += 1
         self._due = self._due[1:] or ([2, 4, 9] if token == FORCING else [])

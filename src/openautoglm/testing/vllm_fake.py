@@ -128,6 +128,15 @@ class RequestOutput:
     finished: bool
 
 
+@dataclass(frozen=True)
+class LoRARequest:
+    """Whose weights are added."""
+
+    lora_name: str
+    lora_int_id: int
+    lora_path: str = ""
+
+
 @dataclass(kw_only=True)
 class StructuredOutputsConfig:
     """What follows grammars."""
@@ -153,6 +162,7 @@ class EngineArgs:
     disable_log_stats: bool = False
     generation_config: str = "auto"
     enable_lora: bool = False
+    max_lora_rank: int = 16
     structured_outputs_config: StructuredOutputsConfig = field(
         default_factory=StructuredOutputsConfig
     )
@@ -199,6 +209,8 @@ class LLMEngine:
         self.model_config = ModelConfig(model)
         self.engine_core = EngineCore(model)
         self.aborted: list[str] = []
+        self.adapters: list[LoRARequest | None] = []  # of each request; this fake adds no weights
+        self._has_lora = arguments.enable_lora
         self._tokens = Tokens(folder)
         self._scheduler = Scheduler(model, OperatorSampler(), rules=Rules(guesses=False))
         self._requests: dict[int, SamplingParams] = {}
@@ -222,14 +234,14 @@ class LLMEngine:
         prompt: Mapping[str, Any],
         params: SamplingParams,
         arrival_time: float | None = None,
-        lora_request: object = None,
+        lora_request: LoRARequest | None = None,
         tokenization_kwargs: Mapping[str, Any] | None = None,
         trace_headers: Mapping[str, str] | None = None,
         priority: int = 0,
         prompt_text: str | None = None,
     ) -> None:
         """Take a request, of token ids alone."""
-        rest = (arrival_time, lora_request, tokenization_kwargs, trace_headers, prompt_text)
+        rest = (arrival_time, tokenization_kwargs, trace_headers, prompt_text)
         if any(value is not None for value in rest) or priority or set(prompt) != {TOKENS}:
             raise NotImplementedError
         number = int(request_id) if isinstance(request_id, str) else -1
@@ -237,6 +249,9 @@ class LLMEngine:
             raise ValueError(f"request id {request_id!r} is no text, or under way")
         if len(prompt[TOKENS]) >= self.model_config.max_model_len:
             raise ValueError("The decoder prompt is longer than the maximum model length")
+        if lora_request is not None and not self._has_lora:
+            raise ValueError(f"Got lora_request {lora_request} but LoRA is not enabled!")
+        self.adapters.append(lora_request)
         self._requests[number] = params
         self._scheduler.add(self._sequence(number, prompt[TOKENS], params))
 
@@ -310,8 +325,8 @@ class LLMEngine:
 
 def modules() -> dict[str, ModuleType]:
     """Return what `import vllm` and its submodules shall find, by name."""
-    names = ("vllm", "vllm.sampling_params", "vllm.config")
-    home, kinds, config = made = [ModuleType(name) for name in names]
+    names = ("vllm", "vllm.sampling_params", "vllm.config", "vllm.lora.request")
+    home, kinds, config, lora = made = [ModuleType(name) for name in names]
     for module in made:
         module.__spec__ = ModuleSpec(module.__name__, None)
     for name in (EngineArgs, LLMEngine, SamplingParams, RequestOutput, CompletionOutput):
@@ -320,6 +335,7 @@ def modules() -> dict[str, ModuleType]:
         setattr(kinds, kind.__name__, kind)
     home.__version__ = VERSION  # type: ignore[attr-defined] # a module made here
     config.StructuredOutputsConfig = StructuredOutputsConfig  # type: ignore[attr-defined] # as above
+    lora.LoRARequest = LoRARequest  # type: ignore[attr-defined] # as above
     return dict(zip(names, made, strict=True))
 
 

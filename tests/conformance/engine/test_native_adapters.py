@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 FAMILIES = [case for case in CASES if "-" not in case.name]
 EACH = pytest.mark.parametrize("case", FAMILIES, ids=[case.name for case in FAMILIES])
 LLAMA = CASES[0]
-EVERYTHING = {
+EVERYTHING: dict[str, object] = {
     "target_modules": [
         *("q_proj", "k_proj", "v_proj", "o_proj"),
         *("gate_proj", "up_proj", "down_proj", "lm_head"),
     ]
 }
-FUSED = {"target_modules": "all-linear"}
+FUSED: dict[str, object] = {"target_modules": "all-linear"}
 TOLERANCE = 2e-4
 
 
@@ -149,7 +149,11 @@ def test_rows_of_many_adapters_are_each_alone_to_the_bit(
 ) -> None:
     base = folder_of(LLAMA)
     model, plain = Model(base, mode, slots=9, rows=128), Model(base, mode, slots=1, rows=128)
-    configs = [{"r": 4}, {"r": 19, "target_modules": "all-linear"}, {"target_modules": ["up_proj"]}]
+    configs: list[dict[str, object]] = [
+        {"r": 4},
+        {"r": 19, "target_modules": "all-linear"},
+        {"target_modules": ["up_proj"]},
+    ]
     folders = [
         save_adapter(base, tmp_path / f"{n}", seed=n, size=0.1, config=config)
         for n, config in enumerate(configs)
@@ -174,8 +178,9 @@ def test_an_adapter_is_added_exactly_where_weights_are_rounded(
     base = folder_of(LLAMA)
     adapter = save_adapter(base, tmp_path / "a", size=0.1, config={"target_modules": "all-linear"})
     found = []
-    for one in ("fp32", mode):
-        model = Model(base, one, slots=1, rows=64)  # type: ignore[arg-type]  # a mode
+    modes: tuple[Mode, Mode] = ("fp32", mode)
+    for one in modes:
+        model = Model(base, one, slots=1, rows=64)
         kept = model.load_adapter(1, adapter)
         found.append(read(model, prompt(40), adapter=kept.number))
     exact, close = found

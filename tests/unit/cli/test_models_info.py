@@ -106,3 +106,20 @@ def test_a_chat_template_may_be_in_three_places(
 ) -> None:
     (tmp_path / name).write_text(text)
     assert has_chat_template(tmp_path) is found
+
+
+def test_a_gguf_file_is_described(
+    tiny_gguf: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = info(capsys, str(tiny_gguf()))
+    assert (code, err) == (0, "")
+    for line in (
+        "architecture  qwen2\n",
+        "context       128 tokens\n",
+        "vocabulary    328 tokens\n",
+        "chat template yes\n",
+        "MiB as stored (fits); ",
+        "backend       gguf: it is a GGUF file\n",
+        "not           native: a GGUF file is for llama.cpp\n",
+    ):
+        assert line in out

@@ -33,6 +33,16 @@ def test_every_operator_has_a_line_and_the_shares_make_up_the_whole(
     assert sum(float(line.split()[-1].rstrip("%")) for line in lines) == pytest.approx(100, abs=1)
 
 
+def test_modules_of_another_backend_are_told_with_the_reason(
+    tiny_model: Callable[..., Path],
+) -> None:
+    lines = told(str(tiny_model()), "--backend", "transformers").splitlines()
+    assert any(line.startswith("5 x model.") or "RMSNorm" in line for line in lines)
+    assert all(": " in line for line in lines)
+    rows = json.loads(told(str(tiny_model()), "--backend", "transformers", "--json"))
+    assert len(rows) == len(lines)
+
+
 def test_a_kernel_that_was_added_is_told_with_its_layers(tiny_model: Callable[..., Path]) -> None:
     gated = ops.get("silu_gated")
 

@@ -106,7 +106,7 @@ def test_it_does_not_sleep_while_something_is_under_way(loads: Loads) -> None:
         next(stream)
         rows = engine.batch(["a", "b", "c"])
         next(rows)
-        with pytest.raises(EngineBusyError, match="2 calls"):
+        with pytest.raises(EngineBusyError, match="streams too: 2"):
             engine.sleep()
         assert "".join(stream) == "bc"
         assert [row.text for row in rows] == ["b", "c"]
@@ -235,7 +235,9 @@ def larger_model(tmp_path_factory: pytest.TempPathFactory, tiny_model: Callable[
     return folder
 
 
-@pytest.mark.parametrize("backend", ["native", "transformers"])
+@pytest.mark.parametrize(
+    "backend", ["native", pytest.param("transformers", marks=pytest.mark.slow)]
+)
 def test_sleeping_gives_the_memory_back(larger_model: Path, backend: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", MEMORY, os.fspath(larger_model), backend],
@@ -247,3 +249,39 @@ def test_sleeping_gives_the_memory_back(larger_model: Path, backend: str) -> Non
     given, kept = map(float, done.stdout.split())
     assert given > 40, done.stdout
     assert kept < 8, done.stdout
+
+
+PEAK = """
+import sys
+from openautoglm import AutoGLM
+from openautoglm.engine.backends.native import matrix
+
+matrix.PIECE_VALUES = 1 << 18  # at a time: small beside this model, as it is beside larger ones
+
+def status(name):
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(name)) / 2**10
+
+AutoGLM(sys.argv[2], backend="native", mode=sys.argv[3]).close()  # what any first load takes
+with open("/proc/self/clear_refs", "w") as file:
+    file.write("5")
+before = status("VmRSS")
+with AutoGLM(sys.argv[1], backend="native", mode=sys.argv[3]):
+    print(status("VmHWM") - before)
+"""
+
+
+@pytest.mark.parametrize(("mode", "converted_mib"), [("fp32", 48), ("int8", 12)])
+def test_loading_holds_the_mapped_file_and_what_it_becomes_and_no_copy_more(
+    larger_model: Path, tiny_model: Callable[..., Path], mode: str, converted_mib: int
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, os.fspath(larger_model), os.fspath(tiny_model("llama")), mode],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    mapped_mib = (larger_model / "model.safetensors").stat().st_size / 2**20
+    peak_mib = float(done.stdout)
+    assert converted_mib <= peak_mib <= mapped_mib + converted_mib + 12, done.stdout

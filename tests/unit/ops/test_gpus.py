@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from openautoglm.ops import gpus
-from openautoglm.ops.gpus import Gpu, compute_capabilities, select
+from openautoglm.ops.gpus import Gpu, compute_capabilities, select, visible_gpus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +30,10 @@ int nvmlDeviceGetCudaComputeCapability(void* h, int* a, int* b) {
 }
 int nvmlDeviceGetUUID(void* h, char* text, unsigned size) {
   std::snprintf(text, size, "GPU-%ld-uuid", (long)h - 1); return 0;
+}
+struct Memory { unsigned long long total, free, used; };
+int nvmlDeviceGetMemoryInfo(void* h, Memory* m) {
+  m->total = 80ull << 30; m->free = m->used = 1; return (long)h == 2;  // one does not say
 }
 }
 """
@@ -52,6 +56,13 @@ def build(folder: Path, *, init: int = 0, hidden: int = 99) -> Path:
     assert compiler is not None
     subprocess.run([compiler, *flags, source, "-o", made], check=True)
     return made
+
+
+def test_a_gpu_says_how_much_memory_it_has_unless_the_driver_does_not(
+    driver: pytest.MonkeyPatch,
+) -> None:
+    driver.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    assert [gpu.memory_bytes for gpu in visible_gpus()] == [80 << 30, 0, 80 << 30]
 
 
 def test_newer_gpus_come_first_unless_the_bus_orders_them(driver: pytest.MonkeyPatch) -> None:

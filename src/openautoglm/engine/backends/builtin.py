@@ -54,6 +54,7 @@ BUILTIN: Final = {
             "offline",
         ),
         extra="local",
+        takes_adapters=True,
         why_not=_cannot("native"),
         sampling=sampling_names(),
     ),
@@ -74,16 +75,18 @@ BUILTIN: Final = {
     "vllm": BackendEntry(
         load=_later("vllm"),
         summary="a model folder or hub name, run by vLLM in this process, on a GPU",
-        options=("slots", "context", "memory_share", "truncate", "offline"),
+        options=("slots", "context", "memory_share", "adapter_rank", "truncate", "offline"),
         extra="vllm",
         why_not=_cannot("vllm"),
         sampling=sampling_names(),
+        takes_adapters=True,
     ),
     "nano": BackendEntry(
         load=_later("nano"),
         summary="the small model that comes with the package",
-        options=("batch_size", "threads", "processes", "mode"),
+        options=("batch_size", "threads", "processes", "mode", "truncate"),
         extra="local",
+        takes_adapters=True,
         sampling=TRANSFORMERS,
     ),
     "openai": BackendEntry(

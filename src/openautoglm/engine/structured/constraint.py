@@ -92,6 +92,7 @@ class TokenConstraint:
         self._matcher = view.matcher(grammar)
         words = (max(view.vocabulary_size, view._trie.vocab_size) + 31) // 32  # noqa: SLF001 - same module
         self._bits: NDArray[np.int32] = np.zeros(words, dtype=np.int32)
+        self._place = (self._bits.ctypes.data, self._bits.nbytes)  # asking each time takes 1 us
 
     def mask(self) -> NDArray[np.bool_]:
         """Return which tokens may come next: True is allowed, one entry per logit.
@@ -114,10 +115,17 @@ class TokenConstraint:
         Raises:
             SchemaError: as `mask`.
         """
-        self._matcher.unsafe_compute_mask_ptr(self._bits.ctypes.data, self._bits.nbytes)
+        self._matcher.unsafe_compute_mask_ptr(*self._place)
         if self._matcher.is_error():
             raise _too_hard(self._matcher)
         return self._bits
+
+    def allows(self, token_id: int) -> bool:
+        """Say whether one token may come next, which takes a small part of the time of a mask."""
+        if token_id in self._view.eos_token_ids:
+            return bool(self._matcher.is_accepting())
+        known = 0 <= token_id < self._view.vocabulary_size
+        return known and bool(self._matcher.validate_tokens([token_id]) == 1)
 
     def forced(self) -> list[int]:
         """Return the tokens that must come next whatever is chosen; none of them is taken yet."""
@@ -147,13 +155,12 @@ class TokenConstraint:
         if token_id in self._view.eos_token_ids and self._matcher.is_stopped():
             return
         known = 0 <= token_id < self._view.vocabulary_size
-        if not known or self._matcher.validate_tokens([token_id]) != 1:
+        if not known or self._matcher.try_consume_tokens([token_id]) != 1:
             raise InvalidParameterError(
                 "the token is not allowed here",
                 got=f"token {token_id}",
                 fix="choose a token for which `mask()` is True",
             )
-        self._matcher.consume_token(token_id)
 
     @property
     def is_done(self) -> bool:

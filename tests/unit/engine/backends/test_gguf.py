@@ -159,6 +159,12 @@ def test_a_prompt_longer_than_the_context_is_refused_or_cut(tiny_gguf: MakeFile)
         assert 0 < answer.prompt_tokens <= 60 < answer.prompt_tokens + answer.left_out
 
 
+def test_an_adapter_is_refused_with_what_takes_one(tiny_gguf: MakeFile, tmp_path: Path) -> None:
+    with AutoGLM(tiny_gguf()) as engine, pytest.raises(InvalidParameterError) as caught:
+        engine.load_adapter("support", tmp_path)
+    assert 'backend="native"' in str(caught.value.fix)
+
+
 def test_closing_ends_what_is_under_way_and_is_final(tiny_gguf: MakeFile) -> None:
     backend = load(tiny_gguf())
     engine = AutoGLM(backend=backend, max_length=99)

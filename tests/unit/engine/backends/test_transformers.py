@@ -250,6 +250,12 @@ def test_an_architecture_that_generates_no_text_is_refused(folder: Path) -> None
         AutoGLM(folder, backend="transformers")
 
 
+def test_an_encoder_with_a_decoder_is_refused(folder: Path) -> None:
+    change(folder / "config.json", is_encoder_decoder=True)
+    with pytest.raises(UnknownArchitectureError, match="only decoders are run"):
+        AutoGLM(folder, backend="transformers")
+
+
 def test_a_folder_without_a_tokenizer_or_with_a_damaged_one_is_refused(folder: Path) -> None:
     (folder / "tokenizer.json").write_text("{", encoding="utf-8")
     with pytest.raises(ModelFolderError, match="tokenizer in the model folder cannot be read"):
@@ -353,7 +359,7 @@ def test_a_fixed_seed_leaves_torchs_own_state_alone(engine: AutoGLM) -> None:
 class GivesUp:
     """A grammar that fails at its third token."""
 
-    def constraint(self, _view: object) -> Self:
+    def constraint(self, *_view: object) -> Self:
         return self
 
     def __init__(self, width: int) -> None:

@@ -14,11 +14,13 @@ from openautoglm import AutoGLM, ops
 from openautoglm.engine.backends.transformers.injected import GatedMlp, PackedLinear
 from openautoglm.engine.backends.transformers.injection import Injection, explained, inject
 from openautoglm.engine.backends.transformers.recipes import EXACT, Wanted
-from openautoglm.errors import InvalidParameterError
+from openautoglm.errors import BackendUnavailableError, InvalidParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from openautoglm.engine.backends.transformers.backend import TransformersBackend
 
     Make = Callable[..., transformers.PreTrainedModel]
 
@@ -214,6 +216,33 @@ def test_a_graph_with_operators_has_no_breaks(random_model: Make) -> None:
     expected = model(input_ids=ids, use_cache=False).logits
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
     assert torch.allclose(compiled(input_ids=ids, use_cache=False).logits, expected, atol=1e-4)
+
+
+def test_a_compiled_model_is_let_go_by_closing(tiny_model: Callable[..., Path]) -> None:
+    import gc
+
+    engine = AutoGLM(tiny_model(), backend="transformers", compile="eager", max_length=3)
+    assert engine.run("dog").completion_tokens == 3
+    held: object = engine._open()
+    backend = cast("TransformersBackend", getattr(held, "_backend", held))
+    module = weakref.ref(backend._network._open())
+    del held, backend
+    engine.close()
+    gc.collect()
+    assert module() is None
+
+
+def test_a_model_that_cannot_be_compiled_says_so(tiny_model: Callable[..., Path]) -> None:
+    def broken(_graph: object, _inputs: object) -> None:
+        raise ValueError("no compiler here")
+
+    torch._dynamo.register_backend(broken, name="broken")
+    with (
+        AutoGLM(tiny_model(), backend="transformers", compile="broken") as engine,
+        pytest.raises(BackendUnavailableError, match="cannot compile") as caught,
+    ):
+        engine.run("dog")
+    assert "no compiler here" in str(caught.value)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from openautoglm.engine.backend import BACKENDS, LoadSpec
 from openautoglm.engine.backends.vllm import suitability
 from openautoglm.engine.loading import decide
 from openautoglm.errors import (
+    AdapterError,
     BackendRequestError,
     BackendUnavailableError,
     InvalidParameterError,
@@ -21,6 +22,7 @@ from openautoglm.errors import (
     ModelTooLargeError,
     OpenAutoGLMError,
 )
+from openautoglm.ops.gpus import Gpu
 from openautoglm.testing import vllm_fake
 
 if TYPE_CHECKING:
@@ -140,7 +142,7 @@ def test_closing_gives_the_memory_back(
 ) -> None:
     ended: list[bool] = []
     engine = open_engine(tiny_model())
-    fake[0].engine_core.shutdown = lambda: ended.append(True)  # type: ignore[method-assign]
+    fake[0].engine_core.shutdown = lambda: ended.append(True)  # type: ignore[method-assign] # a test breaks it
     engine.close()
     engine.close()
     assert ended == [True]
@@ -153,16 +155,61 @@ def test_what_vllm_refuses_fails_alone(
     with open_engine(tiny_model(), max_length=4) as engine:
         take = fake[0].add_request
 
-        def picky(request_id: str, prompt: dict[str, list[int]], params: Any) -> None:  # noqa: ANN401 - vLLM's own
+        def picky(request_id: str, *rest: Any, **more: Any) -> None:  # noqa: ANN401 - vLLM's own
             if request_id == "1":
                 raise ValueError("not this one")
-            take(request_id, prompt, params)
+            take(request_id, *rest, **more)
 
-        fake[0].add_request = picky  # type: ignore[method-assign, assignment]
+        fake[0].add_request = picky  # type: ignore[method-assign, assignment] # a test breaks it
         first, middle, last = engine.batch(["a", "b", "c"], on_error="keep")
         assert isinstance(middle.error, BackendRequestError)
         assert "not this one" in str(middle.error)
         assert first.error is last.error is None
+
+
+def save_adapter(folder: Path, text: str) -> Path:
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_the_adapter_of_a_row_goes_to_vllm_with_it(
+    tiny_model: MakeFolder, fake: list[vllm_fake.LLMEngine], tmp_path: Path
+) -> None:
+    folder = save_adapter(tmp_path / "a", '{"peft_type": "LORA", "r": 8}')
+    with open_engine(tiny_model(), max_length=2, adapter_rank=16) as engine:
+        engine.load_adapter("support", folder)
+        engine.run("a", adapter="support")
+        engine.run("a")
+        given, none = fake[0].adapters
+        assert none is None
+        assert given is not None
+        assert (given.lora_name, given.lora_path) == ("support", str(folder))
+        assert given.lora_int_id > 0
+        engine.unload_adapter("support")
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "error", "words"),
+    [
+        ('{"r": 8}', {}, InvalidParameterError, "adapter_rank=8"),
+        ('{"r": 17}', {"adapter_rank": 16}, InvalidParameterError, "adapter_rank=32"),
+        ('{"r": 0}', {"adapter_rank": 16}, AdapterError, "LoRA adapters alone"),
+        ("[", {"adapter_rank": 16}, AdapterError, "PEFT saved"),
+    ],
+)
+def test_an_adapter_that_vllm_would_not_take_is_refused(
+    tiny_model: MakeFolder,
+    tmp_path: Path,
+    text: str,
+    options: dict[str, Any],
+    error: type[OpenAutoGLMError],
+    words: str,
+) -> None:
+    folder = save_adapter(tmp_path / "a", text)
+    with open_engine(tiny_model(), **options) as engine, pytest.raises(error) as caught:
+        engine.load_adapter("support", folder)
+    assert words in str(caught.value.fix)
 
 
 def test_a_step_that_fails_ends_what_is_under_way_and_the_engine_goes_on(
@@ -173,10 +220,10 @@ def test_a_step_that_fails_ends_what_is_under_way_and_the_engine_goes_on(
         step = fake[0].step
 
         def fail() -> list[vllm_fake.RequestOutput]:
-            fake[0].step = step  # type: ignore[method-assign]
+            fake[0].step = step  # type: ignore[method-assign] # a test breaks it
             raise RuntimeError("the GPU fell off")
 
-        fake[0].step = fail  # type: ignore[method-assign]
+        fake[0].step = fail  # type: ignore[method-assign] # a test breaks it
         with pytest.raises(BackendRequestError, match="the GPU fell off"):
             engine.run("a")
         assert fake[0].aborted == []
@@ -197,6 +244,7 @@ def test_a_prompt_longer_than_the_context_is_refused_or_shortened(tiny_model: Ma
         ({"slots": 0}, InvalidParameterError),
         ({"context": "long"}, InvalidParameterError),
         ({"memory_share": 1.5}, InvalidParameterError),
+        ({"adapter_rank": 7}, InvalidParameterError),
         ({"dtype": "int8"}, InvalidParameterError),
         ({"device": "cpu"}, BackendUnavailableError),
         ({"device": "cuda:1"}, BackendUnavailableError),
@@ -250,24 +298,27 @@ def test_auto_chooses_it_for_a_folder_on_a_machine_with_a_gpu(
 
     folder = os.fspath(tiny_model())
     assert decide(folder, "auto", LoadSpec(device="cpu")).backend == "native"
-    for home in (suitability, native):
-        monkeypatch.setattr(home, "compute_capabilities", lambda: ((9, 0),))
+    gpus = [Gpu(capability=(9, 0), uuid="GPU-a", memory_bytes=2**33)]
+    monkeypatch.setattr(suitability, "visible_gpus", lambda: gpus)
+    monkeypatch.setattr(native, "compute_capabilities", lambda: ((9, 0),))
     choice = decide(folder, "auto", LoadSpec())
     assert choice.backend == "vllm"
     assert choice.reason == "it is a folder on this machine, which has a GPU and vllm"
     assert dict(choice.refused)["native"] == "it computes on the CPU"
-    choice = decide(folder, "auto", LoadSpec(options={"batch_size": 2}))
-    assert (choice.backend, dict(choice.refused)["vllm"]) == (
-        "transformers",
-        "it has no option `batch_size`",
-    )
-    monkeypatch.setattr(suitability, "compute_capabilities", lambda: ((6, 1),))
-    choice = decide(folder, "auto", LoadSpec())
-    assert "older" in dict(choice.refused)["vllm"]
-    monkeypatch.setattr(suitability, "compute_capabilities", lambda: ((9, 0),))
+
+    def not_vllm(**options: object) -> str:
+        choice = decide(folder, "auto", LoadSpec(options=options))
+        assert choice.backend == "transformers"
+        return dict(choice.refused)["vllm"]
+
+    assert not_vllm(batch_size=2) == "it has no option `batch_size`"
+    gpus[:] = [Gpu(capability=(9, 0), uuid="GPU-a", memory_bytes=2**18)]
+    assert not_vllm() == "its weights take 0.0 GiB and the GPU has 0.0 GiB"
+    gpus[:] = [Gpu(capability=(6, 1), uuid="GPU-a", memory_bytes=2**33)]
+    assert "older" in not_vllm()
+    gpus[:] = [Gpu(capability=(9, 0), uuid="GPU-a")]
     monkeypatch.delitem(sys.modules, "vllm")
-    choice = decide(folder, "auto", LoadSpec())
-    assert dict(choice.refused)["vllm"] == "vllm is not installed"
+    assert not_vllm() == "vllm is not installed"
 
 
 def test_the_entry_says_what_it_takes() -> None:

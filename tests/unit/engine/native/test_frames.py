@@ -11,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openautoglm.engine import wire
 from openautoglm.engine.backend import Request
 from openautoglm.engine.backends.native.cores import usable_cores
 from openautoglm.engine.backends.native.frames import (
+    Answer,
     Ask,
     Cancel,
     Splitter,
@@ -23,13 +25,16 @@ from openautoglm.engine.backends.native.frames import (
     read_up,
     request_of,
 )
+from openautoglm.engine.generation import Generation, Timings, TokenLogprob
 from openautoglm.engine.prompt import Message
 from openautoglm.engine.sampling import SamplingParams
 from openautoglm.engine.structured import compile_schema
+from openautoglm.errors import InvalidPromptError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+LETTER = "b"
 messages = st.one_of(
     st.builds(Ask, st.integers(0, 2**63 - 1), st.binary(max_size=300)),
     st.builds(Cancel, st.lists(st.integers(0, 2**63 - 1), max_size=20)),
@@ -72,6 +77,33 @@ def test_a_request_arrives_with_all_that_decoding_needs() -> None:
     here = {"cancel", "schema", "form", "source"}
     for name in {field.name for field in fields(Request)} - here:
         assert pickle.dumps(getattr(got, name)) == pickle.dumps(getattr(request, name))
+
+
+def test_an_answer_arrives_with_all_that_it_says() -> None:
+    answer = Generation(
+        text="b",
+        finish_reason="error",
+        prompt_tokens=2,
+        completion_tokens=1,
+        timings=Timings(queue_s=0.5, first_token_s=0.25, total_s=1.0),
+        parsed=["b"],
+        offsets={"/0": (1, 2)},
+        model="m",
+        error=InvalidPromptError("too long", got="9 tokens", fix="shorten it"),
+        logprobs=(TokenLogprob(token=LETTER, logprob=-0.5, top=((LETTER, -0.5), ("a", -1.0))),),
+        others=(Generation(text="c", finish_reason="stop", model="m"),),
+        left_out=7,
+    )
+    (frame,) = Splitter().feed(framed(Answer(5, wire.plain_generation(answer))))
+    said = read_up(frame)
+    assert isinstance(said, Answer)
+    got = wire.generation_from(said.generation)
+    plain = Generation(text="", finish_reason="stop")
+    for name in (field.name for field in fields(Generation)):
+        assert getattr(answer, name) != getattr(plain, name), f"give `{name}` a value here"
+        assert name == "error" or getattr(got, name) == getattr(answer, name)
+    assert type(got.error) is InvalidPromptError
+    assert str(got.error) == str(answer.error)
 
 
 @pytest.mark.parametrize(

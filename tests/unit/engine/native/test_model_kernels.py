@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,8 +15,9 @@ import pytest
 from openautoglm import ops
 from openautoglm.engine.backends.native.model import TIMED_EVERY, Model
 from openautoglm.engine.backends.native.weights import widened
-from openautoglm.errors import BackendUnavailableError, KernelFailedError
+from openautoglm.errors import BackendUnavailableError, KernelFailedError, OperatorArgumentError
 from openautoglm.registry import owned_by
+from openautoglm.testing.lora_adapter import save_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,6 +96,18 @@ def test_a_kernel_in_python_serves_the_next_step_and_none_after_it_is_removed(
     assert np.allclose(mixed, native, atol=2e-4)
 
 
+def test_rows_that_get_no_logits_end_with_the_keys_and_values_of_the_last_layer(
+    tiny_model: TinyModel,
+) -> None:
+    model = make(tiny_model)
+    calls: list[int] = []
+    tokens, last = np.arange(5, 12), np.array([2, 6])
+    with served("silu_gated", calls):
+        model.forward(tokens, 0 * tokens, np.arange(7), last)
+    layers = model.architecture.layers
+    assert calls == [7] * (layers - 1) + [2]
+
+
 def test_a_kernel_that_raises_fails_the_step_and_the_next_one_is_right(
     tiny_model: TinyModel,
 ) -> None:
@@ -112,6 +126,48 @@ def test_a_kernel_that_raises_fails_the_step_and_the_next_one_is_right(
         ops.get("attention").remove_kernel("broken")
     step(again, 5, 0)
     assert np.array_equal(step(model, 6, 1), step(again, 6, 1))
+
+
+def test_an_operator_that_is_replaced_serves_the_next_step_until_it_is_rolled_back(
+    tiny_model: TinyModel, tmp_path: Path
+) -> None:
+    model, again = make(tiny_model), make(tiny_model)
+    kept = model.load_adapter(1, save_adapter(tiny_model("qwen2"), tmp_path))
+    native = [step(again, 5 + i, i) for i in range(4)]
+    found = [step(model, 5, 0)]
+    gated = ops.get("silu_gated")
+    calls: list[int] = []
+
+    def reference(x: Any) -> Any:  # noqa: ANN401 - an array
+        calls.append(len(x))
+        return 0 * x[..., 0, :]
+
+    ops.replace(replace(gated.opdef, reference=reference))
+    try:
+        without = step(model, 6, 1)
+        assert len(calls) == model.architecture.layers
+        row = np.zeros(1, np.int64)
+        model.forward(row + 6, row, row + 1, row, row + kept.number)
+        assert len(calls) == 2 * model.architecture.layers
+    finally:
+        ops.rollback("silu_gated")
+    assert not np.allclose(without, native[1], atol=1e-2)
+    found += [step(model, 5 + i, i) for i in range(1, 4)]
+    assert len(calls) == 2 * model.architecture.layers
+    assert np.array_equal(found, native)
+
+
+def test_an_operator_with_other_arguments_fails_the_steps_until_it_is_rolled_back(
+    tiny_model: TinyModel,
+) -> None:
+    model, again = make(tiny_model), make(tiny_model)
+    ops.replace(ops.OpDef("rope", inputs=[ops.In("x")], reference=lambda x: x))
+    try:
+        with pytest.raises(OperatorArgumentError, match="rollback"):
+            step(model, 5, 0)
+    finally:
+        ops.rollback("rope")
+    assert np.array_equal(step(model, 5, 0), step(again, 5, 0))
 
 
 def test_kernels_tell_who_serves_each_layer_and_shares_add_up_to_one(

@@ -23,8 +23,8 @@ backend = loading.load(LoadSpec(model=sys.argv[1], options={"slots": 4, "process
 row = Request(prompt="dog", params=SamplingParams(max_length=100))
 is_told = False
 for _ in backend.batch(itertools.repeat(row)):
-    if not is_told and len(backend._pool.pids) == 2:
-        print(*backend._pool.pids, flush=True)
+    if not is_told and len(backend.workers) == 2:
+        print(*backend.workers, flush=True)
         is_told = True
 """
 

@@ -84,9 +84,9 @@ def told(answer: Generation) -> tuple[object, ...]:
 
 def pids_of(backend: NativeBackend) -> list[int]:
     """Return the numbers of both processes, once both are at work."""
-    while len(pool_of(backend).pids) < 2:
+    while len(backend.workers) < 2:
         answers_once(backend, varied(8))
-    return pool_of(backend).pids
+    return backend.workers
 
 
 def answers_once(backend: NativeBackend, rows: list[Request]) -> dict[int, Generation]:
@@ -242,7 +242,7 @@ def test_a_forked_process_leaves_the_workers_to_its_parent(
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     ours, theirs = answers_once(backend, rows), answers_once(alone, rows)
     assert [told(ours[i]) for i in range(12)] == [told(theirs[i]) for i in range(12)]
-    assert pool_of(backend).pids == pids
+    assert backend.workers == pids
 
 
 def test_errors_of_a_row_are_those_of_one_process(
@@ -334,9 +334,9 @@ def test_unasked_a_long_batch_goes_to_processes_and_a_short_one_does_not(
     backend = unasked(tiny_model(), monkeypatch)
     rows = varied(60)
     answers_once(backend, rows[:16])
-    assert not pool_of(backend).pids
+    assert not backend.workers
     ours, theirs = answers_once(backend, rows), answers_once(alone, rows)
-    assert pool_of(backend).pids
+    assert backend.workers
     assert [told(ours[i]) for i in range(60)] == [told(theirs[i]) for i in range(60)]
     backend.close()
 

@@ -71,9 +71,24 @@ def test_little_memory_makes_weights_smaller_and_then_only_a_short_context_will_
     assert dtype() == "float32"
     free = 500_000
     assert dtype() == "bfloat16"
-    free = 300_000
+    free = 200_000
     assert dtype() == "int8"
-    free = 150_000
+    free = 130_000
     with pytest.raises(ModelTooLargeError, match="weights and the keys and values"):
         dtype()
     assert dtype(context=64) == "int8"
+
+
+def test_a_model_wakes_as_it_was_or_not_at_all(
+    tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = 2**40
+    monkeypatch.setattr(loading, "free_bytes", lambda: free)
+    with AutoGLM(tiny_model(), backend="native", processes=1, max_length=8) as engine:
+        text = engine.run("dog").text
+        engine.sleep()
+        free = 200_000  # where it would have been int8
+        with pytest.raises(ModelTooLargeError, match="weights and the keys and values"):
+            engine.run("dog")
+        free = 490_000  # where it would have been bf16
+        assert (engine.state, engine.run("dog").text) == ("asleep", text)

@@ -44,6 +44,11 @@ class BreakingConstraint:
 
         return np.full(1, 0xFFFF, np.int32)
 
+    def allows(self, token: int) -> bool:
+        del token
+        self._break("allows")
+        return False
+
     def accept(self, token: int) -> bool:
         del token
         self._break("accept")
@@ -88,7 +93,7 @@ def check_only_the_first_fails(bad: Sequence, place: str) -> None:
     assert scheduler.is_idle
 
 
-@pytest.mark.parametrize("place", ["mask", "accept", "forced"])
+@pytest.mark.parametrize("place", ["mask", "allows", "accept", "forced"])
 def test_a_constraint_that_raises_fails_its_row_alone(place: str) -> None:
     constraint = BreakingConstraint(place)
     bad = Sequence(id=1, prompt=(3, 4), max_tokens=6, constraint=constraint)
@@ -129,7 +134,7 @@ class BreakingGrammar:
 
     text = "bad"
 
-    def constraint(self, _: object) -> object:
+    def constraint(self, *_: object) -> object:
         raise ZeroDivisionError("in constraint")
 
 

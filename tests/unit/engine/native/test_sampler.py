@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from openautoglm import ops
 from openautoglm.engine.backends.native.faces import FAILED
 from openautoglm.engine.backends.native.sampler import OperatorSampler, ScoredToken
 from openautoglm.engine.randomness import uniforms
@@ -119,3 +120,18 @@ def test_a_row_without_numbers_fails_alone() -> None:
 def test_a_bias_for_a_token_that_is_none_is_refused() -> None:
     with pytest.raises(InvalidParameterError, match="`logit_bias`"):
         OperatorSampler().choose(logits_of(1), [Draw(SamplingParams(logit_bias={70: 1}))])
+
+
+def test_an_operator_that_is_replaced_chooses_the_next_token() -> None:
+    sampler, logits, found = OperatorSampler(), logits_of(1), ops.get("sample")
+    first = sampler.choose(logits, [Draw()]).tokens.tolist()
+
+    def reference(given: Any, *_: object) -> Any:  # noqa: ANN401 - arrays
+        return np.full(len(given), 7), np.zeros(len(given), np.float32)
+
+    ops.replace(replace(found.opdef, reference=reference))
+    try:
+        assert sampler.choose(logits, [Draw()]).tokens.tolist() == [7]
+    finally:
+        ops.rollback("sample")
+    assert sampler.choose(logits, [Draw()]).tokens.tolist() == first != [7]

@@ -49,7 +49,7 @@ def test_lora_is_its_reference_and_each_row_is_its_own(
 ) -> None:
     y, x, a, b, rank, adapter = arguments(rows, depth, width)
     assert LORA.reference is not None
-    wanted = LORA.reference(y, x, a, b, rank, adapter, 0)
+    wanted: Any = LORA.reference(y, x, a, b, rank, adapter, 0)
     for kernel in of(kernels):
         out, one = np.zeros((2, rows, width), np.float32)
         kernel(y, x, a, b, rank, adapter, 0, out)
@@ -83,7 +83,8 @@ def test_the_result_may_be_added_in_place_to_a_part_of_wider_rows(
     assert LORA.reference is not None
     for kernel in of(kernels):
         wide = floats(9, width, seed=3)
-        before, wanted = wide.copy(), LORA.reference(wide, *rest, begin)
+        before = wide.copy()
+        wanted: Any = LORA.reference(wide, *rest, begin)
         kernel(wide, *rest, begin, wide)
         np.testing.assert_allclose(wide, wanted, rtol=1e-4, atol=1e-4)
         np.testing.assert_array_equal(wide[:, :begin], before[:, :begin])

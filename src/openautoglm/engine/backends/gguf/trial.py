@@ -12,7 +12,12 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
 
-from openautoglm.errors import WeightsCorruptError
+from openautoglm.errors import (
+    BackendUnavailableError,
+    ModelTooLargeError,
+    OpenAutoGLMError,
+    WeightsCorruptError,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +33,8 @@ def check_in_another_process(path: Path) -> None:
 
     Raises:
         WeightsCorruptError: it does not.
+        ModelTooLargeError: memory ran out.
+        BackendUnavailableError: llama.cpp does not suit the processor.
     """
     state = path.stat()
     key = (str(path), state.st_size, state.st_mtime_ns)
@@ -35,7 +42,7 @@ def check_in_another_process(path: Path) -> None:
         return
     try:
         run = subprocess.run(  # noqa: S603 - this Python, this module, a path
-            [sys.executable, "-m", __name__, os.fspath(path)],
+            [sys.executable, "-P", "-m", __name__, os.fspath(path)],
             env={**os.environ, **QUIET},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -46,19 +53,35 @@ def check_in_another_process(path: Path) -> None:
     except subprocess.TimeoutExpired:
         return  # slow, but it lives
     if run.returncode < 0:
-        raise WeightsCorruptError(
-            "the GGUF file is damaged in a way that llama.cpp does not survive",
-            got=f"{path.name}: {_reason(run.returncode, run.stderr)}",
-            fix="download or copy it again; if it is whole, update llama-cpp-python",
-        )
+        raise _not_survived(path, signal.Signals(-run.returncode), run.stderr)
     _passed.add(key)
 
 
-def _reason(returncode: int, said: bytes) -> str:
-    """Return the assertion that failed, or else the signal that it ended by."""
+def _not_survived(path: Path, by: signal.Signals, said: bytes) -> OpenAutoGLMError:
+    if by is signal.SIGILL:
+        return BackendUnavailableError(
+            "llama.cpp was built for another processor",
+            got=f"{path.name}: {by.name}",
+            fix="build it here: pip install --force-reinstall --no-cache-dir llama-cpp-python",
+        )
+    if by is signal.SIGKILL:
+        return ModelTooLargeError(
+            "memory ran out while the model was tried",
+            got=f"{path.name}: {by.name}",
+            fix="use a file with smaller weights, or end what else takes memory",
+        )
+    return WeightsCorruptError(
+        "the GGUF file is damaged in a way that llama.cpp does not survive",
+        got=f"{path.name}: {_reason(said) or by.name}",
+        fix="download or copy it again; if it is whole, update llama-cpp-python",
+    )
+
+
+def _reason(said: bytes) -> str:
+    """Return the assertion that failed, "" for none."""
     lines = said.decode("utf-8", "replace").splitlines()
     failed = [line.rpartition("/")[2] for line in lines if "GGML_" in line]
-    return failed[-1] if failed else signal.Signals(-returncode).name
+    return failed[-1] if failed else ""
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import weakref
 from dataclasses import replace
 from itertools import count
 from queue import SimpleQueue
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol, final
 
 from openautoglm.engine.backend import room_for
@@ -26,7 +27,7 @@ from openautoglm.engine.backends.native.worker import Worker
 from openautoglm.engine.shortening import fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from openautoglm.engine.adapter import Adapter
     from openautoglm.engine.backend import ModelInfo, Request
@@ -66,7 +67,12 @@ class NativeBackend:
         rules: what the scheduler may do.
         gives_up: the part that a message which is too long loses instead of being refused.
         pool: worker processes for rows of batches; stopped with the backend.
+
+    Attributes:
+        again: options that load just this again, where some were left to the machine.
     """
+
+    again: Mapping[str, object] = MappingProxyType({})
 
     def __init__(  # noqa: PLR0913 - what it is made of; `loading` makes it
         self,
@@ -88,6 +94,11 @@ class NativeBackend:
         self._numbers = count()
         self._worker = Worker(lambda: Scheduler(model, sampler, rules=rules))
         self._end = weakref.finalize(self, _end, self._worker, pool, model, tokens)
+
+    @property
+    def workers(self) -> list[int]:
+        """Numbers of the worker processes that are ready."""
+        return [] if self._pool is None else self._pool.pids
 
     def describe(self) -> ModelInfo:
         """Say what was loaded."""

@@ -14,6 +14,7 @@ from openautoglm.engine.backends.native.faces import FAILED, Chosen
 from openautoglm.errors import WeightsCorruptError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from collections.abc import Sequence as Many
 
     from openautoglm.engine.backends.native.faces import Logits, Sampler
@@ -93,8 +94,7 @@ class Choices:
     def _take_all(self, plan: Plan, logits: Logits) -> None:
         """Choose at once: also tokens after guesses, some of which prove wrong."""
         draws = [row for row in plan.choosing for _ in range(len(row.drafts) + 1)]
-        prepare(plan.choosing)
-        found = self._found(draws, logits)
+        found = self._allowed(draws, logits)
         for row, at in zip(plan.choosing, plan.first, strict=True):
             self._give(row, found, at)
             while row.drafts and row.is_right():
@@ -104,8 +104,7 @@ class Choices:
         rows, first = plan.choosing, plan.first
         part = logits[first]
         while rows:
-            prepare(rows)
-            found = self._found(rows, part)
+            found = self._allowed(rows, part)
             for index, row in enumerate(rows):
                 self._give(row, found, index)
             again = [i for i, row in enumerate(rows) if row.drafts and row.is_right()]
@@ -120,6 +119,31 @@ class Choices:
         if row.lookup is not None:
             row.lookup.learn(row.drafts, row.right)
         row.drafts, row.right = [], 0
+
+    def _allowed(self, rows: Many[Row], logits: Logits) -> Found:
+        """Choose tokens that may come.
+
+        A row that takes the largest logit is first asked whether that may come, and for its mask
+        only if not: most of what a model would write in a form has the form.
+        """
+        asked = [
+            row.asked.constraint is not None and self._sampler.takes_largest(row) for row in rows
+        ]
+        prepare(row for row, is_asked in zip(rows, asked, strict=True) if not is_asked)
+        found = self._found(rows, logits)
+        again = [
+            index
+            for index, (row, token) in enumerate(zip(rows, found.tokens, strict=True))
+            if asked[index] and found.is_number[index] and not row.allows(token)
+        ]
+        if again:
+            masked = [rows[index] for index in again]
+            prepare(masked)
+            more = self._found(masked, logits[again])
+            for index, token, is_number in zip(again, more.tokens, more.is_number, strict=True):
+                rows[index].mask = None
+                found.tokens[index], found.is_number[index] = token, is_number
+        return found
 
     def _found(self, rows: Many[Row], logits: Logits) -> Found:
         chosen = self._sample(rows, logits)
@@ -154,7 +178,7 @@ class Choices:
         return Chosen(tokens, None if all(x is None for x in logprobs) else logprobs)
 
 
-def prepare(rows: Many[Row]) -> None:
+def prepare(rows: Iterable[Row]) -> None:
     """Bring rows up to date whose next token not every one may be."""
     for row in rows:
         if row.banned or row.asked.constraint is not None:

@@ -27,6 +27,10 @@ class GrammarConstraint:
         """
         return self._tokens.words()
 
+    def allows(self, token: int) -> bool:
+        """Say whether one token may come, without the mask of all."""
+        return self._tokens.allows(token)
+
     def accept(self, token: int) -> bool:
         """Take a token; whether the text is complete by it.
 

@@ -127,12 +127,18 @@ class Sampler(Protocol):
     def remembers(self, draw: Draw) -> bool:
         """Whether its choice depends on the tokens before, or on how many they are."""
 
+    def takes_largest(self, draw: Draw) -> bool:
+        """Whether its choice is the largest logit of those that may come, and nothing is scored."""
+
 
 class Constraint(Protocol):
     """What a sequence may say next."""
 
     def mask(self) -> Words | None:
         """Return one bit per token that may come; None for all."""
+
+    def allows(self, token: int) -> bool:
+        """Whether one token may come; much quicker than the mask."""
 
     def accept(self, token: int) -> bool:
         """Take a token; whether the sequence is complete by it."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Mode = Literal["fp32", "bf16", "int8"]
 BY_DTYPE: Final[Mapping[str, Mode]] = {"float32": "fp32", "bfloat16": "bf16"}
 BYTES: Final[Mapping[Mode, int]] = {"fp32": 4, "bf16": 2, "int8": 1}  # bytes a weight
+VALUE_BYTES: Final[Mapping[Mode, int]] = {"fp32": 4, "bf16": 2, "int8": 2}  # of keys and values
 DTYPES: Final[Mapping[Mode, str]] = {"fp32": "float32", "bf16": "bfloat16", "int8": "int8"}
 SLOTS: Final = 32
 KEPT: Final = 2  # more slots, which keep beginnings that prompts share
@@ -61,7 +62,12 @@ def load(spec: LoadSpec, *, name: str = "native") -> NativeBackend:
     free = free_bytes()
     a = read_architecture(folder.path)
     rooms = {
-        mode: Room.of(a, weights_bytes=folder.bytes_as(size), free_bytes=free)
+        mode: Room.of(
+            a,
+            value_bytes=VALUE_BYTES[mode],
+            weights_bytes=folder.bytes_as(size),
+            free_bytes=free,
+        )
         for mode, size in BYTES.items()
     }
     mode = _mode(spec, rooms)
@@ -118,9 +124,12 @@ def _backend(  # noqa: PLR0913 - what both ways of loading have in common
     )
     info = _info(folder, model, name=name, label=_label(spec, name), slots=slots)
     gives_up = read_part(spec.options)
-    return NativeBackend(
+    backend = NativeBackend(
         model, OperatorSampler(), tokens, info, rules=rules, gives_up=gives_up, pool=pool
     )
+    given = {"mode": model.mode} if spec.dtype == "auto" else {}
+    backend.again = {**given, "context": model.context}
+    return backend
 
 
 def _processes(spec: LoadSpec, folder: ModelFolder) -> int:
@@ -222,7 +231,8 @@ def _mode(spec: LoadSpec, rooms: Mapping[Mode, Room]) -> Mode:
 
 def _most_tokens(model: Model, slots: int, processes: int) -> int:
     """Return how many tokens may be in the cache, which takes memory as it fills."""
-    beside = Room.of(model.architecture, weights_bytes=0, free_bytes=free_bytes())
+    size = VALUE_BYTES[model.mode]
+    beside = Room.of(model.architecture, value_bytes=size, weights_bytes=0, free_bytes=free_bytes())
     room = beside.tokens // processes
     return max(min(room, slots * model.context), model.context)
 

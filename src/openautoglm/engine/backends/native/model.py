@@ -5,6 +5,7 @@ Owns `Model`. Knows tokens as numbers; knows nothing of texts, requests or sampl
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from openautoglm.errors import (
     UnknownArchitectureError,
 )
 from openautoglm.native.cells import unavailable
+from openautoglm.ops.catalog import OPERATORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -133,7 +135,10 @@ class Model:
         )
         self._cache = Cache(self.architecture, slots, self.context, is_bf16=self.mode != "fp32")
         self._decoder: Decoder | None = Decoder(self._packed, self._cache, rows, self.context)
+        self._building = threading.Lock()
+        self._operators = OPERATORS.state
         self._plain = self._decoder.calls()
+        self._stacks: Mapping[str, Sequence[Stack]] = {}
         self._adapted: Calls | None = None  # the same with adapters, while there are some
         self._bank = Bank(self._adapt)
         self.weights_bytes = self._packed.shared.nbytes
@@ -171,6 +176,7 @@ class Model:
 
         Raises:
             InvalidParameterError: too many rows, or lengths that differ.
+            OperatorArgumentError: an operator was replaced by one that takes other arguments.
             EngineClosedError: after `close`.
         """
         decoder, count = self._open(), len(tokens)
@@ -183,6 +189,9 @@ class Model:
             )
         decoder.tokens[:count], decoder.slots[:count] = tokens, slots
         decoder.positions[:count], decoder.last[: len(last)] = positions, last
+        decoder.slots_last[: len(last)] = decoder.slots[last]
+        decoder.positions_last[: len(last)] = decoder.positions[last]
+        self._renew()
         calls, adapted = self._plain, self._adapted
         if adapters is not None and adapted is not None:
             calls = adapted
@@ -211,6 +220,7 @@ class Model:
     def kernels(self) -> list[KernelShare]:
         """Return which kernel serves each operator of each layer, in order, with its time."""
         self._open()
+        self._renew()
         spent: dict[tuple[int, str], int] = {}
         served: dict[tuple[int, str], str] = {}
         for calls in filter(None, (self._adapted, self._plain)):
@@ -279,7 +289,23 @@ class Model:
             self.__dict__.pop(name, None)
 
     def _adapt(self, stacks: Mapping[str, Sequence[Stack]]) -> None:
-        self._adapted = self._open().calls(stacks) if stacks else None
+        decoder = self._open()
+        with self._building:
+            self._stacks = stacks
+            self._adapted = decoder.calls(stacks) if stacks else None
+
+    def _renew(self) -> None:
+        """Call the operators that are registered now, where one was replaced."""
+        if self._operators is OPERATORS.state:
+            return
+        decoder = self._open()
+        with self._building:
+            operators = OPERATORS.state
+            if not self._plain.is_current:
+                self._plain = decoder.calls()
+            if self._adapted is not None and not self._adapted.is_current:
+                self._adapted = decoder.calls(self._stacks)
+            self._operators = operators
 
     def _play(self, calls: Calls, numbers: tuple[int, int]) -> None:
         is_timed = self._plays % TIMED_EVERY == 1  # the first one is no example

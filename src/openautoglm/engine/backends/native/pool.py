@@ -109,7 +109,7 @@ class Pool:
         if self._refusal is not None:
             return False
         known = [p.kernels for p in list(self._processes) if p.kernels is not None]
-        return not known or self._kernels is None or known[0] == self._kernels()
+        return not known or not self._others_than_here(known[0])
 
     def begin(self, request: Request, tell: Tell, otherwise: Begin | None = None) -> Task:
         """Take a row; `tell` is called with its generation, on the pool's thread.
@@ -292,14 +292,18 @@ class Pool:
 
     def _welcome(self, process: Process) -> None:
         self._failures = 0
-        expected = process.kernels if self._kernels is None else self._kernels()
-        if process.kernels == expected:
+        other = self._others_than_here(process.kernels or {})
+        if not other:
             return
-        other = {name: (process.kernels or {}).get(name) for name in expected or {}}
         if self.is_optional:
             self._refuse(BackendUnavailableError("worker processes have other kernels", got=other))
         else:
             _log.warning("worker processes have other kernels than this one: %s", other)
+
+    def _others_than_here(self, kernels: Kernels) -> Kernels:
+        """Return those of a process that are not those of this one, where both have an operator."""
+        here = {} if self._kernels is None else self._kernels()
+        return {op: names for op, names in kernels.items() if here.get(op, names) != names}
 
     def _replace(self, process: Process) -> None:
         """Bury a process that died; another one gets its rows."""

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, final
 import numpy as np
 
 from openautoglm import ops
+from openautoglm.errors import OperatorArgumentError
 from openautoglm.native.program import Program, Rows
+from openautoglm.ops.catalog import OPERATORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,8 +47,7 @@ class Step:
         layer: which layer it belongs to; -1 for none.
         operator: its name, or `STORE`.
         operands: inputs, attributes and the output, as the program takes them.
-        called: the operator, which the program keeps also where `ops.replace` puts another in its
-            place; None for the copy.
+        called: the operator; None for the copy.
     """
 
     layer: int
@@ -69,6 +70,14 @@ class Calls:
     steps: list[Step] = field(default_factory=list)
     in_python: list[int] = field(default_factory=list)
 
+    @property
+    def is_current(self) -> bool:
+        """Whether no operator was replaced since; one that was removed goes on working."""
+        operators = {step.operator: step.called for step in self.steps if step.called is not None}
+        return all(
+            found is ops.get(name) for name, found in operators.items() if OPERATORS.has(name)
+        )
+
 
 @final
 class Decoder:
@@ -84,7 +93,7 @@ class Decoder:
         tokens, slots, positions: by row, int64.
         adapters: by row: its adapter's index, -1 for none, int64.
         last: by row of logits: which row they are of, int64.
-        adapters_last: by row of logits: its adapter's index.
+        slots_last, positions_last, adapters_last: by row of logits: what the others are by row.
         logits: (rows, vocabulary filled up to blocks).
     """
 
@@ -95,13 +104,16 @@ class Decoder:
         self._calls = Calls()
         self._stacks: Mapping[str, Sequence[Stack]] = {}
         self.tokens, self.slots, self.positions, self.last = np.zeros((4, rows), np.int64)
+        self.slots_last, self.positions_last = np.zeros((2, rows), np.int64)
         self.adapters, self.adapters_last = np.zeros((2, rows), np.int64)
+        self._count = ROWS  # of the calls that are being added
         self._angles = [Rows(t) for t in a.rope.tables(a.rotary, a.head_width, context)]
         self._stream, self._normed, self._added = (self._room(a.hidden) for _ in range(3))
+        self._streams = self._stream, self._room(a.hidden)  # of all rows, of those with logits
         self._qkv = self._room(a.attended + 2 * a.keyed)
         self._heads = self._room(a.heads, a.head_width), self._room(a.key_heads, a.head_width)
         self._turned = self._room(a.heads, a.head_width), self._room(a.key_heads, a.head_width)
-        self._mixed = self._room(a.attended)
+        self._asked, self._mixed = self._room(a.attended), self._room(a.attended)
         self._gate_up, self._gated = self._room(2, a.intermediate), self._room(a.intermediate)
         self.logits = self._room(packed.arrays["head.weight"].shape[0] * 16)
 
@@ -112,16 +124,16 @@ class Decoder:
             stacks: of adapters' matrices, by the packed matrix whose outputs they add to.
         """
         self._calls, self._stacks = Calls(), stacks
+        self._count, self._stream = ROWS, self._streams[0]
         embedding = self._packed.embedding
         table = Rows(embedding.array, is_bf16=embedding.is_bf16)
         self._call(_OUTSIDE, "embedding", table, self._of(self.tokens), self._of(self._stream))
         for layer in range(self._a.layers):
             self._attend(layer)
             self._gate(layer)
-        chosen, normed = Rows(self._added, LOGITS), Rows(self._normed, LOGITS)
-        self._call(_OUTSIDE, "embedding", Rows(self._stream), Rows(self.last, LOGITS), chosen)
+        chosen, normed = self._of(self._stream), self._of(self._normed)
         self._call(_OUTSIDE, "rms_norm", chosen, self._weight("norm"), self._a.eps, normed)
-        self._linear(_OUTSIDE, "head", self._normed, self.logits, count=LOGITS)
+        self._linear(_OUTSIDE, "head", self._normed, self.logits)
         self._calls.in_python.extend([0] * len(self._calls.steps))
         return self._calls
 
@@ -141,16 +153,30 @@ class Decoder:
         keys, values = (Rows(array, is_bf16=is_bf16) for array in kept)
         self._store(layer, self._turned[1], keys, is_blocked=True)
         self._store(layer, value, values, is_blocked=False)
+        asked, slots, positions = self._turned[0], self.slots, self.positions
+        if layer == a.layers - 1:
+            asked, slots, positions = self._choose(layer), self.slots_last, self.positions_last
         shape = (self._rows, a.key_heads, a.group, a.head_width)
         self._call(
             layer,
             "attention_bf16" if is_bf16 else "attention",
-            *(self._of(self._turned[0].reshape(shape)), keys, values),
-            *(self._of(self.slots), self._of(self.positions)),
+            *(self._of(asked.reshape(shape)), keys, values, self._of(slots), self._of(positions)),
             *(a.head_width**-0.5, a.windows[layer]),
             self._of(self._mixed.reshape(shape)),
         )
         self._add(layer, "out", "norm_after_attention", self._mixed)
+
+    def _choose(self, layer: int) -> Array:
+        """Go on with the rows alone that get logits, and return what they ask of the cache.
+
+        Of the others nothing is read any more but the keys and values that were stored.
+        """
+        turned = self._turned[0].reshape(self._rows, -1)
+        last = Rows(self.last, LOGITS)
+        for source, target in ((turned, self._asked), self._streams):
+            self._call(layer, "embedding", Rows(source), last, Rows(target, LOGITS))
+        self._count, self._stream = LOGITS, self._streams[1]
+        return self._asked
 
     def _gate(self, layer: int) -> None:
         self._norm(layer, "norm_gated", self._stream, self._normed)
@@ -190,28 +216,27 @@ class Decoder:
         target: Array,
         *,
         is_added: bool = False,
-        count: int = ROWS,
     ) -> None:
         place = name if layer == _OUTSIDE else f"{layer}.{name}"
         operator, group = LINEARS[self._packed.mode]
         x = source.reshape(self._rows, -1, group) if group > 1 else source
-        out = Rows(target.reshape(self._rows, -1, 16), count)
+        out = self._of(target.reshape(self._rows, -1, 16))
         weight = self._packed.arrays[f"{place}.weight"]
         is_bf16 = self._packed.mode == "bf16"
         scales = [self._weight(f"{place}.scale")] if self._packed.mode == "int8" else []
         has_bias = f"{place}.bias" in self._packed.arrays
         bias = self._weight(f"{place}.bias") if has_bias else None
         residual = out if is_added else None
-        operands = (Rows(x, count), Rows(weight, is_bf16=is_bf16), *scales, bias, residual, out)
+        operands = (self._of(x), Rows(weight, is_bf16=is_bf16), *scales, bias, residual, out)
         self._call(layer, operator, *operands)
         for stack in self._stacks.get(place, ()):
-            self._adapt(layer, stack, source, target, count)
+            self._adapt(layer, stack, source, target)
 
-    def _adapt(self, layer: int, stack: Stack, source: Array, target: Array, count: int) -> None:
+    def _adapt(self, layer: int, stack: Stack, source: Array, target: Array) -> None:
         """Add what adapters make of the rows to some outputs of a linear."""
-        y = Rows(target.reshape(self._rows, -1), count)
-        adapters = Rows(self.adapters if count == ROWS else self.adapters_last, count)
-        x, weights = Rows(source, count), (Rows(stack.a), Rows(stack.b), Rows(stack.rank))
+        y = self._of(target.reshape(self._rows, -1))
+        adapters = self._of(self.adapters if self._count == ROWS else self.adapters_last)
+        x, weights = self._of(source), (Rows(stack.a), Rows(stack.b), Rows(stack.rank))
         self._call(layer, "lora", y, x, *weights, adapters, stack.begin, y)
 
     def _store(self, layer: int, source: Array, target: Rows, *, is_blocked: bool) -> None:
@@ -224,14 +249,21 @@ class Decoder:
         called = ops.get(operator)
         cell = called.table.cell
         assert cell is not None  # noqa: S101 - a model is not made without the core
-        self._calls.program.call(cell.number, operands)
+        try:
+            self._calls.program.call(cell.number, operands)
+        except TypeError as cause:  # it was replaced
+            raise OperatorArgumentError(
+                f"the operator `{operator}` that is registered now is not what a decoder calls",
+                got=str(cause),
+                fix=f'give it the inputs it had, or call ops.rollback("{operator}")',
+            ) from cause
         self._calls.steps.append(Step(layer, operator, operands, called))
 
     def _weight(self, name: str) -> Rows:
         return Rows(self._packed.arrays[name])
 
     def _of(self, array: Array) -> Rows:
-        return Rows(array, ROWS)
+        return Rows(array, self._count)
 
     def _room(self, *shape: int) -> Array:
         return np.zeros((self._rows, *shape), np.float32)

@@ -13,7 +13,6 @@ from openautoglm.errors import ModelTooLargeError
 if TYPE_CHECKING:
     from openautoglm.engine.backends.native.architecture import Architecture
 
-FLOAT: Final = 4  # bytes
 PART: Final = 0.5  # of the memory that is free beside the weights
 LEAST: Final = 512
 """Tokens: a context that is not worth loading a model for is shorter than this."""
@@ -40,10 +39,10 @@ class Room:
     free_bytes: int
 
     @classmethod
-    def of(cls, a: Architecture, *, weights_bytes: int, free_bytes: int) -> Room:
-        """Return it for a decoder that keeps keys and values in float32."""
+    def of(cls, a: Architecture, *, value_bytes: int, weights_bytes: int, free_bytes: int) -> Room:
+        """Return it for a decoder, with the bytes of one value of its keys."""
         return cls(
-            each_bytes=2 * a.layers * a.key_heads * a.head_width * FLOAT,
+            each_bytes=2 * a.layers * a.key_heads * a.head_width * value_bytes,
             longest=a.context,
             weights_bytes=weights_bytes,
             free_bytes=free_bytes,

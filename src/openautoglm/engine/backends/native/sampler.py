@@ -70,18 +70,18 @@ class _Notes:
 class OperatorSampler:
     """Choose the tokens of all rows by one call of the operator."""
 
-    def __init__(self) -> None:
-        self._sample: Any = catalog.get("sample")
-
     def choose(self, logits: Logits, draws: Many[Draw]) -> Chosen:
         """Choose one token per row of logits.
 
         Raises:
             InvalidParameterError: a bias for a token that the model does not have.
         """
+        sample: Any = catalog.get("sample")  # it may be replaced
         params = [cast("SamplingParams", draw.params) for draw in draws]
+        is_masked = any(draw.mask is not None for draw in draws)
         if _are_plain(params, draws):
-            return Chosen(self._sample(logits)[0])
+            given = {"mask": _masks(draws, logits.shape[1])} if is_masked else {}
+            return Chosen(sample(logits, **given)[0])
         scored = any(one.logprobs is not None for one in params)
         given = _arrays(params, draws)
         edits = [
@@ -89,9 +89,9 @@ class OperatorSampler:
         ]
         if any(edits):
             given |= _edit_arrays(edits, logits.shape[1])
-        if any(draw.mask is not None for draw in draws):
+        if is_masked:
             given["mask"] = _masks(draws, logits.shape[1])
-        tokens, logprobs = self._sample(logits, **given, scored=scored)
+        tokens, logprobs = sample(logits, **given, scored=scored)
         if not scored:
             return Chosen(tokens)
         return Chosen(
@@ -108,13 +108,16 @@ class OperatorSampler:
         is_penalized = one.presence_penalty or one.frequency_penalty
         return bool(one.temperature or one.repetition_penalty != 1 or is_penalized)
 
+    def takes_largest(self, draw: Draw) -> bool:
+        """Whether a row takes the largest logit that may come."""
+        return _is_plain(cast("SamplingParams", draw.params)) and not draw.banned
+
 
 def _are_plain(params: list[SamplingParams], draws: Many[Draw]) -> bool:
-    """Return whether all rows take their largest logit and ask for nothing else."""
+    """Return whether all rows take the largest of their logits as they are, masks apart."""
     different = {id(one): one for one in params}.values()  # a batch shares most of them
-    return all(_is_plain(one) for one in different) and not any(
-        draw.banned or draw.mask is not None for draw in draws
-    )
+    is_plain = all(_is_plain(one) for one in different)
+    return is_plain and not any(draw.banned for draw in draws)
 
 
 def _is_plain(one: SamplingParams) -> bool:
@@ -193,7 +196,11 @@ def _edit_arrays(edits: list[list[tuple[int, int, float]]], vocabulary: int) -> 
 
 
 def _masks(draws: Many[Draw], vocabulary: int) -> Array:
-    masks = np.full((len(draws), -(-vocabulary // 32)), -1, np.int32)
+    size = -(-vocabulary // 32)
+    if len(draws) == 1 and draws[0].mask is not None and len(draws[0].mask) >= size:
+        only: Array = draws[0].mask.view(np.int32)[:size]
+        return only[None]
+    masks = np.full((len(draws), size), -1, np.int32)
     for row, draw in zip(masks, draws, strict=True):
         if draw.mask is not None:
             words = draw.mask.view(np.int32)[: len(row)]

@@ -220,6 +220,15 @@ class Row:
         elif self.banned and len(self.ids) - self.prompt_tokens >= self.asked.min_tokens:
             self.banned = NONE_BANNED
 
+    def allows(self, token: int) -> bool:
+        """Whether the row's constraint lets a token come; true also where asking ends the row."""
+        constraint = self.asked.constraint
+        try:
+            return constraint is None or constraint.allows(token)
+        except Exception as error:  # noqa: BLE001 - it is this row's, whatever it is
+            self.fail(error)
+            return True
+
     def take(self, token: int, logprob: object = None) -> None:
         """Take the token that was chosen, and those that a constraint forces after it."""
         try:

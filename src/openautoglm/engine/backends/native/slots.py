@@ -29,7 +29,7 @@ class Slots:
         most_tokens: tokens that all of them may have memory for; None for all there are.
 
     Attributes:
-        contents: tokens of each slot, (slots, context).
+        contents: tokens of each slot, (slots, context); memory that is not written costs nothing.
         adapters: the adapter under which they were read, by slot; 0 for none.
         known: how many of them have keys and values, by slot.
         filled: for how many tokens it has memory, by slot.
@@ -40,7 +40,7 @@ class Slots:
         self.count = count
         self.context = context
         self.most_tokens = count * context if most_tokens is None else most_tokens
-        self.contents = np.full((count, context), -1, np.int64)
+        self.contents = np.zeros((count, context), np.int32)
         self.adapters = np.zeros(count, np.int64)
         self.known = np.zeros(count, np.int64)
         self.filled = np.zeros(count, np.int64)
@@ -122,7 +122,7 @@ class Slots:
         size = len(ids) - 1
         if size < minimum:
             return alike
-        wanted = np.asarray(ids[:size], np.int64)
+        wanted = np.asarray(ids[:size], np.int32)
         begins = (self.contents[:, :minimum] == wanted[:minimum]).all(1)
         begins &= self.adapters == adapter
         for slot in np.flatnonzero(begins):

@@ -71,7 +71,7 @@ class Tokens:
             highest: the highest id.
         """
         made = cls.__new__(cls)
-        made._reader, made.eos, made.highest = reader, eos, highest
+        made._reader, made.eos, made.highest = reader, eos, highest  # noqa: SLF001 - its own class
         return made
 
     def encode_prompt(self, prompt: Prompt) -> list[int]:

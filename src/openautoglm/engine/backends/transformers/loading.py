@@ -33,6 +33,7 @@ from openautoglm.errors import (
     BackendUnavailableError,
     InvalidParameterError,
     ModelFolderError,
+    UnknownArchitectureError,
     WeightsCorruptError,
 )
 
@@ -72,6 +73,7 @@ def load_backend(
     device = _device(spec.device)
     dtype = _dtype(spec.dtype, folder.config, device)
     check_architecture(folder, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    _check_decoder(folder)
     needed = folder.bytes_as(dtype.itemsize)
     check_fits(
         needed,
@@ -94,6 +96,16 @@ def load_backend(
     network = Network(model, eos=eos, pad=pad, compiler=compiler)
     told = replace(info, weights_bytes=weights_bytes(model), kernels=explained(injection.rows))
     return TransformersBackend(network, tokenizer, told, batch_size=batch_size, gives_up=gives_up)
+
+
+def _check_decoder(folder: ModelFolder) -> None:
+    """Refuse what reads with one half and writes with the other: half of it would be left out."""
+    if folder.config.get("is_encoder_decoder"):
+        raise UnknownArchitectureError(
+            "the model is an encoder with a decoder, and only decoders are run",
+            got=f"{folder.architecture}, `is_encoder_decoder` is true",
+            fix="use a model that only decodes, such as one of the families Llama, Qwen or GLM",
+        )
 
 
 def _info(

@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, final
 
 import torch
-import torch._dynamo.exc as dynamo
 from transformers import DynamicCache
 
 from openautoglm.engine.backends.transformers.places import Places
@@ -24,6 +23,9 @@ _LONG: Final = (3, 1, 2, 3, 1, 2, 2, 1)
 _NEAR: Final = {torch.float32: 1e-3}
 _NEAR_HALF: Final = 0.05
 """How much logits may differ, as a share of their norm, in float32 and in half precision."""
+
+_COMPILER: Final = ("torch._dynamo", "torch._inductor", "torch._functorch")
+"""Where the compiler's errors are from; importing them would take a second."""
 
 
 @final
@@ -104,18 +106,18 @@ class Network:
         try:
             with torch.inference_mode():
                 return model(input_ids=ids, **arguments).logits[:, -1].float()
-        except dynamo.TorchDynamoException as cause:
-            raise BackendUnavailableError(
-                "torch cannot compile this model here",
-                got=str(cause).splitlines()[0][:200],
-                fix="leave out `compile`",
-            ) from cause
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as cause:
             if _is_out_of_memory(cause):
                 raise ModelTooLargeError(
                     "memory ran out while generating",
                     got=f"{ids.shape[0]} rows of {places.mask.shape[1]} tokens",
                     fix="use a smaller batch_size, shorter prompts or a smaller dtype",
+                ) from cause
+            if type(cause).__module__.startswith(_COMPILER):
+                raise BackendUnavailableError(
+                    "torch cannot compile this model here",
+                    got=" ".join(str(cause).split())[:200],
+                    fix="leave out `compile`",
                 ) from cause
             raise
 

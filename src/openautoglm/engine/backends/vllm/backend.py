@@ -17,12 +17,14 @@ from openautoglm.engine.backends.native.answer import Answer
 from openautoglm.engine.backends.native.batch import Window
 from openautoglm.engine.backends.native.sequence import Sequence
 from openautoglm.engine.backends.native.worker import Worker
+from openautoglm.engine.backends.vllm.lora import check_adapter
 from openautoglm.engine.generation import Generation
 from openautoglm.engine.shortening import fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from openautoglm.engine.adapter import Adapter
     from openautoglm.engine.backend import ModelInfo, Request
     from openautoglm.engine.backends.native.batch import Tell
     from openautoglm.engine.backends.native.tokens import Tokens
@@ -35,6 +37,10 @@ WINDOWS: Final = 4
 
 class Loaded(Protocol):
     """A model that vLLM has loaded."""
+
+    @property
+    def adapter_rank(self) -> int:
+        """The highest rank of adapters that it takes; 0 for none."""
 
     def decoder(self) -> Steps:
         """Return what decodes with it; called on the one thread that does."""
@@ -60,6 +66,7 @@ class VllmBackend:
     def __init__(
         self, model: Loaded, tokens: Tokens, info: ModelInfo, *, gives_up: Part | None = None
     ) -> None:
+        self._model = model
         self._tokens = tokens
         self._info = info
         self._gives_up = gives_up
@@ -98,6 +105,13 @@ class VllmBackend:
             model=self._info.model,
         ).answers()
 
+    def load_adapter(self, adapter: Adapter) -> None:
+        """Check an adapter; vLLM loads it with the first request that has it."""
+        check_adapter(adapter, most=self._model.adapter_rank)
+
+    def unload_adapter(self, adapter: Adapter) -> None:
+        """Do nothing: vLLM gives the memory of adapters to others as it needs to."""
+
     def close(self) -> None:
         """End what is under way and give the memory back."""
         self._end()
@@ -124,6 +138,8 @@ class VllmBackend:
         return answer
 
     def _sequence(self, request: Request, prompt: list[int], *, is_awaited: bool) -> Sequence:
+        if request.adapter is not None:
+            self.load_adapter(request.adapter)
         params, grammar = request.params, request.grammar
         context = self._info.context_length
         room = room_for(len(prompt), max_length=params.max_length, context_length=context)
@@ -137,8 +153,10 @@ class VllmBackend:
             eos=self._tokens.eos,
             stop=tuple(params.stop),
             text=self._tokens.stream(),
+            adapter=request.adapter,
             grammar=None if grammar is None else grammar.text,
             is_awaited=is_awaited,
+            is_free=request.order == "free",
         )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast, final
 
 from openautoglm.engine.backends.native.sampler import ScoredToken
 from openautoglm.engine.backends.native.sequence import Event, Row
+from openautoglm.engine.backends.vllm.lora import lora_request
 from openautoglm.errors import BackendRequestError, OpenAutoGLMError, SchemaError
 from openautoglm.settings import need
 
@@ -49,7 +50,10 @@ class VllmDecoder:
         """Take a sequence; one that vLLM refuses has an error at the next step."""
         try:
             self._engine.add_request(
-                str(asked.id), {"prompt_token_ids": list(asked.prompt)}, sampling(asked)
+                str(asked.id),
+                {"prompt_token_ids": list(asked.prompt)},
+                sampling(asked),
+                lora_request=lora_request(asked.adapter),
             )
         except Exception as cause:  # noqa: BLE001 - vLLM checks parameters and raises as it likes
             error = _refused(cause)

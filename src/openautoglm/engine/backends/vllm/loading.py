@@ -14,6 +14,8 @@ from openautoglm.engine.backend import ModelInfo
 from openautoglm.engine.backends.native.tokens import Tokens
 from openautoglm.engine.backends.vllm.backend import VllmBackend
 from openautoglm.engine.backends.vllm.decoder import VllmDecoder, vllm
+from openautoglm.engine.backends.vllm.lora import RANKS
+from openautoglm.engine.backends.vllm.suitability import SHARE
 from openautoglm.engine.sampling import sampling_names
 from openautoglm.engine.shortening import read_part
 from openautoglm.engine.source import find_folder
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from openautoglm.engine.model_folder import ModelFolder
 
 SLOTS: Final = 256
-SHARE: Final = 0.9
 IN_PROCESS: Final = "VLLM_ENABLE_V1_MULTIPROCESSING"
 DTYPES: Final = ("auto", "float32", "bfloat16", "float16")
 
@@ -40,7 +41,8 @@ def load_backend(spec: LoadSpec) -> VllmBackend:
     """Load a model folder or a name on the hub; errors as `AutoGLM`.
 
     Options: `slots` (sequences at once), `context` (tokens of each), `memory_share` (the part of
-    the GPU's memory that vLLM takes), `truncate` (shorten prompts that are too long instead of
+    the GPU's memory that vLLM takes), `adapter_rank` (the highest rank of LoRA adapters; none are
+    taken without it), `truncate` (shorten prompts that are too long instead of
     refusing them), `offline`.
     """
     _check_device(spec.device)
@@ -70,8 +72,9 @@ class LoadedEngine:
         BackendUnavailableError: vLLM cannot run it here.
     """
 
-    def __init__(self, arguments: Mapping[str, object]) -> None:
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
         self._decoder: VllmDecoder | None = None
+        self.adapter_rank = int(arguments.get("max_lora_rank", 0))
         os.environ.setdefault(IN_PROCESS, "0")
         home = vllm()
         config = need("vllm.config", extra="vllm", why="running a model with vLLM")
@@ -143,7 +146,16 @@ def _arguments(spec: LoadSpec) -> dict[str, Any]:
             got=repr(share),
             fix=f"memory_share={SHARE}, say",
         )
+    rank = _count(options, "adapter_rank")
+    if rank is not None and rank not in RANKS:
+        raise InvalidParameterError(
+            "vLLM has no such highest rank of adapters",
+            got=f"adapter_rank={rank}",
+            fix=f"use one of: {', '.join(map(str, RANKS))}",
+        )
+    lora = {} if rank is None else {"enable_lora": True, "max_lora_rank": rank}
     return {
+        **lora,
         "dtype": spec.dtype,
         "max_num_seqs": _count(options, "slots") or SLOTS,
         "max_model_len": _count(options, "context"),

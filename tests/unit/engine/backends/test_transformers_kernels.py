@@ -159,6 +159,7 @@ def test_a_model_that_cannot_be_tried_stays_as_it_was(random_model: Make) -> Non
 class Sly(nn.Module):  # type: ignore[misc] # torch has no types here
     """A model that notices when a part of it is replaced."""
 
+    config = None
     dtype = torch.float32
     device = torch.device("cpu")
 

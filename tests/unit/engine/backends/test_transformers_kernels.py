@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from openautoglm import AutoGLM, ops
+from openautoglm.engine.backends.transformers import loading
 from openautoglm.engine.backends.transformers.injected import GatedMlp, PackedLinear
 from openautoglm.engine.backends.transformers.injection import Injection, explained, inject
 from openautoglm.engine.backends.transformers.recipes import EXACT, Wanted
@@ -159,6 +160,7 @@ def test_a_model_that_cannot_be_tried_stays_as_it_was(random_model: Make) -> Non
 class Sly(nn.Module):  # type: ignore[misc] # torch has no types here
     """A model that notices when a part of it is replaced."""
 
+    config = None
     dtype = torch.float32
     device = torch.device("cpu")
 
@@ -176,6 +178,21 @@ def test_a_model_that_computes_something_else_afterwards_is_found_out() -> None:
     injection = inject(Sly(), Wanted.read(["linear"]))
     assert injection
     assert not injection.is_equal
+
+
+def test_a_model_that_was_spoilt_is_loaded_anew(
+    tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil(model: nn.Module, _wanted: Wanted) -> Injection:
+        model.lm_head.weight.zero_()
+        return Injection(is_equal=False)
+
+    with AutoGLM(tiny_model(), backend="transformers", kernels="off", max_length=4) as engine:
+        expected = engine.run("dog").text
+    monkeypatch.setattr(loading, "inject", spoil)
+    with AutoGLM(tiny_model(), backend="transformers", max_length=4) as engine:
+        assert engine.run("dog").text == expected
+        assert "the model's logits differ" in str(engine.model_info.kernels)
 
 
 def test_the_weights_that_were_replaced_are_let_go(random_model: Make) -> None:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from openautoglm.engine.adapter import Adapter
 from openautoglm.engine.backends.native.adapter_weights import modules
+from openautoglm.engine.backends.native.held_adapters import HeldAdapters
 from openautoglm.engine.backends.native.model import Model
 from openautoglm.errors import (
     AdapterError,
+    InvalidParameterError,
     ModelTooLargeError,
     OpenAutoGLMError,
     UnsafeWeightsError,
     WeightsCorruptError,
 )
 from openautoglm.testing.lora_adapter import save_adapter, save_weights
+from openautoglm.testing.toy_decoder import ToyModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +96,45 @@ def test_an_index_that_is_used_again_has_nothing_of_who_had_it(
     third = model.load_adapter(4, folders[3])
     for adapter, folder in zip((kept[0], second, third), folders[1:], strict=True):
         assert np.array_equal(read(model, adapter), alone(base, folder))
+
+
+def test_the_memory_of_the_last_adapter_is_free_with_the_next_step(
+    model: Model, base: Path, tmp_path: Path
+) -> None:
+    kept = model.load_adapter(1, save_adapter(base, tmp_path))
+    held = weakref.ref(next(iter(model._bank._stacks.values())).a)
+    read(model, kept)
+    read(model)
+    assert held() is not None
+    del kept
+    read(model)
+    assert held() is None
+
+
+def test_of_too_many_adapters_the_one_longest_unused_goes_and_comes_back(
+    model: Model, base: Path, tmp_path: Path
+) -> None:
+    shelf = HeldAdapters(model, most=2)
+    adapters = [
+        Adapter(name=f"{n}", path=str(save_adapter(base, tmp_path / f"{n}", seed=n)), number=n)
+        for n in (1, 2, 3)
+    ]
+    wanted = [read(model, shelf.get(adapters[0])), read(model, shelf.get(adapters[1]))]
+    shelf.get(adapters[0])
+    shelf.get(adapters[2])
+    there = [model._bank.find(adapter.number) is not None for adapter in adapters]
+    assert there == [True, False, True]
+    assert np.array_equal(read(model, shelf.get(adapters[1])), wanted[1])
+    assert np.array_equal(read(model, shelf.get(adapters[0])), wanted[0])
+    for adapter in adapters:
+        shelf.drop(adapter)
+    assert "lora" not in {one.operator for one in model.kernels()}
+
+
+def test_a_model_of_another_kind_refuses_adapters(tmp_path: Path) -> None:
+    shelf = HeldAdapters(ToyModel(slots=1, context=8))
+    with pytest.raises(InvalidParameterError, match="takes no adapters"):
+        shelf.get(Adapter(name="x", path=str(tmp_path), number=1))
 
 
 def test_an_adapter_that_is_there_is_not_read_again(

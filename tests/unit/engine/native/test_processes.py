@@ -7,6 +7,7 @@ import select
 import signal
 import sys
 import threading
+from dataclasses import replace
 from itertools import islice, repeat
 from pathlib import Path
 from queue import SimpleQueue
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from openautoglm import ops
+from openautoglm.engine.adapter import Adapter
 from openautoglm.engine.backend import LoadSpec, Request
 from openautoglm.engine.backends.native import loading
 from openautoglm.engine.generation import Generation
@@ -26,6 +28,7 @@ from openautoglm.errors import (
     EngineClosedError,
     InvalidPromptError,
 )
+from openautoglm.testing.lora_adapter import save_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -243,6 +246,18 @@ def test_a_forked_process_leaves_the_workers_to_its_parent(
     ours, theirs = answers_once(backend, rows), answers_once(alone, rows)
     assert [told(ours[i]) for i in range(12)] == [told(theirs[i]) for i in range(12)]
     assert backend.workers == pids
+
+
+def test_a_row_has_its_adapter_in_whatever_process(
+    tiny_model: Callable[..., Path], tmp_path: Path, backend: NativeBackend, alone: NativeBackend
+) -> None:
+    folders = [save_adapter(tiny_model(), tmp_path / str(n), seed=n, size=0.5) for n in range(2)]
+    adapters = [Adapter(name=f.name, path=str(f), number=2**40 + n) for n, f in enumerate(folders)]
+    pids_of(backend)
+    rows = [replace(request("dog"), adapter=a) for a in (None, *adapters) for _ in range(2)]
+    ours, theirs = answers_once(backend, rows), answers_once(alone, rows)
+    assert [told(ours[i]) for i in range(6)] == [told(theirs[i]) for i in range(6)]
+    assert len({answer.text for answer in ours.values()}) == 3
 
 
 def test_errors_of_a_row_are_those_of_one_process(

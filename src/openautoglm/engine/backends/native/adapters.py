@@ -115,9 +115,15 @@ class Bank:
             return resident
 
     def tidy(self) -> None:
-        """Give back the memory of adapters that nobody holds, where none is held."""
-        with self._lock:
-            self._tidy()
+        """Give back the memory of adapters, where none is held any more.
+
+        Does nothing while another thread loads one: it tidies itself.
+        """
+        if self._ended and self._lock.acquire(blocking=False):
+            try:
+                self._tidy()
+            finally:
+                self._lock.release()
 
     def _tidy(self) -> None:
         while self._ended:

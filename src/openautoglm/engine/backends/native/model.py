@@ -193,7 +193,9 @@ class Model:
         decoder.positions_last[: len(last)] = decoder.positions[last]
         self._renew()
         calls, adapted = self._plain, self._adapted
-        if adapters is not None and adapted is not None:
+        if adapted is not None and adapters is None:
+            self._bank.tidy()
+        elif adapters is not None and adapted is not None:
             calls = adapted
             decoder.adapters[:count] = self._bank.indexes(adapters)
             decoder.adapters_last[: len(last)] = decoder.adapters[last]

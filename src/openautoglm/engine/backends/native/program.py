@@ -135,7 +135,8 @@ class Decoder:
         self._call(_OUTSIDE, "rms_norm", chosen, self._weight("norm"), self._a.eps, normed)
         self._linear(_OUTSIDE, "head", self._normed, self.logits)
         self._calls.in_python.extend([0] * len(self._calls.steps))
-        return self._calls
+        made, self._calls, self._stacks = self._calls, Calls(), {}  # nothing of it is kept here
+        return made
 
     def _attend(self, layer: int) -> None:
         a = self._a

@@ -35,7 +35,7 @@ TIMED_S: Final = 0.05
 ROUNDS: Final = 6
 MARGIN: Final = 1.1
 """How much slower a replacement may seem: the machine may be busy with other things."""
-_IDS: Final = ((0, 1, 2, 3), (3, 2, 1, 0))
+_TOKENS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,9 @@ class Tried:
 
 def try_model(model: nn.Module) -> Tried | Refusal:
     """Run a model on a few tokens, and watch how its linear layers are used."""
-    ids = torch.tensor(_IDS, device=model.device)
+    pad = getattr(model.config, "pad_token_id", None)  # the library warns of it
+    tokens = [token for token in range(_TOKENS) if token != pad]
+    ids = torch.tensor([tokens, tokens[::-1]], device=model.device)
     layers = {n: m for n, m in model.named_modules() if is_matrix(m)}
     watched = {name: _Watch() for name in layers}
     try:

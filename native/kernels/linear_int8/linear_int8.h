@@ -134,12 +134,33 @@ struct LinearInt8Math {
   static OAG_INLINE uint32_t Excess(int32_t) { return 0; }
 #endif
 
+  // A single row waits for its weights, so they are read as they lie: block after block.
+  static OAG_INLINE void SumInOrder(const int8_t* x, const int8_t* weight, int64_t groups, I32Lanes* sum) {
+    constexpr int kChains = 4;
+    I32Lanes chain[kChains][kParts] = {};
+    int64_t k = 0;
+    for (; k + kChains <= groups; k += kChains) {
+      for (int c = 0; c < kChains; ++c) Step(x, weight, k + c, chain[c]);
+    }
+    for (; k < groups; ++k) Step(x, weight, k, chain[0]);
+    for (int p = 0; p < kParts; ++p) sum[p] = (chain[0][p] + chain[1][p]) + (chain[2][p] + chain[3][p]);
+  }
+
+  static OAG_INLINE void Step(const int8_t* x, const int8_t* weight, int64_t k, I32Lanes* chain) {
+    int32_t four;
+    __builtin_memcpy(&four, x + k * 4, sizeof four);
+    const I32Lanes value = four - I32Lanes{};
+    for (int p = 0; p < kParts; ++p) {
+      I8Lanes raw;
+      __builtin_memcpy(&raw, weight + (k * kBlock + p * kLanes<float>) * 4, sizeof raw);
+      chain[p] = MultiplyAdd(chain[p], Weights(raw), value);
+    }
+  }
+
   template <int kRows, int kBlocks>
-  static OAG_INLINE void Tile(const LinearCall& call, const Rows& rows, int64_t row, int64_t block) {
+  static OAG_INLINE void Sum(const LinearCall& call, const int8_t* x, const int8_t* weight,
+                             I32Lanes (&sum)[kRows][kBlocks * kParts]) {
     const int64_t groups = call.depth / 4;
-    const int8_t* x = rows.whole + row * call.depth;
-    const int8_t* weight = static_cast<const int8_t*>(call.weight) + block * call.depth * kBlock;
-    I32Lanes sum[kRows][kBlocks * kParts] = {};
     for (int64_t k = 0; k < groups; ++k) {
       I8Lanes w[kBlocks * kParts];
       for (int b = 0; b < kBlocks; ++b) {
@@ -157,6 +178,19 @@ struct LinearInt8Math {
         const I32Lanes value = four - I32Lanes{};
         for (int b = 0; b < kBlocks * kParts; ++b) sum[r][b] = MultiplyAdd(sum[r][b], w[b], value);
       }
+    }
+  }
+
+  template <int kRows, int kBlocks>
+  static OAG_INLINE void Tile(const LinearCall& call, const Rows& rows, int64_t row, int64_t block) {
+    const int64_t groups = call.depth / 4;
+    const int8_t* x = rows.whole + row * call.depth;
+    const int8_t* weight = static_cast<const int8_t*>(call.weight) + block * call.depth * kBlock;
+    I32Lanes sum[kRows][kBlocks * kParts] = {};
+    if constexpr (kRows == 1) {
+      for (int b = 0; b < kBlocks; ++b) SumInOrder(x, weight + b * groups * kBlock * 4, groups, &sum[0][b * kParts]);
+    } else {
+      Sum<kRows, kBlocks>(call, x, weight, sum);
     }
     for (int r = 0; r < kRows; ++r) {
       const float unit = rows.unit[row + r];

@@ -39,6 +39,7 @@ def info(
     from openautoglm.cli.backends import NANO
     from openautoglm.engine.backend import LoadSpec
     from openautoglm.engine.loading import decide
+    from openautoglm.engine.source import cached_folder
     from openautoglm.settings import Settings
 
     default = Settings.from_env(os.environ).model
@@ -47,6 +48,8 @@ def info(
     choice = decide(path, "auto", LoadSpec())
     if choice.backend == "nano":
         folder = NANO
+    elif (cached := cached_folder(str(folder))) is not None and not folder.is_dir():
+        folder = cached
     for label, text in (*_model_lines(choice, folder), *_choice_lines(choice)):
         typer.echo(f"{label:<{WIDTH}} {text}")
 

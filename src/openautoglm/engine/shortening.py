@@ -89,9 +89,9 @@ def fit(
         range(len(turns)), True, key=lambda n: len(read(_without(messages, turns[:n]))) <= limit
     )
     messages = _without(messages, turns[:dropped])
-    shorter = read(messages)
+    shorter = read(messages) if dropped else ids
     if len(shorter) > limit:
-        shorter = _shortened(messages, read, limit, part or "middle")
+        shorter = _shortened(messages, read, (len(shorter), limit), part or "middle")
     if not shorter:  # nothing the user said last can be kept
         raise InvalidPromptError(
             "the prompt does not fit the model's context, whatever part of the last user message "
@@ -120,18 +120,25 @@ def _without(messages: Sequence[Message], turns: Sequence[frozenset[int]]) -> tu
 def _shortened(
     messages: tuple[Message, ...],
     read: Callable[[Prompt], list[int]],
-    limit: int,
+    tokens: tuple[int, int],
     part: Part,
 ) -> list[int]:
     """Return the tokens with about as many characters of the last user message as fit; [] if none.
 
     The number of characters is found between one that fits and one that does not.
+
+    Args:
+        messages: what does not fit.
+        read: see `fit`.
+        tokens: how many it has, and how many it may have.
+        part: see `fit`.
     """
     at = max(i for i, message in enumerate(messages) if message.role == "user")
     text = messages[at].content
     low, high = 0, len(text)
     fitting: list[int] = []
-    few, many = 0, len(read(messages))  # tokens at `low`, which is a guess at first, and at `high`
+    many, limit = tokens  # at `high`, and allowed
+    few = 0  # at `low`: a guess at first
     for _ in range(TRIES):
         if high - low <= 1 or len(fitting) >= limit * NEAR:
             break

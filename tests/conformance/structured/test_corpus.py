@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from .parts import Schema
 
 CONTEXT = 512
-FAMILIES_ALONE = 7
-"""Every so many schemas of the corpus, the transformers backend answers one."""
+AT_ONCE = 60
+"""Schemas that are compiled, then answered: what was compiled is kept for so long."""
+APART = 7
+"""Every so many schemas of the corpus, other backends answer one."""
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +49,12 @@ def found_nothing(tally: Tally) -> None:
 
 
 def test_the_native_engine_follows_every_schema_of_the_corpus(folder: Path) -> None:
-    schemas, tally = satisfiable(), Tally()
-    accepted = compiled(schemas, tally)
+    schemas, tally = list(satisfiable().items()), Tally()
     params = {"max_length": 160, "logit_bias": closing_tokens(folder)}
     with AutoGLM(folder, backend="native") as engine:
-        answer(engine, accepted, seeds=range(1, 2), params=params, tally=tally)
+        for start in range(0, len(schemas), AT_ONCE):
+            accepted = compiled(dict(schemas[start : start + AT_ONCE]), tally)
+            answer(engine, accepted, seeds=range(1, 2), params=params, tally=tally)
     found_nothing(tally)
     assert len(schemas) >= 300
     assert tally.accepted >= 0.9 * len(schemas)
@@ -59,11 +62,17 @@ def test_the_native_engine_follows_every_schema_of_the_corpus(folder: Path) -> N
     assert tally.unlucky <= tally.checked
 
 
-def test_the_transformers_backend_follows_them_too(folder: Path) -> None:
-    some = dict(list(satisfiable().items())[::FAMILIES_ALONE])
+@pytest.mark.parametrize("backend", ["transformers", "gguf"])
+def test_other_local_backends_follow_them_too(
+    backend: str, folder: Path, tiny_gguf: Callable[..., Path]
+) -> None:
+    if backend == "gguf":
+        pytest.importorskip("llama_cpp", reason="llama-cpp-python is an extra of its own")
+    place = tiny_gguf() if backend == "gguf" else folder
+    some = dict(list(satisfiable().items())[::APART])
     tally = Tally()
     params = {"max_length": 60, "logit_bias": closing_tokens(folder)}
-    with AutoGLM(folder, backend="transformers") as engine:
+    with AutoGLM(place, backend=backend) as engine:
         answer(engine, compiled(some, tally), seeds=range(1, 2), params=params, tally=tally)
     found_nothing(tally)
     assert tally.accepted == len(some)

@@ -79,6 +79,24 @@ def test_a_server_and_a_name_of_the_hub_are_not_asked(capsys: pytest.CaptureFixt
     assert "backend       transformers" in out
 
 
+def test_a_name_in_the_hubs_cache_is_described_as_its_folder(
+    tiny_model: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = tmp_path / "models--someone--some-model"
+    (model / "refs").mkdir(parents=True)
+    (model / "refs" / "main").write_text("abc", encoding="utf-8")
+    shutil.copytree(tiny_model(), model / "snapshots" / "abc")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    code, out, _ = info(capsys, "someone/some-model")
+    assert code == 0
+    assert "Qwen2ForCausalLM" in out
+    assert "backend       native" in out
+    assert "the hub's cache" in out
+
+
 def test_the_model_of_the_environment_is_the_default(
     tiny_model: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,

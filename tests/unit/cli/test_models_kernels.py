@@ -29,7 +29,7 @@ def test_every_operator_has_a_line_and_the_shares_make_up_the_whole(
     head, *lines = told(str(tiny_model()), "--mode", "int8").splitlines()
     assert head.split() == ["operator", "kernel", "layers", "share", "of", "the", "time"]
     operators = {line.split()[0] for line in lines}
-    assert operators >= {"linear_int8", "attention", "rms_norm", "rope", "silu_gated", "store"}
+    assert operators >= {"linear_int8", "attention_bf16", "rms_norm", "rope", "silu_gated", "store"}
     assert sum(float(line.split()[-1].rstrip("%")) for line in lines) == pytest.approx(100, abs=1)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import struct
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from openautoglm import AutoGLM
 from openautoglm.engine.backend import BACKENDS, LoadSpec
 from openautoglm.engine.backends.gguf.header import read_gguf
+from openautoglm.engine.backends.gguf.trial import check_in_another_process
 from openautoglm.engine.loading import decide
 from openautoglm.errors import (
     BackendUnavailableError,
@@ -310,6 +313,31 @@ def test_damage_that_llama_cpp_ends_the_process_for_is_an_error_here(
     with pytest.raises(WeightsCorruptError, match="GGML_ASSERT") as caught:
         load(damaged(tiny_gguf(), tmp_path / "x.gguf", old=old, new=new))
     assert "again" in str(caught.value.fix)
+
+
+@pytest.mark.parametrize(
+    ("by", "error", "words"),
+    [
+        (signal.SIGILL, BackendUnavailableError, "another processor"),
+        (signal.SIGKILL, ModelTooLargeError, "memory ran out"),
+        (signal.SIGSEGV, WeightsCorruptError, "SIGSEGV"),
+    ],
+)
+def test_what_ended_a_trial_is_told_apart(
+    by: signal.Signals,
+    error: type[OpenAutoGLMError],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file, program = tmp_path / "x.gguf", tmp_path / "python"
+    file.touch()
+    program.write_text(f"#!/bin/sh\nkill -{by.value} $$\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(error, match=words) as caught:
+        check_in_another_process(file)
+    assert caught.value.fix
 
 
 def test_llama_cpp_says_nothing_unless_asked(

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import re
+import sys
 import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 import pytest
@@ -19,7 +21,6 @@ from openautoglm.errors import BackendUnavailableError, InvalidParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from openautoglm.engine.backends.transformers.backend import TransformersBackend
 
@@ -200,6 +201,14 @@ def test_the_weights_that_were_replaced_are_let_go(random_model: Make) -> None:
     kept = weakref.ref(model.model.layers[0].mlp.gate_proj.weight)
     assert inject(model, Wanted.read(NAMES))
     assert kept() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is mapped")
+def test_the_file_of_weights_that_were_packed_is_let_go(tiny_model: Callable[..., Path]) -> None:
+    file = str(tiny_model() / "model.safetensors")
+    with AutoGLM(tiny_model(), backend="transformers", kernels=NAMES, max_length=2) as engine:
+        assert file not in Path("/proc/self/maps").read_text(encoding="utf-8")
+        assert engine.run("dog").completion_tokens == 2
 
 
 def test_a_module_with_two_names_is_replaced_under_both(random_model: Make) -> None:

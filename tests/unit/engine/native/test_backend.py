@@ -14,6 +14,7 @@ import pytest
 from openautoglm import AutoGLM, SamplingParams
 from openautoglm.engine.backend import BACKENDS, LoadSpec, ModelInfo, Request
 from openautoglm.engine.backends.native.backend import NativeBackend
+from openautoglm.engine.backends.native.scheduler import Rules
 from openautoglm.engine.backends.native.tokens import Tokens
 from openautoglm.engine.generation import Generation
 from openautoglm.engine.model_folder import inspect
@@ -52,7 +53,8 @@ def toy(folder: Path, **changes: object) -> tuple[NativeBackend, ClosingModel]:
     given: dict[str, object] = {"slots": 4, "context": 128, "vocabulary": 320} | changes
     model = ClosingModel(**given)  # type: ignore[arg-type] # a table of names
     info = ModelInfo(backend="native", model="toy", context_length=128, concurrency=2)
-    return NativeBackend(model, ToySampler(), Tokens(inspect(folder)), info), model
+    rules = Rules(guesses=False)  # tests count the tokens that the model sees
+    return NativeBackend(model, ToySampler(), Tokens(inspect(folder)), info, rules=rules), model
 
 
 @pytest.fixture

@@ -43,9 +43,16 @@ def asked(seed: int, form: str) -> Keywords:
     return {**FORMS[form], "seed": seed}
 
 
-@pytest.fixture(scope="module", params=["native", "transformers"])
-def engine(request: pytest.FixtureRequest, tiny_model: Callable[..., Path]) -> Iterator[AutoGLM]:
-    with AutoGLM(tiny_model(), backend=request.param, max_length=24, temperature=1.0) as made:
+@pytest.fixture(scope="module", params=["native", "transformers", "gguf"])
+def engine(
+    request: pytest.FixtureRequest,
+    tiny_model: Callable[..., Path],
+    tiny_gguf: Callable[..., Path],
+) -> Iterator[AutoGLM]:
+    if request.param == "gguf":
+        pytest.importorskip("llama_cpp", reason="llama-cpp-python is an extra of its own")
+    place = tiny_gguf() if request.param == "gguf" else tiny_model()
+    with AutoGLM(place, backend=request.param, max_length=24, temperature=1.0) as made:
         yield made
 
 

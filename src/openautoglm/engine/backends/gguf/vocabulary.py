@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 import numpy as np
 
@@ -30,7 +30,9 @@ SPECIAL: Final = b"\xff"
 """What llguidance wants in front of a token that no text spells."""
 SENTENCEPIECE: Final = (1, 4)
 """Kinds of vocabulary whose texts begin with a space that nobody wrote."""
-PIECE_BYTES: Final = 64
+LONGEST_PIECE: Final = 256
+"""Bytes that nearly every token fits."""
+Buffer: TypeAlias = "ctypes.Array[ctypes.c_char]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,18 +164,29 @@ class GgufTokenizer:
         Args:
             vocabulary_size: width of the model's logits.
             eos: tokens that end a text.
+
+        Raises:
+            BackendUnavailableError: texts cannot be masked with a vocabulary of this kind.
         """
-        tokens = [self._known_as(token) for token in range(self._size)]
+        buffer = ctypes.create_string_buffer(LONGEST_PIECE)
+        tokens = [self._known_as(token, buffer) for token in range(self._size)]
         tokens += [b""] * (vocabulary_size - self._size)
         home = need("llguidance", extra="gguf", why="structured output on this machine")
         tokenize = ctypes.cast(self._api.llama_cpp._lib.llama_tokenize, ctypes.c_void_p)  # noqa: SLF001 - the address of a function of the C API
-        made: LLTokenizer = home.LLTokenizer.from_llamacpp(
-            tokens=tokens,
-            vocab_ptr=self._vocab,
-            tokenize_fptr=tokenize.value,
-            eos_token=list(eos),
-            slices=None,
-        )
+        try:
+            made: LLTokenizer = home.LLTokenizer.from_llamacpp(
+                tokens=tokens,
+                vocab_ptr=self._vocab,
+                tokenize_fptr=tokenize.value,
+                eos_token=list(eos),
+                slices=None,
+            )
+        except ValueError as cause:
+            raise BackendUnavailableError(
+                "structured output does not work with the tokenizer of this GGUF file",
+                got=str(cause).splitlines()[0],
+                fix="run without a schema, or use a model with a byte-level or byte-fallback BPE",
+            ) from cause
         return made
 
     @property
@@ -182,12 +195,13 @@ class GgufTokenizer:
             raise EngineClosedError("the engine was closed", fix="make a new AutoGLM")
         return self._model.vocab
 
-    def _known_as(self, token: int) -> bytes:
+    def _known_as(self, token: int, buffer: Buffer) -> bytes:
         """Return the bytes by which llguidance shall know a token."""
         mark = self._marks[token]
         if mark & UNUSED:
             return b""
-        return SPECIAL + self._piece(token) if mark & (CONTROL | UNKNOWN) else self._piece(token)
+        piece = self._read_piece(token, buffer)
+        return SPECIAL + piece if mark & (CONTROL | UNKNOWN) else piece
 
     def _text_of(self, token: int) -> str:
         return self._piece(token).decode("utf-8", "replace") if 0 <= token < self._size else ""
@@ -196,15 +210,14 @@ class GgufTokenizer:
         """Return the bytes of a token; kept, for a text repeats its tokens."""
         found = self._pieces.get(token)
         if found is None:
-            found = self._pieces[token] = self._read_piece(token)
+            buffer = ctypes.create_string_buffer(LONGEST_PIECE)
+            found = self._pieces[token] = self._read_piece(token, buffer)
         return found
 
-    def _read_piece(self, token: int) -> bytes:
-        room = PIECE_BYTES
-        for _ in range(2):
-            buffer = ctypes.create_string_buffer(room)
-            size = self._api.llama_token_to_piece(self._vocab, token, buffer, room, 0, True)
-            if size >= 0:
-                return buffer.raw[:size]
-            room = -size
-        raise AssertionError("llama.cpp asked for more room than it had asked for")
+    def _read_piece(self, token: int, buffer: Buffer) -> bytes:
+        size = self._api.llama_token_to_piece(self._vocab, token, buffer, LONGEST_PIECE, 0, True)
+        if size < 0:  # it says how long the piece is
+            longer = ctypes.create_string_buffer(-size)
+            size = self._api.llama_token_to_piece(self._vocab, token, longer, -size, 0, True)
+            return ctypes.string_at(longer, size)
+        return ctypes.string_at(buffer, size)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeAlias, final
 LONG: Final = 3  # tokens that must agree for a place to be trusted most
 SHORT: Final = 2  # where no place agrees in LONG
 MOST: Final = 16  # guesses a step
-HABITS: Final = 2**16  # most contexts that are remembered
+HABITS: Final = 2**15  # most contexts that are remembered
 CONTEXT: Final = 4  # tokens an answer says of its own accord, after which it says the same again
 COPIED: Final = -1  # stands in such a context for any number of tokens that the prompt has
 PRIOR: Final = {"on": 0.9, "long": 0.8, "short": 0.7, "first": 0.5, "habit": 0.6}
@@ -78,7 +78,10 @@ class Experience:
 
     def chance_after(self, token: int) -> float:
         """Return the chance that a token follows as guessed, when the one before it did."""
-        came, not_came = self.tokens.get(token, (0.0, 0.0))
+        trials = self.tokens.get(token)
+        if trials is None:
+            return self.follows
+        came, not_came = trials
         return (came + TRIALS * self.follows) / (came + not_came + TRIALS)
 
     def learn(self, kind: str, guess: list[int], right: int) -> None:
@@ -169,18 +172,18 @@ class Lookup:
     def _paying(self, kind: str, guess: list[int], worth: float) -> int:
         """Return how many tokens of a guess make the most tokens of each row."""
         shared = self._experience
-        is_habit = kind == "habit"
         chance = min(shared.chances[kind] * self._right / self._tried, SURE)
         if kind == "on":
             chance *= min(1.0, shared.chance_after(guess[0]) / shared.follows)
-        tokens = 1.0
-        for count, token in enumerate(guess):
-            if count:
-                chance *= FOLLOWS if is_habit else shared.chance_after(token)
-            if chance * (worth + count) < tokens:
-                return count
+        chance_after = _as_most_do if kind == "habit" else shared.chance_after
+        count, tokens = 0, 1.0
+        while chance * (worth + count) >= tokens:
             tokens += chance
-        return len(guess)
+            count += 1
+            if count == len(guess):
+                break
+            chance *= chance_after(guess[count])
+        return count
 
     def _find(self, ids: list[int], most: int) -> Guess | None:
         if self._said[-1] != COPIED:
@@ -245,6 +248,10 @@ class Lookup:
             part = ids[first - size : len(ids) - 1]
             shifted = (part[i : len(part) - size + 1 + i] for i in range(size))
             places.update(zip(zip(*shifted, strict=True), range(first, len(ids)), strict=True))
+
+
+def _as_most_do(_: int) -> float:
+    return FOLLOWS
 
 
 def _read(ids: list[int], at: int, count: int) -> list[int]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, final
 
 import torch
 
+from openautoglm.engine.backends.transformers.injected import weights_bytes
 from openautoglm.engine.backends.transformers.recipes import Proposal, Refusal, Wanted, propose
 from openautoglm.engine.backends.transformers.trial import agrees, is_faster, try_model
 from openautoglm.errors import OpenAutoGLMError
@@ -81,12 +82,24 @@ def inject(model: nn.Module, wanted: Wanted) -> Injection:
     if isinstance(before, Refusal):
         return Injection(rows=(_whole(model, before),))
     rows = _Walk(model, wanted, before.unfit).rows()
+    _let_go_of_files(model)
     if "linear_int8" in wanted.operators:  # other numbers are what was asked for
         return Injection(rows=rows)
     after = try_model(model)
     limit = _WHOLE.get(model.dtype, _WHOLE[torch.bfloat16])
     is_equal = not isinstance(after, Refusal) and _apart(before.logits, after.logits) <= limit
     return Injection(rows=rows, is_equal=is_equal)
+
+
+def _let_go_of_files(model: nn.Module) -> None:
+    """Copy the weights that are left where they are few: as they lie, they keep whole files mapped.
+
+    Of one model the packed weights are in memory, and none of the pages that they were made of.
+    """
+    left = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    if left <= weights_bytes(model) // 2:
+        for parameter in model.parameters():
+            parameter.data = parameter.data.clone()
 
 
 def given_up(model: nn.Module) -> Injection:

@@ -22,7 +22,7 @@ namespace {
 constexpr int64_t kBlock = 16;
 constexpr float kLargest = 127.0F;
 constexpr float kSmallestPeak = 1e-30F;
-constexpr float kShift = 12582912.0F;  // 1.5 * 2^23: what is added to it is rounded to whole numbers, ties to even
+constexpr float kShift = 12582912.0F;  // 1.5 * 2^23: adding it leaves the nearest whole number in the low bits
 
 enum class Stored : int64_t { kF32 = 0, kF16 = 1, kBf16 = 2 };
 enum class Kept : int64_t { kF32 = 1, kBf16 = 2, kInt8 = 4 };  // numbers in a word
@@ -95,11 +95,8 @@ float RoundToInt8(const std::vector<float>& row, uint32_t* words) {
   uint32_t most = 0;  // sizes of numbers are in the order of their bits
   for (const float value : row) most = std::max(most, ToBits(value) & 0x7fffffffU);
   const float scale = std::max(FromBits(most), kSmallestPeak) / kLargest;
-  const uint32_t zero = ToBits(kShift);
-  auto whole = [&](size_t i) { return (ToBits(row[i] / scale + kShift) - zero) & 0xffU; };
-  for (size_t i = 0; i < row.size() / 4; ++i) {
-    words[i] = whole(4 * i) | whole(4 * i + 1) << 8 | whole(4 * i + 2) << 16 | whole(4 * i + 3) << 24;
-  }
+  auto* bytes = reinterpret_cast<uint8_t*>(words);
+  for (size_t i = 0; i < row.size(); ++i) bytes[i] = static_cast<uint8_t>(ToBits(row[i] / scale + kShift));
   return scale;
 }
 

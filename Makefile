@@ -21,7 +21,7 @@ docs: .venv/.ready-test ## build the documentation into site/
 bench: .venv/.ready-test ## measure every published number again, beside its peers
 	$(BIN)/python benchmarks/run_all.py
 
-SOAKS := swap signing bus hostile plugin_zoo cycles "sessions --level L1" "sessions --level L2" \
+SOAKS := swap signing bus hostile plugin_zoo structured cycles "sessions --level L1" "sessions --level L2" \
   "faults --level L1" "faults --level L2" replace
 
 soak: .venv/.ready-test ## hours in minutes: swaps, faults, cycles and replacements under load

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -92,6 +93,24 @@ class NeverCloses(Good):
         pass
 
 
+class WakesAnother(Good):
+    """Says more each time it is woken."""
+
+    def __init__(self, spec: LoadSpec) -> None:
+        super().__init__(spec)
+        self.woken = 0
+
+    def sleep(self) -> None:
+        pass
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def batch(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
+        for number, generation in super().batch(requests):
+            yield number, replace(generation, text=generation.text + "!" * self.woken)
+
+
 class DoesNotLoad(Good):
     def __init__(self, spec: LoadSpec) -> None:
         super().__init__(spec)
@@ -115,6 +134,7 @@ def test_a_good_backend_passes_here_and_from_a_worker() -> None:
         (LosesPieces, "backend.pieces_join_to_the_text"),
         (ReadsAllRequests, "backend.a_batch_reads_its_prompts_as_it_goes"),
         (BatchMixesRows, "backend.a_batch_equals_single_runs_in_order"),
+        (WakesAnother, "backend.a_model_that_slept_answers_as_before"),
         (NeverCloses, "backend.closing_is_final_and_may_be_repeated"),
     ],
     ids=lambda value: getattr(value, "__name__", None),

@@ -35,13 +35,11 @@ class Guess(NamedTuple):
 
     Attributes:
         kind: a key of `PRIOR`.
-        at: place in the sequence; -1 where `tokens` has it.
-        tokens: the guess itself, where no place has it.
+        at: place in the sequence; -1 where other answers have it.
     """
 
     kind: str
     at: int = -1
-    tokens: tuple[int, ...] = ()
 
 
 @final
@@ -146,14 +144,14 @@ class Lookup:
             return []
         self._note(ids)
         most = min(most, MOST)
-        guess = self._find(ids, most)
+        guess = self._find(ids, worth)
         if guess is None:
+            self._from = -1
             return []
-        tokens = list(guess.tokens) if guess.at < 0 else _read(ids, guess.at, most)
+        tokens = self._habit(most) if guess.at < 0 else _read(ids, guess.at, most)
         count = self._paying(guess.kind, tokens, worth)
-        self._kind, self._from, self._then = guess.kind, guess.at, len(ids)
-        if not count:
-            self._rest(guess.kind)
+        self._kind, self._then = guess.kind, len(ids)
+        self._from = guess.at if count else -1
         return tokens[:count]
 
     def learn(self, guess: list[int], right: int) -> None:
@@ -164,15 +162,22 @@ class Lookup:
         self._experience.learn(self._kind, guess, right)
 
     def _rest(self, kind: str) -> None:
-        self._from = -1
         self._right += FORGIVEN * (WEIGHT - self._right)
         self._tried += FORGIVEN * (WEIGHT - self._tried)
         self._experience.rest(kind)
 
+    def _chance(self, kind: str) -> float:
+        return min(self._experience.chances[kind] * self._right / self._tried, SURE)
+
+    def _pays(self, kind: str, worth: float) -> bool:
+        if self._chance(kind) * worth >= 1:
+            return True
+        self._rest(kind)
+        return False
+
     def _paying(self, kind: str, guess: list[int], worth: float) -> int:
         """Return how many tokens of a guess make the most tokens of each row."""
-        shared = self._experience
-        chance = min(shared.chances[kind] * self._right / self._tried, SURE)
+        shared, chance = self._experience, self._chance(kind)
         if kind == "on":
             chance *= min(1.0, shared.chance_after(guess[0]) / shared.follows)
         chance_after = _as_most_do if kind == "habit" else shared.chance_after
@@ -185,11 +190,14 @@ class Lookup:
             chance *= chance_after(guess[count])
         return count
 
-    def _find(self, ids: list[int], most: int) -> Guess | None:
-        if self._said[-1] != COPIED:
-            habit = self._habit(most)
-            if habit:
-                return Guess("habit", tokens=habit)
+    def _find(self, ids: list[int], worth: float) -> Guess | None:
+        has_habit = self._said[-1] != COPIED and self._experience.expected(self._said) != COPIED
+        if has_habit and self._pays("habit", worth):
+            return Guess("habit")
+        guess = self._place(ids)
+        return guess if guess is not None and self._pays(guess.kind, worth) else None
+
+    def _place(self, ids: list[int]) -> Guess | None:
         if self._from >= 0:  # go on where the last guess was read, if all of it came true
             at = self._from + len(ids) - self._then
             if ids[self._from : at] == ids[self._then :]:
@@ -204,7 +212,7 @@ class Lookup:
         first = self._first.get(ids[-1], -1)
         return None if first < 0 else Guess("first", first)
 
-    def _habit(self, most: int) -> Context:
+    def _habit(self, most: int) -> list[int]:
         """Return what answers say here before they copy again."""
         context = self._said
         tokens: list[int] = []
@@ -214,7 +222,7 @@ class Lookup:
                 break
             tokens.append(said)
             context = (*context[1:], said)
-        return tuple(tokens)
+        return tokens
 
     def _note(self, ids: list[int]) -> None:
         now = len(ids)

@@ -93,11 +93,8 @@ class Pool:
         self._thread: threading.Thread | None = None
         self._owner = os.getpid()
         self._is_stopped = False
-        self._selector = selectors.DefaultSelector()
-        self._wakes, self._wake = socket.socketpair()
-        for end in (self._wakes, self._wake):
-            end.setblocking(False)
-        self._selector.register(self._wakes, selectors.EVENT_READ)
+        self._selector: selectors.BaseSelector = selectors.SelectSelector()  # until there are rows
+        self._ends: tuple[socket.socket, ...] = ()  # what is written to the last wakes the thread
 
     @property
     def pids(self) -> list[int]:
@@ -127,13 +124,9 @@ class Pool:
         with self._lock:
             if self._is_stopped:
                 raise closed()
-            self._given.append(task)
             if self._thread is None:
-                self._owner = os.getpid()
-                self._thread = threading.Thread(
-                    target=self._run, name="openautoglm-native-pool", daemon=True
-                )
-                self._thread.start()
+                self._begin_thread()
+            self._given.append(task)
         self._ring()
         return task
 
@@ -160,14 +153,27 @@ class Pool:
         elif thread is not threading.current_thread():
             thread.join()
 
+    def _begin_thread(self) -> None:
+        self._ends = socket.socketpair()
+        for end in self._ends:
+            end.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._ends[0], selectors.EVENT_READ)
+        self._owner = os.getpid()
+        self._thread = threading.Thread(
+            target=self._run, name="openautoglm-native-pool", daemon=True
+        )
+        self._thread.start()
+
     def _let_go(self) -> None:
         self._selector.close()
-        self._wakes.close()
-        self._wake.close()
+        for end in self._ends:
+            end.close()
 
     def _ring(self) -> None:
         with suppress(OSError):  # full: it is awake; closed: it has ended
-            self._wake.send(b"x")
+            for end in self._ends[1:]:
+                end.send(b"x")
 
     def _run(self) -> None:
         # a worker process starts with what is blocked here: Ctrl-C is for this process alone
@@ -270,7 +276,7 @@ class Pool:
         for key, events in self._selector.select(BEAT_S if has_rows else None):
             if key.data is None:
                 with suppress(BlockingIOError):
-                    self._wakes.recv(1 << 16)
+                    self._ends[0].recv(1 << 16)
             elif key.data in self._processes:
                 self._attend(key.data, events)
 

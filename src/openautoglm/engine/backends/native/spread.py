@@ -54,5 +54,9 @@ class Spread:
         """Begin a row where it is its turn."""
         if self._pool is None or not self._is_out:
             return self._here(request, tell)
-        otherwise = self._here if self._pool.is_optional else None
-        return self._pool.begin(request, tell, otherwise)
+        if not self._pool.is_optional:
+            return self._pool.begin(request, tell)
+        try:
+            return self._pool.begin(request, tell, self._here)
+        except OSError:  # no more descriptors, or a sandbox that gives none
+            return self._here(request, tell)

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 import transformers
 
-from openautoglm.engine.backends.native.convert import Mode
-from openautoglm.engine.backends.native.model import Model
+from openautoglm.engine.backends.native.model.model import Model
+from openautoglm.engine.backends.native.weights.convert import Mode
 from openautoglm.testing.lora_adapter import save_adapter
 from timing import medians_s, report
 

@@ -203,7 +203,7 @@ class _Texts:
     """A folder's tokenizer."""
 
     def __init__(self, folder: Path) -> None:
-        from openautoglm.engine.backends.native.tokens import Tokens
+        from openautoglm.engine.backends.native.text.tokens import Tokens
         from openautoglm.engine.model_folder import inspect
 
         self._tokens = Tokens(inspect(folder))

@@ -11,12 +11,12 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast, final
 
-from openautoglm.engine.backends.native.constraint import GrammarConstraint
-from openautoglm.engine.backends.native.model import Model
-from openautoglm.engine.backends.native.sampler import OperatorSampler
-from openautoglm.engine.backends.native.scheduler import Rules, Scheduler
-from openautoglm.engine.backends.native.sequence import Sequence
-from openautoglm.engine.backends.native.tokens import Tokens
+from openautoglm.engine.backends.native.model.model import Model
+from openautoglm.engine.backends.native.scheduling.constraint import GrammarConstraint
+from openautoglm.engine.backends.native.scheduling.sampler import OperatorSampler
+from openautoglm.engine.backends.native.scheduling.scheduler import Rules, Scheduler
+from openautoglm.engine.backends.native.scheduling.sequence import Sequence
+from openautoglm.engine.backends.native.text.tokens import Tokens
 from openautoglm.engine.model_folder import inspect
 from openautoglm.engine.sampling import SamplingParams
 from openautoglm.engine.structured import compile_schema
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from work import Work
 
     from methods import Setting
-    from openautoglm.engine.backends.native.convert import Mode
+    from openautoglm.engine.backends.native.weights.convert import Mode
 
 SLOTS: Final = 32
 KEPT: Final = 2  # the backend's own

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from openautoglm.engine.backends.native.model import KernelShare, Model
+    from openautoglm.engine.backends.native.model.model import KernelShare, Model
 
 TIMED = 4  # steps that are timed, at least
 HEAD = ("operator", "kernel", "layers", "share of the time")
@@ -39,7 +39,7 @@ def kernels(
     which modules operators serve, and why the others are as they were.
     """
     from openautoglm.cli.backends import NANO
-    from openautoglm.engine.backends.native.model import Model
+    from openautoglm.engine.backends.native.model.model import Model
     from openautoglm.engine.model_folder import inspect
 
     folder = NANO if path is None else path
@@ -79,7 +79,7 @@ def _tell_modules(folder: Path, backend: str, *, as_json: bool) -> None:
 def _decoded(model: Model, rows: int, position: int) -> list[KernelShare]:
     import numpy as np
 
-    from openautoglm.engine.backends.native.model import TIMED_EVERY
+    from openautoglm.engine.backends.native.model.model import TIMED_EVERY
 
     slots = np.arange(rows)
     for _ in range(TIMED * TIMED_EVERY):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from openautoglm.engine.backends.native.adapter_weights import modules
-from openautoglm.engine.backends.native.model import read_architecture
+from openautoglm.engine.backends.native.adapters.weights import modules
+from openautoglm.engine.backends.native.model.model import read_architecture
 
 if TYPE_CHECKING:
     import os

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, final
 
 import numpy as np
 
-from openautoglm.engine.backends.native.faces import FAILED, Chosen
+from openautoglm.engine.backends.native.scheduling.faces import FAILED, Chosen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from openautoglm.engine.backends.native.faces import Draw
-    from openautoglm.engine.backends.native.scheduler import Scheduler
-    from openautoglm.engine.backends.native.sequence import Event
-    from openautoglm.engine.backends.native.sequence import Sequence as Asked
+    from openautoglm.engine.backends.native.scheduling.faces import Draw
+    from openautoglm.engine.backends.native.scheduling.scheduler import Scheduler
+    from openautoglm.engine.backends.native.scheduling.sequence import Event
+    from openautoglm.engine.backends.native.scheduling.sequence import Sequence as Asked
     from openautoglm.errors import OpenAutoGLMError
 
     Integers: TypeAlias = NDArray[np.int64]

@@ -15,12 +15,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Self, final
 
 from openautoglm.engine import sampling as ours
-from openautoglm.engine.backends.native.constraint import GrammarConstraint
-from openautoglm.engine.backends.native.model import Model
-from openautoglm.engine.backends.native.sampler import OperatorSampler, ScoredToken
-from openautoglm.engine.backends.native.scheduler import Rules, Scheduler
-from openautoglm.engine.backends.native.sequence import Sequence
-from openautoglm.engine.backends.native.tokens import Tokens
+from openautoglm.engine.backends.native.model.model import Model
+from openautoglm.engine.backends.native.scheduling.constraint import GrammarConstraint
+from openautoglm.engine.backends.native.scheduling.sampler import OperatorSampler, ScoredToken
+from openautoglm.engine.backends.native.scheduling.scheduler import Rules, Scheduler
+from openautoglm.engine.backends.native.scheduling.sequence import Sequence
+from openautoglm.engine.backends.native.text.tokens import Tokens
 from openautoglm.engine.model_folder import inspect
 from openautoglm.engine.structured.constraint import TokenConstraint
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from openautoglm.engine.backends.native.model import Model
+from openautoglm.engine.backends.native.model.model import Model
 from openautoglm.testing.lora_adapter import save_adapter
 
 from .decoders import CASES, VOCABULARY, Case, Peer, save
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from openautoglm.engine.backends.native.convert import Mode
+    from openautoglm.engine.backends.native.weights.convert import Mode
 
     Numbers = np.ndarray[Any, np.dtype[np.int64]]
     Floats = np.ndarray[Any, np.dtype[np.float32]]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from openautoglm.engine.backends.native.model import Model
+from openautoglm.engine.backends.native.model.model import Model
 
 from .decoders import CASES, CONTEXT, VOCABULARY, Case, Peer, save
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from openautoglm.engine.backends.native.convert import Mode
+    from openautoglm.engine.backends.native.weights.convert import Mode
 
     Numbers = np.ndarray[Any, np.dtype[np.int64]]
     Floats = np.ndarray[Any, np.dtype[np.float32]]

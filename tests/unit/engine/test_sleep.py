@@ -254,7 +254,7 @@ def test_sleeping_gives_the_memory_back(larger_model: Path, backend: str) -> Non
 PEAK = """
 import sys
 from openautoglm import AutoGLM
-from openautoglm.engine.backends.native import matrix
+from openautoglm.engine.backends.native.weights import matrix
 
 matrix.PIECE_VALUES = 1 << 18  # at a time: small beside this model, as it is beside larger ones
 

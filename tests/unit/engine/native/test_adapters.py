@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from openautoglm.engine.adapter import Adapter
-from openautoglm.engine.backends.native.adapter_weights import modules
+from openautoglm.engine.backends.native.adapters.weights import modules
 from openautoglm.engine.backends.native.held_adapters import HeldAdapters
-from openautoglm.engine.backends.native.model import Model
+from openautoglm.engine.backends.native.model.model import Model
 from openautoglm.errors import (
     AdapterError,
     InvalidParameterError,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from openautoglm.engine.backends.native.adapters import Resident
+    from openautoglm.engine.backends.native.adapters.loaded import Resident
 
     Floats = np.ndarray[Any, np.dtype[np.float32]]
     TinyModel = Callable[..., Path]
@@ -353,7 +353,7 @@ def test_a_bin_file_that_carries_code_is_not_run(model: Model, base: Path, tmp_p
 def test_an_adapter_too_large_for_memory_is_refused_and_the_others_stay(
     model: Model, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from openautoglm.engine.backends.native import adapters
+    from openautoglm.engine.backends.native.adapters import loaded as adapters
 
     kept = model.load_adapter(1, save_adapter(base, tmp_path / "a", size=BIG))
     wanted = read(model, kept)

@@ -14,8 +14,8 @@ import pytest
 from openautoglm import AutoGLM, SamplingParams
 from openautoglm.engine.backend import BACKENDS, LoadSpec, ModelInfo, Request
 from openautoglm.engine.backends.native.backend import NativeBackend
-from openautoglm.engine.backends.native.scheduler import Rules
-from openautoglm.engine.backends.native.tokens import Tokens
+from openautoglm.engine.backends.native.scheduling.scheduler import Rules
+from openautoglm.engine.backends.native.text.tokens import Tokens
 from openautoglm.engine.generation import Generation
 from openautoglm.engine.model_folder import inspect
 from openautoglm.engine.structured import compile_schema

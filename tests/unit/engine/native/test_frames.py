@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from openautoglm.engine import wire
 from openautoglm.engine.backend import Request
-from openautoglm.engine.backends.native.cores import usable_cores
-from openautoglm.engine.backends.native.frames import (
+from openautoglm.engine.backends.native.processes.cores import usable_cores
+from openautoglm.engine.backends.native.processes.frames import (
     Answer,
     Ask,
     Cancel,

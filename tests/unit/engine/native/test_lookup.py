@@ -3,7 +3,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openautoglm.engine.backends.native.lookup import LONG, MOST, SHORT, Experience, Lookup
+from openautoglm.engine.backends.native.scheduling.lookup import (
+    LONG,
+    MOST,
+    SHORT,
+    Experience,
+    Lookup,
+)
 
 WORTH = 1000.0
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from openautoglm import ops
-from openautoglm.engine.backends.native.model import TIMED_EVERY, Model
-from openautoglm.engine.backends.native.weights import widened
+from openautoglm.engine.backends.native.model.model import TIMED_EVERY, Model
+from openautoglm.engine.backends.native.weights.files import widened
 from openautoglm.errors import BackendUnavailableError, KernelFailedError, OperatorArgumentError
 from openautoglm.registry import owned_by
 from openautoglm.testing.lora_adapter import save_adapter
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from openautoglm.engine.backends.native.convert import Mode
+    from openautoglm.engine.backends.native.weights.convert import Mode
 
     Floats = np.ndarray[Any, np.dtype[np.float32]]
     TinyModel = Callable[..., Path]
@@ -218,8 +218,8 @@ WORKER = """
 import sys
 from pathlib import Path
 import numpy as np
-from openautoglm.engine.backends.native.model import Lent, Model
-from openautoglm.engine.backends.native.weights import widened
+from openautoglm.engine.backends.native.model.model import Lent, Model
+from openautoglm.engine.backends.native.weights.files import widened
 from openautoglm.errors import BackendUnavailableError
 lent = Lent(folder=Path(sys.argv[1]), mode=sys.argv[2], descriptor=int(sys.argv[3]))
 model = Model(lent, slots=1, rows=8)

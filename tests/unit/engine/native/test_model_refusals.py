@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from openautoglm.engine.backends.native import convert
-from openautoglm.engine.backends.native.model import Model, read_architecture
+from openautoglm.engine.backends.native.model.model import Model, read_architecture
+from openautoglm.engine.backends.native.weights import convert
 from openautoglm.errors import (
     EngineClosedError,
     InvalidParameterError,

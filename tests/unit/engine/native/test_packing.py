@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from openautoglm.engine.backends.native.matrix import Part
-from openautoglm.engine.backends.native.packing import pack_part
-from openautoglm.engine.backends.native.weights import Stored, widened
+from openautoglm.engine.backends.native.weights.files import Stored, widened
+from openautoglm.engine.backends.native.weights.matrix import Part
+from openautoglm.engine.backends.native.weights.packing import pack_part
 from openautoglm.errors import OperatorArgumentError, WeightsCorruptError
 from openautoglm.ops.library.linear import pack, quantize
 

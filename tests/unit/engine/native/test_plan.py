@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from openautoglm.engine.backends.native.plan import share_out
-from openautoglm.engine.backends.native.scheduler import Rules, Scheduler
-from openautoglm.engine.backends.native.sequence import NEAR, Row, Sequence
+from openautoglm.engine.backends.native.scheduling.plan import share_out
+from openautoglm.engine.backends.native.scheduling.scheduler import Rules, Scheduler
+from openautoglm.engine.backends.native.scheduling.sequence import NEAR, Row, Sequence
 from openautoglm.testing.toy_decoder import ToyConstraint, ToyModel, ToySampler, decode
 
 if TYPE_CHECKING:
-    from openautoglm.engine.backends.native.plan import Plan
+    from openautoglm.engine.backends.native.scheduling.plan import Plan
 
 
 def row(number: int, prompt: int, *, known: int, forced: int = 0, drafts: int = 0) -> Row:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from openautoglm.engine.backends.native.backend import NativeBackend
-    from openautoglm.engine.backends.native.pool import Pool
+    from openautoglm.engine.backends.native.processes.pool import Pool
     from openautoglm.engine.structured import Grammar
 
 WORDS = ("the", "quick", "brown", "fox", "dog", "请根据", "👋🏽", "a")
@@ -336,7 +336,7 @@ def unasked(
     folder: Path, monkeypatch: pytest.MonkeyPatch, *, patience_s: float = 0.0
 ) -> NativeBackend:
     """Return a backend that was not told how many processes to use, on a machine of two cores."""
-    from openautoglm.engine.backends.native import spread
+    from openautoglm.engine.backends.native.processes import spread
 
     monkeypatch.setattr(loading, "usable_cores", lambda: 2)
     monkeypatch.setattr(spread, "PATIENCE_S", patience_s)

@@ -6,7 +6,7 @@ import pytest
 
 from openautoglm import AutoGLM
 from openautoglm.engine.backends.native import loading
-from openautoglm.engine.backends.native.room import LEAST, MIB, Room
+from openautoglm.engine.backends.native.model.room import LEAST, MIB, Room
 from openautoglm.errors import InvalidPromptError, ModelTooLargeError
 
 if TYPE_CHECKING:

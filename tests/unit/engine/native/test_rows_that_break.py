@@ -8,9 +8,9 @@ import pytest
 
 from openautoglm.engine.backend import ModelInfo, Request
 from openautoglm.engine.backends.native.backend import NativeBackend
-from openautoglm.engine.backends.native.scheduler import Scheduler
-from openautoglm.engine.backends.native.sequence import Sequence
-from openautoglm.engine.backends.native.tokens import Tokens
+from openautoglm.engine.backends.native.scheduling.scheduler import Scheduler
+from openautoglm.engine.backends.native.scheduling.sequence import Sequence
+from openautoglm.engine.backends.native.text.tokens import Tokens
 from openautoglm.engine.model_folder import inspect
 from openautoglm.engine.sampling import SamplingParams
 from openautoglm.errors import BackendRequestError

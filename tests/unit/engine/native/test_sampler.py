@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from openautoglm import ops
-from openautoglm.engine.backends.native.faces import FAILED
-from openautoglm.engine.backends.native.sampler import OperatorSampler, ScoredToken
+from openautoglm.engine.backends.native.scheduling.faces import FAILED
+from openautoglm.engine.backends.native.scheduling.sampler import OperatorSampler, ScoredToken
 from openautoglm.engine.randomness import uniforms
 from openautoglm.engine.sampling import SamplingParams
 from openautoglm.errors import InvalidParameterError

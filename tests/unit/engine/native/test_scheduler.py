@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from openautoglm.engine.backends.native.plan import Budget
-from openautoglm.engine.backends.native.scheduler import Rules, Scheduler
-from openautoglm.engine.backends.native.sequence import Sequence
+from openautoglm.engine.backends.native.scheduling.plan import Budget
+from openautoglm.engine.backends.native.scheduling.scheduler import Rules, Scheduler
+from openautoglm.engine.backends.native.scheduling.sequence import Sequence
 from openautoglm.errors import (
     InvalidParameterError,
     InvalidPromptError,

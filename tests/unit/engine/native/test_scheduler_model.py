@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from openautoglm.engine.backends.native.model import Model
-from openautoglm.engine.backends.native.scheduler import Rules, Scheduler
-from openautoglm.engine.backends.native.sequence import Sequence
+from openautoglm.engine.backends.native.model.model import Model
+from openautoglm.engine.backends.native.scheduling.scheduler import Rules, Scheduler
+from openautoglm.engine.backends.native.scheduling.sequence import Sequence
 from openautoglm.testing.toy_decoder import ToyParams, ToySampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from openautoglm.engine.backends.native.convert import Mode
+    from openautoglm.engine.backends.native.weights.convert import Mode
 
     TinyModel = Callable[..., Path]
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openautoglm.engine.backends.native.scheduler import Rules, Scheduler
-from openautoglm.engine.backends.native.sequence import Sequence
+from openautoglm.engine.backends.native.scheduling.scheduler import Rules, Scheduler
+from openautoglm.engine.backends.native.scheduling.sequence import Sequence
 from openautoglm.engine.text_stream import TextStream
 from openautoglm.testing.toy_decoder import (
     ToyAdapter,

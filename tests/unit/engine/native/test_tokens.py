@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from openautoglm.engine.backends.native.chat_template import ChatTemplate
-from openautoglm.engine.backends.native.tokens import FileTokenizer, Tokens
+from openautoglm.engine.backends.native.text.chat_template import ChatTemplate
+from openautoglm.engine.backends.native.text.tokens import FileTokenizer, Tokens
 from openautoglm.engine.model_folder import inspect
 from openautoglm.engine.prompt import Message
 from openautoglm.engine.prompt_reader import PromptReader

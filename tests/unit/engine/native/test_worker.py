@@ -6,8 +6,8 @@ from queue import SimpleQueue
 
 import pytest
 
-from openautoglm.engine.backends.native.scheduler import Scheduler
-from openautoglm.engine.backends.native.sequence import Event, Sequence
+from openautoglm.engine.backends.native.scheduling.scheduler import Scheduler
+from openautoglm.engine.backends.native.scheduling.sequence import Event, Sequence
 from openautoglm.engine.backends.native.worker import Worker
 from openautoglm.errors import BackendRequestError, EngineClosedError
 from openautoglm.testing.toy_decoder import ToyModel, ToySampler

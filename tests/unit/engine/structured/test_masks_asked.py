@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from openautoglm.engine.backends.native.constraint import GrammarConstraint
-from openautoglm.engine.backends.native.sampler import OperatorSampler
-from openautoglm.engine.backends.native.scheduler import Scheduler
-from openautoglm.engine.backends.native.sequence import Sequence
+from openautoglm.engine.backends.native.scheduling.constraint import GrammarConstraint
+from openautoglm.engine.backends.native.scheduling.sampler import OperatorSampler
+from openautoglm.engine.backends.native.scheduling.scheduler import Scheduler
+from openautoglm.engine.backends.native.scheduling.sequence import Sequence
 from openautoglm.engine.sampling import SamplingParams
 from openautoglm.engine.structured import compile_schema
 from openautoglm.testing.toy_decoder import ToyModel, decode
 
 if TYPE_CHECKING:
-    from openautoglm.engine.backends.native.faces import Words
+    from openautoglm.engine.backends.native.scheduling.faces import Words
     from openautoglm.engine.structured import TokenConstraint, TokenizerView
 
 WORDS: dict[str, object] = {

@@ -15,10 +15,10 @@ from openautoglm.engine.backends.gguf.model import CACHES, LlamaModel
 from openautoglm.engine.backends.gguf.trial import check_in_another_process
 from openautoglm.engine.backends.gguf.vocabulary import GgufTokenizer
 from openautoglm.engine.backends.native.backend import NativeBackend
-from openautoglm.engine.backends.native.prefix import MINIMUM
-from openautoglm.engine.backends.native.sampler import OperatorSampler
-from openautoglm.engine.backends.native.scheduler import Rules
-from openautoglm.engine.backends.native.tokens import Tokens
+from openautoglm.engine.backends.native.scheduling.prefix import MINIMUM
+from openautoglm.engine.backends.native.scheduling.sampler import OperatorSampler
+from openautoglm.engine.backends.native.scheduling.scheduler import Rules
+from openautoglm.engine.backends.native.text.tokens import Tokens
 from openautoglm.engine.memory import check_fits, free_bytes
 from openautoglm.engine.prompt_reader import PromptReader
 from openautoglm.engine.sampling import sampling_names

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from openautoglm.engine.backends.native.faces import Integers, Logits
+    from openautoglm.engine.backends.native.scheduling.faces import Integers, Logits
 
 ROWS: Final = 512
 """Most rows of a call."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 import numpy as np
 
 from openautoglm.engine.backends.gguf.library import llama
-from openautoglm.engine.backends.native.chat_template import ChatTemplate
+from openautoglm.engine.backends.native.text.chat_template import ChatTemplate
 from openautoglm.errors import BackendUnavailableError, EngineClosedError
 from openautoglm.settings import need
 

@@ -9,14 +9,14 @@ import time
 from itertools import zip_longest
 from typing import TYPE_CHECKING, final
 
-from openautoglm.engine.backends.native.sampler import ScoredToken
+from openautoglm.engine.backends.native.scheduling.sampler import ScoredToken
 from openautoglm.engine.generation import Generation, Timings, TokenLogprob
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-    from openautoglm.engine.backends.native.sequence import Event, Sequence
+    from openautoglm.engine.backends.native.scheduling.sequence import Event, Sequence
 
 
 @final

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 from openautoglm.engine.backend import room_for
 from openautoglm.engine.backends.native.answer import Answer
 from openautoglm.engine.backends.native.batch import Window
-from openautoglm.engine.backends.native.constraint import GrammarConstraint
-from openautoglm.engine.backends.native.faces import DecodingModel
 from openautoglm.engine.backends.native.held_adapters import HeldAdapters
-from openautoglm.engine.backends.native.scheduler import Scheduler
-from openautoglm.engine.backends.native.sequence import Sequence
-from openautoglm.engine.backends.native.spread import Spread
+from openautoglm.engine.backends.native.processes.spread import Spread
+from openautoglm.engine.backends.native.scheduling.constraint import GrammarConstraint
+from openautoglm.engine.backends.native.scheduling.faces import DecodingModel
+from openautoglm.engine.backends.native.scheduling.scheduler import Scheduler
+from openautoglm.engine.backends.native.scheduling.sequence import Sequence
 from openautoglm.engine.backends.native.worker import Worker
 from openautoglm.engine.shortening import fit
 
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from openautoglm.engine.adapter import Adapter
     from openautoglm.engine.backend import ModelInfo, Request
     from openautoglm.engine.backends.native.batch import Tell
-    from openautoglm.engine.backends.native.faces import Sampler
-    from openautoglm.engine.backends.native.pool import Pool
-    from openautoglm.engine.backends.native.scheduler import Rules
-    from openautoglm.engine.backends.native.tokens import Tokens
+    from openautoglm.engine.backends.native.processes.pool import Pool
+    from openautoglm.engine.backends.native.scheduling.faces import Sampler
+    from openautoglm.engine.backends.native.scheduling.scheduler import Rules
+    from openautoglm.engine.backends.native.text.tokens import Tokens
     from openautoglm.engine.generation import Generation
     from openautoglm.engine.sampling import SamplingParams
     from openautoglm.engine.shortening import Cut, Part

@@ -14,7 +14,7 @@ from openautoglm.errors import InvalidParameterError
 
 if TYPE_CHECKING:
     from openautoglm.engine.adapter import Adapter
-    from openautoglm.engine.backends.native.adapters import Resident
+    from openautoglm.engine.backends.native.adapters.loaded import Resident
 
 MOST: Final = 64
 """Adapters that are kept; one more, and that goes which was last of use longest ago."""

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
 from openautoglm.engine.backend import ModelInfo
 from openautoglm.engine.backends.native.backend import NativeBackend
-from openautoglm.engine.backends.native.cores import usable_cores
-from openautoglm.engine.backends.native.model import Lent, Model, read_architecture
-from openautoglm.engine.backends.native.room import Room
-from openautoglm.engine.backends.native.sampler import OperatorSampler
-from openautoglm.engine.backends.native.scheduler import Rules
-from openautoglm.engine.backends.native.tokens import Tokens
+from openautoglm.engine.backends.native.model.model import Lent, Model, read_architecture
+from openautoglm.engine.backends.native.model.room import Room
+from openautoglm.engine.backends.native.processes.cores import usable_cores
+from openautoglm.engine.backends.native.scheduling.sampler import OperatorSampler
+from openautoglm.engine.backends.native.scheduling.scheduler import Rules
+from openautoglm.engine.backends.native.text.tokens import Tokens
 from openautoglm.engine.memory import free_bytes
 from openautoglm.engine.sampling import sampling_names
 from openautoglm.engine.shortening import read_part
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from openautoglm.engine.backend import LoadSpec
-    from openautoglm.engine.backends.native.frames import Order
-    from openautoglm.engine.backends.native.pool import Pool
+    from openautoglm.engine.backends.native.processes.frames import Order
+    from openautoglm.engine.backends.native.processes.pool import Pool
     from openautoglm.engine.model_folder import ModelFolder
 
 Mode = Literal["fp32", "bf16", "int8"]
@@ -148,9 +148,9 @@ def _pool(
 ) -> Pool | None:
     if processes == 1:
         return None
-    from openautoglm.engine.backends.native.frames import Order, packed_order
-    from openautoglm.engine.backends.native.pool import Pool
-    from openautoglm.engine.backends.native.process import Process
+    from openautoglm.engine.backends.native.processes.frames import Order, packed_order
+    from openautoglm.engine.backends.native.processes.pool import Pool
+    from openautoglm.engine.backends.native.processes.process import Process
 
     order = Order(
         spec=replace(spec, options={**spec.options, "context": model.context}),

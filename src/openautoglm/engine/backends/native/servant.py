@@ -16,10 +16,17 @@ from typing import TYPE_CHECKING, Final, NoReturn, final
 
 from openautoglm.engine import wire
 from openautoglm.engine.backend import failed
-from openautoglm.engine.backends.native import frames
 from openautoglm.engine.backends.native.batch import told
-from openautoglm.engine.backends.native.frames import Answer, Ask, Cancel, Failed, Ready, Start
 from openautoglm.engine.backends.native.loading import load_lent
+from openautoglm.engine.backends.native.processes import frames
+from openautoglm.engine.backends.native.processes.frames import (
+    Answer,
+    Ask,
+    Cancel,
+    Failed,
+    Ready,
+    Start,
+)
 from openautoglm.engine.generation import Generation
 from openautoglm.plugins.host import kernel
 from openautoglm.plugins.wire import plain_error
@@ -30,7 +37,7 @@ if TYPE_CHECKING:
 
     from openautoglm.engine.backend import Request
     from openautoglm.engine.backends.native.backend import NativeBackend
-    from openautoglm.engine.backends.native.frames import Down, Up
+    from openautoglm.engine.backends.native.processes.frames import Down, Up
 
 READ_BYTES: Final = 1 << 18
 

@@ -42,7 +42,7 @@ def _wrong_machine(spec: LoadSpec) -> str | None:
 
 
 def _wrong_folder(folder: Path) -> str | None:
-    from openautoglm.engine.backends.native.model import read_architecture
+    from openautoglm.engine.backends.native.model.model import read_architecture
 
     try:
         read_architecture(folder)

@@ -12,13 +12,13 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, final
 
-from openautoglm.engine.backends.native.sequence import Event
+from openautoglm.engine.backends.native.scheduling.sequence import Event
 from openautoglm.errors import BackendRequestError, EngineClosedError, OpenAutoGLMError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openautoglm.engine.backends.native.sequence import Sequence
+    from openautoglm.engine.backends.native.scheduling.sequence import Sequence
 
 
 class Ticket(Protocol):

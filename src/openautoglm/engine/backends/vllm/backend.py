@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 from openautoglm.engine.backend import room_for
 from openautoglm.engine.backends.native.answer import Answer
 from openautoglm.engine.backends.native.batch import Window
-from openautoglm.engine.backends.native.sequence import Sequence
+from openautoglm.engine.backends.native.scheduling.sequence import Sequence
 from openautoglm.engine.backends.native.worker import Worker
 from openautoglm.engine.backends.vllm.lora import check_adapter
 from openautoglm.engine.generation import Generation
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from openautoglm.engine.adapter import Adapter
     from openautoglm.engine.backend import ModelInfo, Request
     from openautoglm.engine.backends.native.batch import Tell
-    from openautoglm.engine.backends.native.tokens import Tokens
+    from openautoglm.engine.backends.native.text.tokens import Tokens
     from openautoglm.engine.backends.native.worker import Steps
     from openautoglm.engine.shortening import Part
 

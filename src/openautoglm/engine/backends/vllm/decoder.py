@@ -10,8 +10,8 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast, final
 
-from openautoglm.engine.backends.native.sampler import ScoredToken
-from openautoglm.engine.backends.native.sequence import Event, Row
+from openautoglm.engine.backends.native.scheduling.sampler import ScoredToken
+from openautoglm.engine.backends.native.scheduling.sequence import Event, Row
 from openautoglm.engine.backends.vllm.lora import lora_request
 from openautoglm.errors import BackendRequestError, OpenAutoGLMError, SchemaError
 from openautoglm.settings import need
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import ModuleType
 
-    from openautoglm.engine.backends.native.sequence import Sequence
+    from openautoglm.engine.backends.native.scheduling.sequence import Sequence
     from openautoglm.engine.generation import FinishReason
     from openautoglm.engine.sampling import SamplingParams
 

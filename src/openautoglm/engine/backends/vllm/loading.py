@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, final
 
 from openautoglm.engine.backend import ModelInfo
-from openautoglm.engine.backends.native.tokens import Tokens
+from openautoglm.engine.backends.native.text.tokens import Tokens
 from openautoglm.engine.backends.vllm.backend import VllmBackend
 from openautoglm.engine.backends.vllm.decoder import VllmDecoder, vllm
 from openautoglm.engine.backends.vllm.lora import RANKS

@@ -15,8 +15,8 @@ from openautoglm.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from openautoglm.engine.backends.native.architecture import Architecture
-    from openautoglm.engine.backends.native.config import Config
+    from openautoglm.engine.backends.native.families.architecture import Architecture
+    from openautoglm.engine.backends.native.families.config import Config
 
 Family: TypeAlias = "Callable[[Config], Architecture]"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openautoglm.engine.backends.native.architecture import Architecture, LayerParts
+from openautoglm.engine.backends.native.families.architecture import Architecture, LayerParts
 from openautoglm.engine.backends.native.families.glm import EPS, GATE_UP, HEAD_WIDTH, ROTARY
 
 if TYPE_CHECKING:
-    from openautoglm.engine.backends.native.config import Config
+    from openautoglm.engine.backends.native.families.config import Config
 
 
 def read(config: Config) -> Architecture:

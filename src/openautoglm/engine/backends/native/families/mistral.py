@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from openautoglm.engine.backends.native.architecture import LayerParts
-from openautoglm.engine.backends.native.config import Config
+from openautoglm.engine.backends.native.families.architecture import LayerParts
+from openautoglm.engine.backends.native.families.config import Config
 
 if TYPE_CHECKING:
-    from openautoglm.engine.backends.native.architecture import Architecture
+    from openautoglm.engine.backends.native.families.architecture import Architecture
 
 WHOLE_LAYERS: Final = 0
 """How many layers look back at everything where there is a window."""

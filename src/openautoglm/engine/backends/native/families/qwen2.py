@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from openautoglm.engine.backends.native.architecture import Architecture, LayerParts
+from openautoglm.engine.backends.native.families.architecture import Architecture, LayerParts
 
 if TYPE_CHECKING:
-    from openautoglm.engine.backends.native.config import Config
+    from openautoglm.engine.backends.native.families.config import Config
 
 
 def read(config: Config) -> Architecture:

@@ -1,0 +1,1 @@
+"""LoRA adapters: read from PEFT folders, fitted to a model, held beside it."""

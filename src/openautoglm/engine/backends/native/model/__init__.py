@@ -1,0 +1,1 @@
+"""The decoder itself: one step over rows of many sequences, played by the core."""

@@ -1,0 +1,1 @@
+"""Worker processes that share one copy of the weights, and the rows they are given."""

@@ -1,0 +1,1 @@
+"""From text to tokens: the tokenizer and the chat template of a folder, without transformers."""

@@ -1,8 +1,8 @@
 // Stored weights brought into the form that operators multiply by: widened, rounded or quantized, in blocks of 16
 // outputs.
 //
-// Whatever the numbers are kept as, 4 bytes of them follow each other along the depth (one f32, two bf16, four int8) and
-// a block holds such words of its 16 outputs side by side.
+// Whatever the numbers are kept as, 4 bytes of them follow each other along the depth (one f32, two bf16, four int8,
+// eight int4) and a block holds such words of its 16 outputs side by side.
 
 #include <algorithm>
 #include <atomic>
@@ -20,12 +20,13 @@ namespace openautoglm {
 namespace {
 
 constexpr int64_t kBlock = 16;
+constexpr int64_t kGroup = 32;  // steps of the depth with one grid, of int4
 constexpr float kLargest = 127.0F;
 constexpr float kSmallestPeak = 1e-30F;
 constexpr float kShift = 12582912.0F;  // 1.5 * 2^23: adding it leaves the nearest whole number in the low bits
 
 enum class Stored : int64_t { kF32 = 0, kF16 = 1, kBf16 = 2 };
-enum class Kept : int64_t { kF32 = 1, kBf16 = 2, kInt8 = 4 };  // numbers in a word
+enum class Kept : int64_t { kF32 = 1, kBf16 = 2, kInt8 = 4, kInt4 = 8 };  // numbers in a word
 
 float FromBits(uint32_t bits) {
   float value;
@@ -70,7 +71,8 @@ struct Source {
 
 struct Target {
   char* data;    // (blocks, words, 16) of 4 bytes
-  float* scale;  // by output, of int8
+  float* scale;  // by output, of int8 and int4
+  uint8_t* grid;  // (blocks, groups, 16), of int4
   Kept kept;
   int64_t first;  // the output that the first row is
 };
@@ -100,6 +102,64 @@ float RoundToInt8(const std::vector<float>& row, uint32_t* words) {
   return scale;
 }
 
+// A row of int4 in groups of 32: a weight n of 0 to 15 is m * (n - z), in parts of the scale.
+struct Grid {
+  float m, z;
+};
+
+// The grid with a step that lies best around a group whose ends sum up to `ends`, and leaves no weight outside int8.
+Grid Around(float m, float ends) {
+  float z = std::floor(7.5F - ends * 0.5F / m + 0.5F);
+  z = std::max(z, std::max(0.0F, 15.0F - std::floor(127.0F / m)));
+  z = std::min(z, std::min(15.0F, std::floor(128.0F / m)));
+  return {m, z};
+}
+
+// Rounds a group; returns the sum of the squares of what is lost.
+double RoundToGrid(const float* group, const Grid& grid, float* to) {
+  double lost = 0;
+  for (int64_t i = 0; i < kGroup; ++i) {
+    const float nearest = (group[i] / grid.m + kShift) - kShift;
+    to[i] = std::min(std::max(nearest + grid.z, 0.0F), 15.0F);
+    const double off = (to[i] - grid.z) * grid.m - group[i];
+    lost += off * off;
+  }
+  return lost;
+}
+
+// Of the two narrowest grids that a group fits, takes the one that loses less; returns it as the operator reads it.
+uint8_t RoundGroup(const float* group, float* to) {
+  const auto [low, high] = std::minmax_element(group, group + kGroup);
+  const float ends = *low + *high;
+  const float widest = std::min(std::max(std::ceil((*high - *low) / 15.0F), 1.0F), 16.0F);
+  Grid best = Around(widest, ends);
+  const Grid narrow = Around(std::max(widest - 1.0F, 1.0F), ends);
+  float tried[kGroup];
+  if (RoundToGrid(group, narrow, tried) < RoundToGrid(group, best, to)) {
+    std::copy(tried, tried + kGroup, to);
+    best = narrow;
+  }
+  return static_cast<uint8_t>(best.m - 1.0F + 16.0F * best.z);
+}
+
+// Returns what one of the whole numbers is worth. The depth is a multiple of 32, and grids lie 16 apart.
+float RoundToInt4(const std::vector<float>& row, uint32_t* words, uint8_t* grid) {
+  uint32_t most = 0;
+  for (const float value : row) most = std::max(most, ToBits(value) & 0x7fffffffU);
+  const float scale = std::max(FromBits(most), kSmallestPeak) / 128.0F;
+  float group[kGroup], rounded[kGroup];
+  for (size_t begin = 0; begin < row.size(); begin += kGroup) {
+    for (size_t i = 0; i < kGroup; ++i) group[i] = row[begin + i] / scale;
+    grid[begin / kGroup * kBlock] = RoundGroup(group, rounded);
+    auto* bytes = reinterpret_cast<uint8_t*>(words + begin / 8);
+    for (size_t i = 0; i < kGroup / 2; ++i) {
+      const size_t low = i / 4 * 8 + i % 4;
+      bytes[i] = static_cast<uint8_t>(static_cast<int>(rounded[low]) | static_cast<int>(rounded[low + 4]) << 4);
+    }
+  }
+  return scale;
+}
+
 // Packs some rows; returns how many of their values are not finite.
 int64_t PackSome(const Source& source, const Target& target, int64_t begin, int64_t end) {
   const int64_t count = source.depth / static_cast<int64_t>(target.kept);
@@ -114,6 +174,9 @@ int64_t PackSome(const Source& source, const Target& target, int64_t begin, int6
       std::memcpy(words.data(), row.data(), static_cast<size_t>(count) * 4);
     } else if (target.kept == Kept::kBf16) {
       RoundToBf16(row, words.data());
+    } else if (target.kept == Kept::kInt4) {
+      uint8_t* grid = target.grid + output / kBlock * (source.depth / kGroup) * kBlock + output % kBlock;
+      target.scale[output] = RoundToInt4(row, words.data(), grid);
     } else {
       target.scale[output] = RoundToInt8(row, words.data());
     }
@@ -130,15 +193,17 @@ struct Job {
   std::atomic<int64_t> bad{0};
 };
 
-// weights_pack(data, stored, order or 0, rows, depth, target, kept, scale or 0, first, threads) -> values not finite.
+// weights_pack(data, stored, order or 0, rows, depth, target, kept, scale or 0, grid or 0, first, threads) -> values not
+// finite.
 //
 // Addresses are whole numbers; memory is borrowed for the call. `stored` and `kept` are the enumerations above, and the
-// depth is a multiple of the numbers in a word.
+// depth is a multiple of the numbers in a word, or of 32 for int4.
 int64_t WeightsPack(int64_t data, int64_t stored, int64_t order, int64_t rows, int64_t depth, int64_t to, int64_t kept,
-                    int64_t scale, int64_t first, int64_t threads) {
+                    int64_t scale, int64_t grid, int64_t first, int64_t threads) {
   const Source source{reinterpret_cast<const char*>(data), static_cast<Stored>(stored),
                       reinterpret_cast<const int64_t*>(order), depth};
-  const Target target{reinterpret_cast<char*>(to), reinterpret_cast<float*>(scale), static_cast<Kept>(kept), first};
+  const Target target{reinterpret_cast<char*>(to), reinterpret_cast<float*>(scale),
+                      reinterpret_cast<uint8_t*>(grid), static_cast<Kept>(kept), first};
   Job job{source, target, rows};
   const auto body = [](void* context, int64_t begin, int64_t end) {
     auto* given = static_cast<Job*>(context);

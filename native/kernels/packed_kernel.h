@@ -20,17 +20,19 @@ inline const float* BlocksOf(const char* name, const Optional<TensorView>& value
   return values->data<const float>();
 }
 
-// Reads a call whose rows are the leading dimensions of x, and whose last `depth_dims` are the depth.
-inline LinearCall ReadLinear(const TensorView& x, int depth_dims, const TensorView& weight,
+// Reads a call whose rows are the leading dimensions of x; the depth is the last one, or the last two where `group` of
+// its steps have a dimension of their own. Of weights, only the blocks, the outputs of one and the groups are looked at.
+inline LinearCall ReadLinear(const TensorView& x, int64_t group, const TensorView& weight,
                              const Optional<TensorView>& bias, const Optional<TensorView>& residual,
                              const TensorView& out) {
-  OAG_CHECK_SIZE(weight, 2, kBlock);
-  for (int d = 1; d < depth_dims; ++d) OAG_CHECK_SIZE(x, -d, weight.size(-d));
+  const int depth_dims = group > 1 ? 2 : 1;
+  OAG_CHECK_SIZE(weight, -depth_dims, kBlock);
+  if (group > 1) OAG_CHECK_SIZE(x, -1, group);
   OAG_CHECK_SIZE(x, -depth_dims, weight.size(1));
   LinearCall call{};
   call.x = x.data<const float>();
   call.weight = weight.bytes();
-  call.depth = weight.size(1) * (depth_dims == 2 ? weight.size(3) : 1);
+  call.depth = weight.size(1) * group;
   call.blocks = weight.size(0);
   call.out = out.data<float>();
   OAG_CHECK_SIZE(out, -1, kBlock);

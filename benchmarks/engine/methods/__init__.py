@@ -124,6 +124,7 @@ METHODS: Final[dict[str, About]] = {
     "ours-fp32": _ours("fp32"),
     "ours-bf16": _ours("bf16"),
     "ours-int8": _ours("int8"),
+    "ours-int4": _ours("int4"),
     "ours-fp32-plain": About(module="ours", kind="fp32-plain", works=COPIES, is_exact=True),
     "ours-int8-plain": About(module="ours", kind="int8-plain", works=COPIES),
     "transformers-fp32": About(

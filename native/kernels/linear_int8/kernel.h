@@ -35,7 +35,7 @@ struct LinearInt8Kernel {
     OAG_CHECK_DTYPE(weight, I8);
     OAG_CHECK_RANK(weight, 4);
     OAG_CHECK_SIZE(weight, 3, 4);
-    LinearCall call = ReadLinear(x, 2, weight, bias, residual, out);
+    LinearCall call = ReadLinear(x, 4, weight, bias, residual, out);
     OAG_CHECK(call.depth <= kDeepestInt8, "the depth of int8 must be at most 131072, or sums would overflow",
               x.shape_text());
     call.scale = BlocksOf("scale", scale, call.blocks);

@@ -157,14 +157,20 @@ struct LinearInt8Math {
     }
   }
 
+  // The weights of the next tile, which are asked for: so many bytes a step, of either width.
+  struct Next {
+    const void* weight;
+    int64_t step;
+  };
+
   template <int kRows, int kBlocks>
-  static OAG_INLINE void Sum(const LinearCall& call, const int8_t* x, const int8_t* weight,
+  static OAG_INLINE void Sum(const LinearCall& call, const int8_t* x, const int8_t* weight, const Next& next,
                              I32Lanes (&sum)[kRows][kBlocks * kParts]) {
     const int64_t groups = call.depth / 4;
     for (int64_t k = 0; k < groups; ++k) {
       I8Lanes w[kBlocks * kParts];
       for (int b = 0; b < kBlocks; ++b) {
-        AskFor<kRows>(weight + ((b + kBlocks) * groups + k) * kBlock * 4);
+        AskFor<kRows>(static_cast<const int8_t*>(next.weight) + (b * groups + k) * next.step);
         for (int p = 0; p < kParts; ++p) {
           const int8_t* from = weight + ((b * groups + k) * kBlock + p * kLanes<float>) * 4;
           I8Lanes raw;
@@ -190,8 +196,14 @@ struct LinearInt8Math {
     if constexpr (kRows == 1) {
       for (int b = 0; b < kBlocks; ++b) SumInOrder(x, weight + b * groups * kBlock * 4, groups, &sum[0][b * kParts]);
     } else {
-      Sum<kRows, kBlocks>(call, x, weight, sum);
+      Sum<kRows, kBlocks>(call, x, weight, {weight + kBlocks * groups * kBlock * 4, kBlock * 4}, sum);
     }
+    FinishTile<kRows, kBlocks>(call, rows, row, block, sum);
+  }
+
+  template <int kRows, int kBlocks>
+  static OAG_INLINE void FinishTile(const LinearCall& call, const Rows& rows, int64_t row, int64_t block,
+                                    const I32Lanes (&sum)[kRows][kBlocks * kParts]) {
     for (int r = 0; r < kRows; ++r) {
       const float unit = rows.unit[row + r];
       const uint32_t excess = Excess(rows.sum[row + r]);

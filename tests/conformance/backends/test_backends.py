@@ -34,7 +34,7 @@ def test_transformers(
 
 
 @BY_NAME
-@pytest.mark.parametrize("mode", ["fp32", "int8"])
+@pytest.mark.parametrize("mode", ["fp32", "int8", "int4"])
 @pytest.mark.parametrize("family", ["qwen2", "llama", "glm"])
 def test_native(
     check: Callable[[MakeBackend], None], tiny_model: Callable[..., Path], family: str, mode: str

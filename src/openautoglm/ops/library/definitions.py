@@ -12,6 +12,7 @@ from openautoglm.ops.library.attention import ATTENTION, ATTENTION_BF16
 from openautoglm.ops.library.bias_gelu import BIAS_GELU, BIAS_GELU_BACKWARD
 from openautoglm.ops.library.embedding import EMBEDDING
 from openautoglm.ops.library.linear import LINEAR, LINEAR_BF16, LINEAR_INT8
+from openautoglm.ops.library.linear_int4 import LINEAR_INT4
 from openautoglm.ops.library.lora import LORA
 from openautoglm.ops.library.mul import MUL
 from openautoglm.ops.library.rms_norm import RMS_NORM, RMS_NORM_BACKWARD
@@ -40,6 +41,7 @@ DEFINITIONS: Final[tuple[OpDef, ...]] = (
     LINEAR,
     LINEAR_BF16,
     LINEAR_INT8,
+    LINEAR_INT4,
     LORA,
     EMBEDDING,
     ROPE,

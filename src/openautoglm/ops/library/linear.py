@@ -53,14 +53,21 @@ def pack(weight: Array, group: int = 1) -> Array:
             got=f"depth {depth}, group {group}",
             fix="fill the weight and the rows up with zeros",
         )
-    blocks = -(-outputs // BLOCK)
-    filled = weight
-    if blocks * BLOCK != outputs:
-        filled = numpy.zeros((blocks * BLOCK, depth), weight.dtype)
-        filled[:outputs] = weight
-    grouped = filled.reshape(blocks, BLOCK, depth // group, group).transpose(0, 2, 1, 3)
+    grouped = filled(weight).reshape(-(-outputs // BLOCK), BLOCK, depth // group, group)
+    grouped = grouped.transpose(0, 2, 1, 3)
     packed: Array = numpy.ascontiguousarray(grouped if group > 1 else grouped[..., 0])
     return packed
+
+
+def filled(matrix: Array) -> Array:
+    """Return a matrix (outputs, ...) with rows of zeros up to whole blocks."""
+    numpy = need("numpy", extra="ops", why="operators on arrays other than torch's")
+    outputs = len(matrix)
+    if outputs % BLOCK == 0:
+        return matrix
+    whole: Array = numpy.zeros((-(-outputs // BLOCK) * BLOCK, *matrix.shape[1:]), matrix.dtype)
+    whole[:outputs] = matrix
+    return whole
 
 
 def quantize(weight: Array) -> tuple[Array, Array]:
@@ -104,17 +111,17 @@ def _to_bf16(x: Any) -> Any:  # noqa: ANN401 - an array
     return xp.where(xp.isnan(x), xp.float32("nan"), rounded.view("float32"))
 
 
-def _reference_int8(
+def multiplied_int8(
     x: Any,  # noqa: ANN401 - arrays, as below
     weight: Any,  # noqa: ANN401 - arrays
     scale: Any,  # noqa: ANN401 - arrays
     bias: Any,  # noqa: ANN401 - arrays
     residual: Any,  # noqa: ANN401 - arrays
 ) -> Any:  # noqa: ANN401 - arrays
+    """Return rows, rounded to int8, times weights of whole numbers, as `linear_int8` does."""
     with quiet(x):
         xp = namespace(x)
-        single = _single(x)
-        whole, unit = _rounded_rows(single, xp)
+        whole, unit = _rounded_rows(_single(x), xp)
         exact = xp.einsum("...gj,bgcj->...bc", _double(whole), _double(weight))
         value = _single(exact) * unit[..., None, None] * scale
         return narrowed(_added(value, bias, residual), x)
@@ -144,19 +151,19 @@ def _double(x: Any) -> Any:  # noqa: ANN401 - an array
     return x.double() if namespace(x).__name__ == "torch" else x.astype("float64")
 
 
-_BIAS: Final = In("bias", shape=("b", BLOCK), optional=True, layout="contiguous")
-_RESIDUAL: Final = In("residual", shape=("...", "b", BLOCK), optional=True, layout="contiguous")
-_OUT: Final = Out("out", shape=("...", "b", BLOCK))
+BIAS: Final = In("bias", shape=("b", BLOCK), optional=True, layout="contiguous")
+RESIDUAL: Final = In("residual", shape=("...", "b", BLOCK), optional=True, layout="contiguous")
+OUT: Final = Out("out", shape=("...", "b", BLOCK))
 
 LINEAR: Final = OpDef(
     "linear",
     inputs=[
         In("x", dtypes=("f32",), shape=("...", "i"), layout="contiguous"),
         In("weight", shape=("b", "i", BLOCK), layout="contiguous"),
-        _BIAS,
-        _RESIDUAL,
+        BIAS,
+        RESIDUAL,
     ],
-    outputs=[_OUT],
+    outputs=[OUT],
     reference=_reference,
     amp="keep",
     doc="Multiply rows by packed weights: sum over i of x[..., i] * weight[b, i, c].\n\n"
@@ -170,10 +177,10 @@ LINEAR_BF16: Final = OpDef(
     inputs=[
         In("x", dtypes=("f32",), shape=("...", "g", 2), layout="contiguous"),
         In("weight", dtypes=("bf16",), shape=("b", "g", BLOCK, 2), layout="contiguous"),
-        _BIAS,
-        _RESIDUAL,
+        BIAS,
+        RESIDUAL,
     ],
-    outputs=[_OUT],
+    outputs=[OUT],
     reference=_reference_bf16,
     amp="keep",
     doc="Multiply rows, rounded to bf16, by packed bf16 weights; sums are f32.\n\n"
@@ -188,11 +195,11 @@ LINEAR_INT8: Final = OpDef(
         In("x", dtypes=("f32",), shape=("...", "g", 4), layout="contiguous"),
         In("weight", dtypes=("i8",), shape=("b", "g", BLOCK, 4), layout="contiguous"),
         In("scale", shape=("b", BLOCK), layout="contiguous"),
-        _BIAS,
-        _RESIDUAL,
+        BIAS,
+        RESIDUAL,
     ],
-    outputs=[_OUT],
-    reference=_reference_int8,
+    outputs=[OUT],
+    reference=multiplied_int8,
     amp="keep",
     doc="Multiply rows, rounded to int8, by packed int8 weights with a scale for each output.\n\n"
     "A row is rounded by its own largest value, which becomes 127; the sum of integers is exact, "

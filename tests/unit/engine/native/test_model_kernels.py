@@ -66,6 +66,8 @@ def step(model: Model, token: int, position: int) -> Floats:
     ("operator", "mode"),
     [
         ("linear_int8", "int8"),
+        ("linear_int4", "int4"),
+        ("linear_int8", "int4"),
         ("linear", "fp32"),
         ("linear_bf16", "bf16"),
         ("attention_bf16", "int8"),
@@ -234,7 +236,7 @@ assert "torch" not in sys.modules and "transformers" not in sys.modules
 """
 
 
-@pytest.mark.parametrize("mode", ["fp32", "int8"])
+@pytest.mark.parametrize("mode", ["fp32", "int8", "int4"])
 def test_a_worker_process_runs_the_weights_it_was_lent(tiny_model: TinyModel, mode: Mode) -> None:
     model = make(tiny_model, mode)
     lent = model.lend()

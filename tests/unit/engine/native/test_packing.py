@@ -10,9 +10,10 @@ import torch
 
 from openautoglm.engine.backends.native.weights.files import Stored, widened
 from openautoglm.engine.backends.native.weights.matrix import Part
-from openautoglm.engine.backends.native.weights.packing import pack_part
+from openautoglm.engine.backends.native.weights.packing import Target, pack_part
 from openautoglm.errors import OperatorArgumentError, WeightsCorruptError
 from openautoglm.ops.library.linear import pack, quantize
+from openautoglm.ops.library.linear_int4 import pack_int4, quantize_int4
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -37,9 +38,8 @@ def packed(parts: list[Part], group: int, *, threads: int = 1) -> tuple[Array, A
     target = np.zeros((blocks, depth // group, 16, group), dtype)
     scale, first = np.zeros(blocks * 16, np.float32), 0
     for part in parts:
-        first += pack_part(
-            part, first, group, target, scale if group == 4 else None, threads=threads
-        )
+        into = Target(target, group, scale=scale if group == 4 else None)
+        first += pack_part(part, first, into, threads=threads)
     assert first == outputs
     return (target[..., 0] if group == 1 else target), scale[:outputs]
 
@@ -69,6 +69,31 @@ def test_parts_are_packed_below_each_other_to_the_last_bit(
             found, wanted(np.concatenate([wide[0][order], wide[1]]), group), strict=True
         ):
             np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_int4_is_packed_as_the_operator_says_to_the_last_bit(dtype: str, threads: int) -> None:
+    first, second = stored(dtype, 37, 96), stored(dtype, 16, 96)
+    order = np.random.default_rng(0).permutation(37)
+    wide = [widened(one.array, is_bf16=one.is_bf16) for one in (first, second)]
+    wide[1][3], wide[1][4, :32], wide[1][5, 32:64], wide[1][6] = 0, 1e-3, 3, 1e-38
+    wide[1][7, 0], wide[1][8] = 1e4, -2
+    second = Stored(wide[1])
+    weight, grid = np.zeros((4, 3, 4, 16, 4), np.uint8), np.zeros((4, 3, 16), np.uint8)
+    scale, at = np.zeros(64, np.float32), 0
+    for part in (Part("a", first, order), Part("b", second)):
+        at += pack_part(part, at, Target(weight, 8, scale=scale, grid=grid), threads=threads)
+    n, grids, scales = quantize_int4(np.concatenate([wide[0][order], wide[1]]))
+    for got, expected in zip((weight, grid), pack_int4(n, grids), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(scale[:53], scales)
+
+
+def test_int4_wants_whole_groups() -> None:
+    target = Target(np.zeros((1, 1, 4, 16, 4), np.uint8), 8)
+    with pytest.raises(OperatorArgumentError, match="depth 40, group 32"):
+        pack_part(Part("a", Stored(np.ones((4, 40), np.float32))), 0, target)
 
 
 def test_rows_of_zeros_and_of_tiny_numbers_are_quantized_as_the_operator_says() -> None:

@@ -133,7 +133,7 @@ def test_answers_are_those_of_one_process(backend: NativeBackend, alone: NativeB
     assert all(a.timings.total_s > 0 for a in ours.values())
 
 
-@pytest.mark.parametrize("mode", ["fp32", "int8"])
+@pytest.mark.parametrize("mode", ["fp32", "int8", "int4"])
 def test_the_weights_are_in_memory_once(tiny_model: Callable[..., Path], mode: str) -> None:
     backend = load(tiny_model(), mode=mode)
     pids = pids_of(backend)

@@ -12,6 +12,7 @@ from openautoglm.errors import OperatorArgumentError
 from openautoglm.ops.library.attention import ATTENTION, ATTENTION_BF16
 from openautoglm.ops.library.embedding import EMBEDDING
 from openautoglm.ops.library.linear import LINEAR, LINEAR_BF16, LINEAR_INT8, pack, quantize
+from openautoglm.ops.library.linear_int4 import LINEAR_INT4, pack_int4, quantize_int4
 from openautoglm.ops.library.rope import ROPE
 from openautoglm.ops.library.silu_gated import SILU_GATED
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 ISAS = {
     "linear": ("", "x86-64-v3", "x86-64-v4"),
     "linear_int8": ("", "x86-64-v3", "avx512_vnni"),
+    "linear_int4": ("", "x86-64-v3", "avx512_vnni"),
     "attention": ("", "x86-64-v3", "x86-64-v4"),
     "attention_bf16": ("", "x86-64-v3", "x86-64-v4"),
     "silu_gated": ("", "x86-64-v3", "x86-64-v4"),
@@ -121,6 +123,58 @@ def test_linear_int8_is_exact_at_its_greatest_depth_and_refuses_more(kernels: Ke
         more = [np.concatenate([part, part[:, :1]], axis=1) for part in (x, weight)]
         with pytest.raises(OperatorArgumentError, match="at most 131072"):
             kernel(*more, scale, None, None, out)
+
+
+def rows_of_int4(rows: int, depth: int, blocks: int) -> tuple[Array, ...]:
+    n, grid, scale = quantize_int4(floats(blocks * 16, depth))
+    x = floats(rows, depth).reshape(rows, depth // 32, 32)
+    bias, residual = floats(blocks, 16), floats(rows, blocks, 16, seed=1)
+    return x, *pack_int4(n, grid), scale.reshape(blocks, 16), bias, residual
+
+
+@pytest.mark.parametrize("rows", [*ROWS, 15, 16, 64, 65, 66, 79, 80])
+@pytest.mark.parametrize(("depth", "blocks"), [(0, 2), (32, 1), (96, 5), (128, 25)])
+def test_linear_int4_is_its_reference_to_the_bit_whatever_the_instructions(
+    kernels: Kernels, rows: int, depth: int, blocks: int
+) -> None:
+    x, weight, grid, scale, bias, residual = rows_of_int4(rows, depth, blocks)
+    wanted = expected(LINEAR_INT4, x, weight, grid, scale, bias, residual)
+    alone = np.zeros((rows, blocks, 16), np.float32)
+    for kernel in of(kernels, "linear_int4"):
+        out = np.zeros((rows, blocks, 16), np.float32)
+        kernel(x, weight, grid, scale, bias, residual, out)
+        np.testing.assert_allclose(out, wanted, rtol=2e-6, atol=2e-6)
+        for row in range(rows):
+            kept = residual[row : row + 1]
+            kernel(x[row : row + 1], weight, grid, scale, bias, kept, alone[row : row + 1])
+        np.testing.assert_array_equal(out, alone)
+
+
+def test_linear_int4_takes_any_bytes_and_a_row_that_is_not_finite_is_nan(
+    kernels: Kernels,
+) -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.integers(0, 256, (3, 4, 4, 16, 4)).astype(np.uint8)
+    grid = rng.integers(0, 256, (3, 4, 16)).astype(np.uint8)
+    scale, x = floats(3, 16), floats(20, 4, 32)
+    x[3, 2, 7], x[4, 0, 0] = np.nan, -np.inf
+    for count in (1, 5, 20):
+        wanted = expected(LINEAR_INT4, x[:count], weight, grid, scale, None, None)
+        for kernel in of(kernels, "linear_int4"):
+            out = np.zeros((count, 3, 16), np.float32)
+            kernel(x[:count], weight, grid, scale, None, None, out)
+            np.testing.assert_allclose(out, wanted, rtol=2e-6, atol=1e-30)
+            assert np.isnan(out).all(axis=(1, 2)).tolist() == [i in {3, 4} for i in range(count)]
+
+
+def test_int4_loses_less_than_a_tenth_of_normal_weights_and_nothing_of_whole_ones() -> None:
+    values = floats(64, 256)
+    for weights, most in ((values, 0.08), (np.rint(values).clip(-3, 3), 0.01)):
+        n, grid, scale = quantize_int4(weights.astype(np.float32))
+        m, z = grid[..., None] % 16 + 1.0, grid[..., None] // 16
+        back = (n.reshape(64, 8, 32) - z.astype(float)) * m * scale[:, None, None]
+        lost = np.linalg.norm(back.reshape(64, 256) - weights) / np.linalg.norm(weights)
+        assert lost < most
 
 
 def test_no_output_needs_no_room_for_rows(kernels: Kernels) -> None:

@@ -302,6 +302,7 @@ def test_a_better_instruction_set_has_a_higher_priority_and_every_operator_has_a
     plain, all_levels = [""], ["", "x86-64-v3", "x86-64-v4"]
     others = {
         "linear_int8": ["", "x86-64-v3", "avx512_vnni"],
+        "linear_int4": ["", "x86-64-v3", "avx512_vnni"],
         "linear_bf16": [*all_levels, "avx512_bf16"],
         "rope": plain,  # memory is what they wait for
         "embedding": plain,

@@ -6,7 +6,7 @@ Owns `load` and `load_lent`: options, mode, memory. Knows nothing of how a model
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Literal, cast, get_args
+from typing import TYPE_CHECKING, Final, cast, get_args
 
 from openautoglm.engine.backend import ModelInfo
 from openautoglm.engine.backends.native.backend import NativeBackend
@@ -16,6 +16,7 @@ from openautoglm.engine.backends.native.processes.cores import usable_cores
 from openautoglm.engine.backends.native.scheduling.sampler import OperatorSampler
 from openautoglm.engine.backends.native.scheduling.scheduler import Rules
 from openautoglm.engine.backends.native.text.tokens import Tokens
+from openautoglm.engine.backends.native.weights.convert import Mode
 from openautoglm.engine.memory import free_bytes
 from openautoglm.engine.sampling import sampling_names
 from openautoglm.engine.shortening import read_part
@@ -26,15 +27,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from openautoglm.engine.backend import LoadSpec
+    from openautoglm.engine.backends.native.families.architecture import Architecture
     from openautoglm.engine.backends.native.processes.frames import Order
     from openautoglm.engine.backends.native.processes.pool import Pool
     from openautoglm.engine.model_folder import ModelFolder
 
-Mode = Literal["fp32", "bf16", "int8"]
 BY_DTYPE: Final[Mapping[str, Mode]] = {"float32": "fp32", "bfloat16": "bf16"}
-BYTES: Final[Mapping[Mode, int]] = {"fp32": 4, "bf16": 2, "int8": 1}  # bytes a weight
-VALUE_BYTES: Final[Mapping[Mode, int]] = {"fp32": 4, "bf16": 2, "int8": 2}  # of keys and values
-DTYPES: Final[Mapping[Mode, str]] = {"fp32": "float32", "bf16": "bfloat16", "int8": "int8"}
+BYTES: Final[Mapping[Mode, int]] = {"fp32": 4, "bf16": 2, "int8": 1, "int4": 1}  # bytes a weight
+INT4_SAVES: Final = 15 / 32
+"""Of an int8 weight's byte, where it is kept in int4."""
+VALUE_BYTES: Final[Mapping[Mode, int]] = {"fp32": 4, "bf16": 2, "int8": 2, "int4": 2}  # of keys
+DTYPES: Final[Mapping[Mode, str]] = {
+    "fp32": "float32", "bf16": "bfloat16",
+    "int8": "int8", "int4": "int4",
+}
 SLOTS: Final = 32
 KEPT: Final = 2  # more slots, which keep beginnings that prompts share
 CATCH_UP: Final = 128
@@ -45,11 +51,11 @@ FREE_FOR_PROCESS: Final = 1 << 29  # bytes: a worker process unasked only where 
 def load(spec: LoadSpec, *, name: str = "native") -> NativeBackend:
     """Load a model folder or a name on the hub; errors as `AutoGLM`.
 
-    Options: `mode` ("auto", "fp32", "bf16", "int8"), `slots` (sequences at once), `context` (tokens
-    of each), `threads`, `processes` (how many compute the rows of a batch; "auto" for one a core,
-    where a batch is long), `speculate` (guess where an answer copies), `deterministic` (refuse a
-    mode in which an answer may depend on the others), `truncate` (shorten prompts that are too long
-    instead of refusing them: True or "middle", "start", "end"), `offline`.
+    Options: `mode` ("auto", "fp32", "bf16", "int8", "int4"), `slots` (sequences at once), `context`
+    (tokens of each), `threads`, `processes` (how many compute the rows of a batch; "auto" for one a
+    core, where a batch is long), `speculate` (guess where an answer copies), `deterministic`
+    (refuse a mode in which an answer may depend on the others), `truncate` (shorten prompts that
+    are too long instead of refusing them: True or "middle", "start", "end"), `offline`.
     """
     folder = find_folder(spec)
     options = spec.options
@@ -65,10 +71,10 @@ def load(spec: LoadSpec, *, name: str = "native") -> NativeBackend:
         mode: Room.of(
             a,
             value_bytes=VALUE_BYTES[mode],
-            weights_bytes=folder.bytes_as(size),
+            weights_bytes=_weights_bytes(folder, a, mode),
             free_bytes=free,
         )
-        for mode, size in BYTES.items()
+        for mode in BYTES
     }
     mode = _mode(spec, rooms)
     slots = _count(options, "slots", SLOTS)
@@ -130,6 +136,14 @@ def _backend(  # noqa: PLR0913 - what both ways of loading have in common
     given = {"mode": model.mode} if spec.dtype == "auto" else {}
     backend.again = {**given, "context": model.context}
     return backend
+
+
+def _weights_bytes(folder: ModelFolder, a: Architecture, mode: Mode) -> int:
+    whole = folder.bytes_as(BYTES[mode])
+    if mode != "int4":
+        return whole
+    stays = a.vocabulary * a.hidden * (1 if a.is_tied else 2)  # head and embedding
+    return whole - int(max(whole - stays, 0) * INT4_SAVES)
 
 
 def _processes(spec: LoadSpec, folder: ModelFolder) -> int:
@@ -212,7 +226,7 @@ def _mode(spec: LoadSpec, rooms: Mapping[Mode, Room]) -> Mode:
             raise InvalidParameterError(
                 "the native backend is told by `mode` how to keep weights",
                 got=f"dtype={spec.dtype!r}, mode={given!r}",
-                fix='leave dtype out and use mode="fp32", "bf16" or "int8"',
+                fix='leave dtype out and use mode="fp32", "bf16", "int8" or "int4"',
             )
         given = BY_DTYPE[spec.dtype]
     is_exact = _flag(spec.options, "deterministic", default=False)
@@ -220,7 +234,7 @@ def _mode(spec: LoadSpec, rooms: Mapping[Mode, Room]) -> Mode:
         raise InvalidParameterError(
             "in bf16 an answer may depend on what else is computed beside it",
             got='deterministic=True, mode="bf16"',
-            fix='use mode="fp32" or "int8"',
+            fix='use mode="fp32", "int8" or "int4"',
         )
     if given != "auto":
         return cast("Mode", given)

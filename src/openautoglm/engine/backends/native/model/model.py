@@ -89,7 +89,8 @@ class Model:
 
     Args:
         source: a Hugging Face folder, or weights that another process lent.
-        mode: "fp32" is exact, the same whatever else is in a call; "int8" too is the same.
+        mode: "fp32" is exact, the same whatever else is in a call; "int8" and "int4" too are the
+            same.
         slots: how many sequences have room for their keys and values.
         context: positions of each; 0 for all the model has.
         rows: most tokens of a call.

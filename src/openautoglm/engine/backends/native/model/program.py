@@ -35,7 +35,13 @@ LOGITS: Final = 1
 """Which number counts the rows that get logits."""
 STORE: Final = "store"
 """What the copy of keys and values into the cache is called; it is no operator."""
-LINEARS: Final = {"fp32": ("linear", 1), "bf16": ("linear_bf16", 2), "int8": ("linear_int8", 4)}
+LINEARS: Final = {
+    "float32": "linear",
+    "uint16": "linear_bf16",
+    "int8": "linear_int8",
+    "uint8": "linear_int4",
+}
+"""Operators by what a packed weight's numbers are in."""
 _OUTSIDE: Final = -1
 
 
@@ -219,17 +225,17 @@ class Decoder:
         is_added: bool = False,
     ) -> None:
         place = name if layer == _OUTSIDE else f"{layer}.{name}"
-        operator, group = LINEARS[self._packed.mode]
+        arrays = self._packed.arrays
+        weight = arrays[f"{place}.weight"]
+        operator = LINEARS[weight.dtype.name]
+        group = source[0].size // weight.shape[1]
         x = source.reshape(self._rows, -1, group) if group > 1 else source
         out = self._of(target.reshape(self._rows, -1, 16))
-        weight = self._packed.arrays[f"{place}.weight"]
-        is_bf16 = self._packed.mode == "bf16"
-        scales = [self._weight(f"{place}.scale")] if self._packed.mode == "int8" else []
-        has_bias = f"{place}.bias" in self._packed.arrays
-        bias = self._weight(f"{place}.bias") if has_bias else None
+        parts = [self._weight(n) for n in (f"{place}.grid", f"{place}.scale") if n in arrays]
+        bias = self._weight(f"{place}.bias") if f"{place}.bias" in arrays else None
         residual = out if is_added else None
-        operands = (self._of(x), Rows(weight, is_bf16=is_bf16), *scales, bias, residual, out)
-        self._call(layer, operator, *operands)
+        kept = Rows(weight, is_bf16=weight.dtype.name == "uint16")
+        self._call(layer, operator, self._of(x), kept, *parts, bias, residual, out)
         for stack in self._stacks.get(place, ()):
             self._adapt(layer, stack, source, target)
 

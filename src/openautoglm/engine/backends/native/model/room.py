@@ -77,5 +77,6 @@ class Room:
             got=f"weights {self.weights_bytes / MIB:,.0f} MiB, {longest:,} tokens {one:,.0f} MiB "
             f"({one * slots:,.0f} MiB if all {slots} slots are full), "
             f"{self.free_bytes / MIB:,.0f} MiB free",
-            fix=f'pass a context below {longest}, mode="int8" for smaller weights, or free memory',
+            fix=f'pass a context below {longest}, mode="int8" or "int4" for smaller weights, '
+            "or free memory",
         )

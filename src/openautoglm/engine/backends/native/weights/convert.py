@@ -12,12 +12,13 @@ import numpy as np
 
 from openautoglm.engine.backends.native.weights.files import Stored
 from openautoglm.engine.backends.native.weights.matrix import Matrix, Part, pair_order, row_order
-from openautoglm.engine.backends.native.weights.packing import pack_part
+from openautoglm.engine.backends.native.weights.packing import INT4_WORD, Target, pack_part
 from openautoglm.engine.backends.native.weights.shared import Piece, Shared
 from openautoglm.engine.memory import check_fits, free_bytes
 from openautoglm.engine.progress import counted
 from openautoglm.errors import ModelFolderError
 from openautoglm.ops.library.linear import BLOCK
+from openautoglm.ops.library.linear_int4 import GROUP as INT4_GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,16 +27,18 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
-Mode: TypeAlias = Literal["fp32", "bf16", "int8"]
-GROUPS: Final[Mapping[Mode, int]] = {"fp32": 1, "bf16": 2, "int8": 4}
-"""Steps of the depth that lie side by side in a packed weight."""
+Mode: TypeAlias = Literal["fp32", "bf16", "int8", "int4"]
+GROUPS: Final[Mapping[Mode, int]] = {"fp32": 1, "bf16": 2, "int8": 4, "int4": INT4_WORD}
+"""Steps of the depth that lie side by side in 4 bytes of a packed weight."""
 EMBEDDING: Final = "model.embed_tokens"
 HEAD: Final = "lm_head"
 NORM: Final = "model.norm"
+HEAD_NAME: Final = "head"
+"""What the packed head is called."""
 IGNORED: Final = ("rotary_emb.inv_freq",)
 """Ends of names of what old folders store and nobody needs."""
 _SHOWN: Final = 4
-_DTYPES: Final = {"fp32": "float32", "bf16": "uint16", "int8": "int8"}
+_DTYPES: Final = {"fp32": "float32", "bf16": "uint16", "int8": "int8", "int4": "uint8"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +71,27 @@ class Linear:
         """Blocks of 16 outputs."""
         return -(-self.outputs // BLOCK)
 
+    def kept(self, mode: Mode) -> Mode:
+        """Return how it is kept in a mode: int4 is for what is deep enough, and not for the head.
+
+        Logits are the head's own sums, and its errors go straight into them.
+        """
+        fits = self.name != HEAD_NAME and self.depth % INT4_GROUP == 0
+        return "int8" if mode == "int4" and not fits else mode
+
     def packed(self, mode: Mode) -> Iterator[Piece]:
         """Yield the arrays it becomes."""
-        group = GROUPS[mode]
-        shape = (self.blocks, self.depth // group, BLOCK)
-        yield Piece(f"{self.name}.weight", shape if group == 1 else (*shape, group), _DTYPES[mode])
-        if mode == "int8":
+        kept = self.kept(mode)
+        group = GROUPS[kept]
+        words = (self.blocks, self.depth // group, BLOCK)
+        groups = (self.blocks, self.depth // INT4_GROUP, BLOCK)
+        shape = words if group == 1 else (*words, group)
+        if kept == "int4":
+            shape = (*groups[:2], INT4_GROUP // group, BLOCK, group // 2)
+        yield Piece(f"{self.name}.weight", shape, _DTYPES[kept])
+        if kept == "int4":
+            yield Piece(f"{self.name}.grid", groups, "uint8")
+        if kept in {"int8", "int4"}:
             yield Piece(f"{self.name}.scale", (self.blocks, BLOCK), "float32")
         if self.is_biased:
             yield Piece(f"{self.name}.bias", (self.blocks, BLOCK), "float32")
@@ -117,7 +135,7 @@ def linears(a: Architecture) -> Iterator[Linear]:
         yield _single(
             f"{to}down", f"{at}mlp.down_proj", (a.hidden, a.intermediate), parts.is_gated_biased
         )
-    yield _single("head", EMBEDDING if a.is_tied else HEAD, (a.vocabulary, a.hidden), False)
+    yield _single(HEAD_NAME, EMBEDDING if a.is_tied else HEAD, (a.vocabulary, a.hidden), False)
 
 
 def _single(name: str, source: str, shape: tuple[int, int], is_biased: bool) -> Linear:  # noqa: FBT001 - within this file
@@ -258,7 +276,7 @@ class Packed:
                 needed,
                 free_bytes(),
                 what=f"the model in {mode}",
-                fix='use mode "int8", a smaller model, or free memory',
+                fix='use mode "int8" or "int4", a smaller model, or free memory',
             )
         self.shared = Shared(pieces, descriptor)
         self.arrays: Mapping[str, Array] = self.shared.arrays
@@ -285,12 +303,16 @@ class Packed:
     def _pack(self, linear: Linear, stored: Mapping[str, Stored]) -> None:
         orders = [row_order(heads, self._order) if heads else None for heads in linear.heads]
         sources = list(zip(linear.sources, orders, strict=True))
-        weight, scale = (self.arrays.get(f"{linear.name}.{part}") for part in ("weight", "scale"))
-        assert weight is not None  # noqa: S101 - laid out for this very linear
-        row, group = 0, GROUPS[self.mode]
+        target = Target(
+            self.arrays[f"{linear.name}.weight"],
+            GROUPS[linear.kept(self.mode)],
+            scale=self.arrays.get(f"{linear.name}.scale"),
+            grid=self.arrays.get(f"{linear.name}.grid"),
+        )
+        row = 0
         for name, order in sources:
             part = _part(stored, f"{name}.weight", order)
-            row += pack_part(part, row, group, weight, scale, threads=self._threads)
+            row += pack_part(part, row, target, threads=self._threads)
         if linear.is_biased:
             parts = [_part(stored, f"{name}.bias", order) for name, order in sources]
             self.arrays[f"{linear.name}.bias"].reshape(-1)[: linear.outputs] = Matrix(parts).whole()

@@ -1,8 +1,9 @@
 // The inner loops of `linear_int4`: weights in 4 bits, 32 steps of the depth to a group with a grid of its own.
 //
-// A weight n of a group with the grid (m, z) is the int8 number m * (n - z), so rows, sums and scales are those of
-// `linear_int8`: sums are exact integers, and a row's result depends on nothing but the row. Many rows share a tile that
-// is brought into int8 once. A row alone is multiplied by the n as they lie, and m and z come in group by group.
+// A weight n of a group with the grid (m, z) is the number m * n - m * z, where m * z is brought between 15 * m - 127 and
+// 128 so that it is an int8. Rows, sums and scales are those of `linear_int8`: sums are exact integers, and a row's
+// result depends on nothing but the row. Many rows share a tile that is brought into int8 once. A row alone is
+// multiplied by the n as they lie, and m and m * z come in group by group.
 #ifndef OPENAUTOGLM_KERNELS_LINEAR_INT4_LINEAR_INT4_H_
 #define OPENAUTOGLM_KERNELS_LINEAR_INT4_LINEAR_INT4_H_
 
@@ -13,7 +14,7 @@ namespace openautoglm::kernels {
 constexpr int kGroup = 32;                            // steps of the depth with one grid
 constexpr int64_t kGroupBytes = kGroup * kBlock / 2;  // of a block's weights
 constexpr int kMostBlocks = 8;                        // of a tile
-constexpr int64_t kManyRows = 16;                     // from which on a tile is kept in int8 for all of them
+constexpr int64_t kManyRows = 8;                      // from which on a tile is kept in int8 for all of them
 
 // Rows, and what weights are beside `call.weight`.
 struct Int4Rows {
@@ -59,13 +60,15 @@ struct LinearInt4Math {
   static OAG_INLINE U32Lanes Unsigned(I8Quarter bytes) { return __builtin_convertvector(bytes, U32Lanes) & 255U; }
 #endif
 
-  // A part of a block's grids, by output.
-  static OAG_INLINE void ReadGrid(const uint8_t* from, U32Lanes* m, U32Lanes* z) {
+  // A part of a block's grids, by output: m, and the m * z that is taken off.
+  static OAG_INLINE void ReadGrid(const uint8_t* from, I32Lanes* m, I32Lanes* less) {
     I8Quarter bytes;
     __builtin_memcpy(&bytes, from, sizeof bytes);
     const U32Lanes both = Unsigned(bytes);
-    *m = (both & 15U) + 1U;
-    *z = both >> 4;
+    const I32Lanes times = (I32Lanes)(both & 15U) + 1, least = (times << 4) - times - 127;
+    const I32Lanes whole = times * (I32Lanes)(both >> 4), some = whole > 128 ? I32Lanes{} + 128 : whole;
+    *m = times;
+    *less = some < least ? least : some;
   }
 
   // The even steps of a group are the low halves of its bytes, the odd ones the high halves.
@@ -78,7 +81,7 @@ struct LinearInt4Math {
   static OAG_INLINE Sums MultiplyAdd(Sums sum, I16Lanes n, I32Lanes x) {
     return sum + (Sums)_mm256_maddubs_epi16((__m256i)n, (__m256i)x);
   }
-  static OAG_INLINE I32Lanes Times(Sums sum, U32Lanes m) {
+  static OAG_INLINE I32Lanes Times(Sums sum, I32Lanes m) {
     return (I32Lanes)_mm256_madd_epi16((__m256i)sum, (__m256i)(m | m << 16));
   }
 #else
@@ -86,7 +89,7 @@ struct LinearInt4Math {
   static OAG_INLINE Sums MultiplyAdd(Sums sum, I16Lanes n, I32Lanes x) {
     return Whole::MultiplyAdd(sum, (I8Lanes)n, x);
   }
-  static OAG_INLINE I32Lanes Times(Sums sum, U32Lanes m) { return sum * (I32Lanes)m; }
+  static OAG_INLINE I32Lanes Times(Sums sum, I32Lanes m) { return sum * m; }
 #endif
 
   // A row alone waits for its weights, so they are read as they lie: block after block.
@@ -104,23 +107,23 @@ struct LinearInt4Math {
         }
       }
       for (int p = 0; p < kParts; ++p) {
-        U32Lanes m, z;
-        ReadGrid(grid + g * kBlock + p * kLanes<float>, &m, &z);
-        total[p] += Times(sum[p], m) - (I32Lanes)(m * z) * rows.sums[g];
+        I32Lanes m, less;
+        ReadGrid(grid + g * kBlock + p * kLanes<float>, &m, &less);
+        total[p] += Times(sum[p], m) - less * rows.sums[g];
       }
     }
   }
 
-  // A part of a block's grids as its weights take them: each m twice in 16 bits, each m * z four times in 8.
+  // A part of a block's grids as its weights take them: each m twice in 16 bits, what is taken off four times in 8.
   struct Grid {
     I16Lanes times;
     I8Lanes less;
   };
 
   static OAG_INLINE Grid SpreadGrid(const uint8_t* from) {
-    U32Lanes m, z;
-    ReadGrid(from, &m, &z);
-    const U32Lanes twice = m * z | m * z << 8;
+    I32Lanes m, less;
+    ReadGrid(from, &m, &less);
+    const I32Lanes byte = less & 255, twice = byte | byte << 8;
     return {(I16Lanes)(m | m << 16), (I8Lanes)(twice | twice << 16)};
   }
 

@@ -132,12 +132,18 @@ def _reference(
     residual: Any,  # noqa: ANN401 - arrays
 ) -> Any:  # noqa: ANN401 - arrays
     xp = namespace(x)
-    n = xp.stack((weight & 15, weight >> 4), 3)  # (b, g, pairs, halves, 16, 4)
-    m, z = (grid & 15) + 1, grid >> 4
-    unsigned = (n - z[:, :, None, None, :, None]) * m[:, :, None, None, :, None] + 128
-    whole = xp.moveaxis(unsigned, 4, 2).reshape(*grid.shape, GROUP)  # it wraps, in 8 bits
-    shifted = whole.to(xp.int16) if xp.__name__ == "torch" else whole.astype("int16")
-    return multiplied_int8(x, shifted - 128, scale, bias, residual)
+    if xp.__name__ == "torch":
+        wide, grids = weight.to(xp.int16), grid.to(xp.int16)
+    else:
+        wide, grids = weight.astype("int16"), grid.astype("int16")
+    m = grids % 16 + 1
+    less = m * (grids >> 4)
+    less = xp.where(less > _LARGEST, _LARGEST, less)
+    least = _MOST * m - (_LARGEST - 1)
+    less = xp.where(less < least, least, less)
+    n = xp.moveaxis(xp.stack((wide & 15, wide >> 4), 3), 4, 2)  # (b, g, 16, pairs, halves, 4)
+    whole = n.reshape(*grid.shape, GROUP) * m[..., None] - less[..., None]
+    return multiplied_int8(x, whole, scale, bias, residual)
 
 
 LINEAR_INT4: Final = OpDef(
@@ -156,8 +162,8 @@ LINEAR_INT4: Final = OpDef(
     doc="Multiply rows, rounded to int8, by packed weights of 4 bits in groups of 32.\n\n"
     "Byte weight[b, g, p, c, j] holds output c's weight at step g * 32 + p * 8 + j of the depth in "
     "its low half, and the one 4 steps further in its high half. A weight n whose group has the "
-    "grid (z * 16 + m - 1) is the int8 number m * (n - z), which wraps. From there on all is as in "
-    "`linear_int8`: a row is rounded by its own largest value, the sum is exact, so that a row's "
+    "grid (z * 16 + m - 1) is the number m * n - m * z, with m * z brought between 15 * m - 127 "
+    "and 128, so that it is an int8. From there on all is as in `linear_int8`: a row is rounded by its own largest value, the sum is exact, so that a row's "
     "result does not depend on the rows beside it, and a row that is not finite gives NaN. The "
     "depth, g * 32, is at most 131,072. Bias and residual are added where they are given.",
 )

@@ -163,8 +163,9 @@ LINEAR_INT4: Final = OpDef(
     "Byte weight[b, g, p, c, j] holds output c's weight at step g * 32 + p * 8 + j of the depth in "
     "its low half, and the one 4 steps further in its high half. A weight n whose group has the "
     "grid (z * 16 + m - 1) is the number m * n - m * z, with m * z brought between 15 * m - 127 "
-    "and 128, so that it is an int8. From there on all is as in `linear_int8`: a row is rounded by its own largest value, the sum is exact, so that a row's "
-    "result does not depend on the rows beside it, and a row that is not finite gives NaN. The "
-    "depth, g * 32, is at most 131,072. Bias and residual are added where they are given.",
+    "and 128, so that it is an int8. From there on all is as in `linear_int8`: a row is rounded by "
+    "its own largest value, the sum is exact, so that a row's result does not depend on the rows "
+    "beside it, and a row that is not finite gives NaN. The depth, g * 32, is at most 131,072. "
+    "Bias and residual are added where they are given.",
 )
 """Rows times packed weights of 4 bits."""

@@ -38,8 +38,10 @@ INT4_SAVES: Final = 15 / 32
 """Of an int8 weight's byte, where it is kept in int4."""
 VALUE_BYTES: Final[Mapping[Mode, int]] = {"fp32": 4, "bf16": 2, "int8": 2, "int4": 2}  # of keys
 DTYPES: Final[Mapping[Mode, str]] = {
-    "fp32": "float32", "bf16": "bfloat16",
-    "int8": "int8", "int4": "int4",
+    "fp32": "float32",
+    "bf16": "bfloat16",
+    "int8": "int8",
+    "int4": "int4",
 }
 SLOTS: Final = 32
 KEPT: Final = 2  # more slots, which keep beginnings that prompts share

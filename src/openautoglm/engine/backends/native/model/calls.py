@@ -28,8 +28,12 @@ if TYPE_CHECKING:
 _DTYPE_CODE: Final = 20
 """Offset of the dtype's code in DLPack's DLTensor: data, device and ndim stand before it."""
 _SHORT: Final = {
-    "float32": "f32", "float16": "f16", "uint16": "bf16",
-    "int8": "i8", "uint8": "u8", "int64": "i64",
+    "float32": "f32",
+    "float16": "f16",
+    "uint16": "bf16",
+    "int8": "i8",
+    "uint8": "u8",
+    "int64": "i64",
 }
 
 

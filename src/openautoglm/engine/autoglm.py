@@ -372,7 +372,7 @@ class AutoGLM:
         check_rows(rows)
         check_order(order)
 
-        def build(row: Row) -> Request:
+        def build(row: Row) -> Sequence[Request]:
             return self._asking.of_row(row, cancel=cancel, order=order)
 
         completing = Completing(build=build, complete=complete)

@@ -86,7 +86,7 @@ def test_the_fix_of_a_bias_shows_a_bias() -> None:
     for bias in ("much", math.nan, 101):
         with pytest.raises(InvalidParameterError) as caught:
             SamplingParams().override({"logit_bias": {1: bias}})
-        assert "logit_bias={42: -5}" in caught.value.fix
+        assert "logit_bias={42: -5}" in str(caught.value.fix)
 
 
 @pytest.mark.parametrize("temperature", [1e-30, 1e30])

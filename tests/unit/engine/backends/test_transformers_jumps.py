@@ -167,6 +167,28 @@ def test_a_batch_takes_fewer_steps(load: Load) -> None:
     assert len({rows for rows, width in loaded.shapes if width > 1}) > 1
 
 
+def test_a_row_jumps_beside_one_that_does_not(load: Load) -> None:
+    loaded = load(batch_size=2)
+    assert loaded.network.can_join
+    assert loaded.network.can_jump
+    assert loaded.network.can_mix
+    loaded.together([ask("dog"), ask("dog", None)])
+    assert [rows for rows, width in loaded.shapes[1:] if width > 1] == [2]
+
+
+def test_what_rows_read_unevenly_leaves_no_gap(load: Load) -> None:
+    network = load().network
+    _, places = network.first([[1, 2, 3], [1, 2, 3, 4, 5]])
+    for tokens in ([[1, 2, 3, 4], [5]], [[1], [2, 3]], [[1, 2, 3, 4], [5]]):
+        network.next(tokens, places)
+    assert places.mask.sum(1).tolist() == [12, 9]
+    assert places.longest == 12
+    assert places.cache.get_seq_length() == 12
+    logits = network.next([[1], [6]], places)
+    expected, _ = network.first([[1, 2, 3, 4, 5, 5, 2, 3, 5, 6]])
+    assert torch.allclose(logits[1], expected[0], atol=1e-4)
+
+
 @pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize("family", ["llama", "gemma3_wide", "gpt2", "gemma2"])
 def test_chance_is_the_same_with_jumps_and_without(

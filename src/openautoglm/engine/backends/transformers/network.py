@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _SHORT: Final = (1, 2, 3)
 _LONG: Final = (3, 1, 2, 3, 1, 2, 2, 1)
-_RUN: Final = (1, 2, 1)
+_RUN: Final = (1, 2, 1, 3, 2)  # longer than what short convolutions look back on
+_PAIR: Final = (2, 1)
 _NEAR: Final = {torch.float32: 1e-3}
 _NEAR_HALF: Final = 0.05
 """How much logits may differ, as a share of their norm, in float32 and in half precision."""
@@ -191,20 +192,22 @@ def _beside(network: Network, logits: torch.Tensor, places: Places) -> Iterator[
 def _read(network: Network) -> Iterator[torch.Tensor]:
     logits, places = network.first([[*_SHORT, *_RUN]])
     yield logits[0]
-    for token in (2, 1):
-        yield network.next([[token]], places)[0]
+    for token in _PAIR:
+        logits = network.next([[token]], places)
+    yield logits[0]
+    yield network.next([[3]], places)[0]
 
 
 def _jumped(network: Network) -> Iterator[torch.Tensor]:
     _, places = network.first([_SHORT])
-    for tokens in (_RUN, [2], [1]):
+    for tokens in (_RUN, _PAIR, [3]):
         yield network.next([tokens], places)[0]
 
 
 def _mixed(network: Network) -> Iterator[torch.Tensor]:
     """Be the row that reads more than the one beside it, then the one that reads less."""
     _, places = network.first([_SHORT, _LONG])
-    for ours, theirs in ((_RUN, [2]), ([2], [1, 3]), ([1], [1])):
+    for ours, theirs in ((_RUN, [2]), (_PAIR, [1, 3, 2]), ([3], [1])):
         yield network.next([ours, theirs], places)[0]
 
 

@@ -22,7 +22,9 @@ def kernels(
         Path | None, typer.Argument(metavar="[FOLDER]", help="The model; nano if none is given.")
     ] = None,
     mode: Annotated[str, typer.Option("--mode", help="fp32, bf16, int8 or int4.")] = "fp32",
-    rows: Annotated[int, typer.Option("--rows", min=1, help="Sequences decoded at once.")] = 8,
+    rows: Annotated[
+        int, typer.Option("--rows", min=1, max=1024, help="Sequences decoded at once.")
+    ] = 8,
     position: Annotated[
         int, typer.Option("--position", min=0, help="Where in its context each stands.")
     ] = 64,

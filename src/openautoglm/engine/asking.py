@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, final
 
-from openautoglm.engine.answers import check_one_answer
+from openautoglm.engine.answers import of_answer
 from openautoglm.engine.backend import Request, check_honoured
 from openautoglm.engine.keywords import ROW_KINDS, of_fields, split
 from openautoglm.engine.prompt import read_prompt
@@ -19,7 +20,7 @@ from openautoglm.engine.rows import of_row
 from openautoglm.errors import InvalidParameterError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from openautoglm.engine.adapters import Adapters
     from openautoglm.engine.backend import ModelInfo, Order
@@ -86,12 +87,22 @@ class Asking:
         )
         return request if all(v is None for v in rest.values()) else formed(request, rest)
 
-    def of_row(self, row: Row, *, cancel: threading.Event, order: Order) -> Request:
-        """Return the request of a row with keywords of its own; errors as `request`."""
+    def of_row(self, row: Row, *, cancel: threading.Event, order: Order) -> Sequence[Request]:
+        """Return the requests of a row with keywords of its own, one for each of its answers.
+
+        Raises:
+            OpenAutoGLMError: something in it cannot be; says what.
+        """
+        if not isinstance(row.params, Mapping):
+            raise InvalidParameterError(
+                "`params` of a row must map names of sampling parameters to values",
+                got=type(row.params).__name__,
+                fix='params={"temperature": 0.7}, or leave it out',
+            )
         params, rest = self.read(row.params)
-        check_one_answer(params)
         given = of_fields(row) | dict(rest)
-        return self.request(row.prompt, params, given, cancel=cancel, order=order)
+        first = self.request(row.prompt, of_answer(params, 0), given, cancel=cancel, order=order)
+        return [replace(first, params=of_answer(params, number)) for number in range(params.n)]
 
     def cancel_all(self) -> None:
         """End everything that was asked and is under way."""

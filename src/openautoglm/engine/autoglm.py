@@ -21,6 +21,7 @@ from openautoglm.engine.loading import load
 from openautoglm.engine.news import ModelNews
 from openautoglm.engine.off_loop import OffLoop
 from openautoglm.engine.progress import watched, with_bar
+from openautoglm.engine.prompt import whole
 from openautoglm.engine.row import Completing, Row, check_rows
 from openautoglm.engine.rows import Rows, check_on_error, check_order, check_prompts
 from openautoglm.engine.sampling import SamplingParams, sampling_names
@@ -153,7 +154,7 @@ class AutoGLM:
     def count_tokens(self, text: str) -> int:
         """Return how many tokens of this model `text` takes, without a chat template."""
         _check_kind("text", text, str, fix="pass a str")
-        return self._loaded.count_tokens(text)
+        return self._loaded.count_tokens(whole(text, "the text"))
 
     def run(self, prompt: PromptInput, **keywords: Unpack[Keywords]) -> Generation:
         """Generate the answer to one prompt.
@@ -372,7 +373,7 @@ class AutoGLM:
         check_rows(rows)
         check_order(order)
 
-        def build(row: Row) -> Request:
+        def build(row: Row) -> Sequence[Request]:
             return self._asking.of_row(row, cancel=cancel, order=order)
 
         completing = Completing(build=build, complete=complete)

@@ -5,7 +5,7 @@ Owns `Generation`, `TokenLogprob` and `Timings`. Knows nothing of who generates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -90,3 +90,13 @@ class Generation:
 
     def __str__(self) -> str:
         return self.text
+
+    def __getstate__(self) -> dict[str, object]:
+        """Return what `pickle` and `copy.deepcopy` keep; a mapping that is read-only is none."""
+        state = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {**state, "offsets": dict(self.offsets)}
+
+    def __setstate__(self, state: Mapping[str, object]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "offsets", MappingProxyType(self.offsets))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from openautoglm.engine.backend import BACKENDS
 from openautoglm.engine.backends.gguf.header import is_gguf
 from openautoglm.engine.choosing import HUB_NAME, Choice, choose
+from openautoglm.engine.keywords import ROW_KINDS
 from openautoglm.engine.sampling import check_names, sampling_names
 from openautoglm.engine.source import cached_folder, find_folder
 from openautoglm.errors import InvalidParameterError
@@ -22,7 +23,7 @@ from openautoglm.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from openautoglm.engine.backend import Backend, LoadSpec
+    from openautoglm.engine.backend import Backend, BackendEntry, LoadSpec
     from openautoglm.engine.choosing import Kind
 
 
@@ -54,12 +55,28 @@ def load(
         find_folder(replace(spec, model=choice.model))  # once it is here, it can be looked at
         choice = decide(model, backend, spec)
     entry = BACKENDS.get(choice.backend)
-    known = ("device", "dtype", *sampling_names(), *entry.options)
-    check_names(spec.options, known)
+    _check_options(spec.options, choice.backend, entry)
     spec = replace(spec, model=choice.model)
     loaded = entry.load(spec)
     chosen: Mapping[str, object] = getattr(loaded, "again", {})
     return choice, loaded, partial(entry.load, replace(spec, options={**spec.options, **chosen}))
+
+
+def _check_options(options: Mapping[str, object], backend: str, entry: BackendEntry) -> None:
+    """Refuse what the chosen backend does not take, and say who does."""
+    known = ("device", "dtype", *sampling_names(), *entry.options)
+    for name in options:
+        owners = [f'"{key}"' for key in BACKENDS.names() if name in BACKENDS.get(key).options]
+        if name in known or not (owners or name in ROW_KINDS):
+            continue
+        raise InvalidParameterError(
+            f"the backend `{backend}` has no option `{name}`",
+            got=f"it has: {', '.join(sorted(entry.options)) or 'none'}",
+            fix=f"leave it out, or name a model and a backend that has it: {', '.join(owners)}"
+            if owners
+            else f"pass `{name}` to the call: run(prompt, {name}=…)",
+        )
+    check_names(options, known)
 
 
 def decide(model: str | None, backend: str, spec: LoadSpec) -> Choice:

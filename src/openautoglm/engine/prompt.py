@@ -38,7 +38,7 @@ def read_prompt(value: object) -> Prompt:
     """
     if isinstance(value, str):
         _check_not_blank(value)
-        return _whole(value)
+        return whole(value)
     if isinstance(value, (bytes, bytearray, Mapping)) or not isinstance(value, Sequence):
         raise InvalidPromptError(
             "a prompt is a text or a list of messages",
@@ -46,7 +46,7 @@ def read_prompt(value: object) -> Prompt:
             fix=f"pass a str, or {EXAMPLE}",
         )
     checked = checked_messages(value, InvalidPromptError)
-    messages = tuple(Message(role, _whole(content)) for role, content in checked)
+    messages = tuple(Message(role, whole(content)) for role, content in checked)
     if not any(m.content.strip() for m in messages if m.role == "user"):
         raise InvalidPromptError(
             "the chat has no user message that says anything",
@@ -75,12 +75,17 @@ def _check_not_blank(text: str) -> None:
         )
 
 
-def _whole(text: str) -> str:
+def whole(text: str, name: str = "the prompt") -> str:
+    """Return a text that can be encoded.
+
+    Raises:
+        InvalidPromptError: it holds half of a surrogate pair.
+    """
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as cause:
         raise InvalidPromptError(
-            "the prompt is not valid Unicode: it holds half of a surrogate pair",
+            f"{name} is not valid Unicode: it holds half of a surrogate pair",
             got=f"{text[cause.start]!r} at character {cause.start}",
             fix='decode the input as UTF-8 with errors="replace"',
         ) from cause

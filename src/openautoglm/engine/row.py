@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count
 from types import MappingProxyType
 from typing import TYPE_CHECKING, final
 
@@ -36,6 +37,7 @@ class Row:
         regex, choice, grammar, response_format: other forms of its answer, as in `AutoGLM.run`.
         adapter: name of an adapter that was loaded; None for the model alone.
         params: sampling parameters of this row, by name; the engine's where one is not named.
+            With `n`, its answer has the `others`.
     """
 
     prompt: PromptInput
@@ -55,36 +57,43 @@ class Completing:
     """Carry rows through a backend, in whatever order they end.
 
     Args:
-        build: makes the request of a row; it may raise what it likes.
+        build: makes the requests of a row, one for each of its `n` answers; it may raise what it
+            likes.
         complete: checks and parses what came back for a request.
     """
 
     def __init__(
         self,
         *,
-        build: Callable[[Row], Request],
+        build: Callable[[Row], Sequence[Request]],
         complete: Callable[[Request, Generation], Generation],
     ) -> None:
         self._build, self._complete = build, complete
-        self._under_way: dict[int, tuple[object, Request | OpenAutoGLMError]] = {}
+        self._under_way: dict[int, tuple[_Asked, int]] = {}
 
     def run(self, backend: Backend, rows: Iterable[object]) -> Iterator[tuple[object, Generation]]:
         """Yield the id and the answer of each row; `rows` is read as the backend has room."""
         model = backend.describe().model
         for position, answer in backend.batch(self._requests(rows)):
-            name, asked = self._under_way.pop(position)
-            yield name, self._answered(asked, answer, model)
+            row, number = self._under_way.pop(position)
+            row.answers[number] = self._answered(row.requests[number], answer, model)
+            if len(row.answers) == len(row.requests):
+                first, *others = (row.answers[i] for i in range(len(row.answers)))
+                yield row.name, replace(first, others=tuple(others)) if others else first
 
     def _requests(self, rows: Iterable[object]) -> Iterator[Request]:
-        for position, given in enumerate(rows):
+        positions = count()
+        for row_number, given in enumerate(rows):
             row = given if isinstance(given, Row) else Row(prompt=given)  # type: ignore[arg-type] # `build` judges
-            asked: Request | OpenAutoGLMError
+            requests: Sequence[Request | OpenAutoGLMError]
             try:
-                asked = self._build(row)
+                requests = self._build(row)
             except Exception as error:  # noqa: BLE001 - one bad row is no dead batch
-                asked = as_ours(error)
-            self._under_way[position] = (position if row.id is None else row.id, asked)
-            yield asked if isinstance(asked, Request) else _never_run()
+                requests = (as_ours(error),)
+            asked = _Asked(row_number if row.id is None else row.id, requests)
+            for number, request in enumerate(requests):
+                self._under_way[next(positions)] = asked, number
+                yield request if isinstance(request, Request) else _never_run()
 
     def _answered(
         self, asked: Request | OpenAutoGLMError, answer: Generation, model: str
@@ -95,6 +104,15 @@ class Completing:
             return self._complete(asked, answer)
         except OpenAutoGLMError as error:
             return failed(error, model=model)
+
+
+@final
+class _Asked:
+    """A row that was read: what was asked for it, and the answers that are there."""
+
+    def __init__(self, name: object, requests: Sequence[Request | OpenAutoGLMError]) -> None:
+        self.name, self.requests = name, requests
+        self.answers: dict[int, Generation] = {}
 
 
 def _never_run() -> Request:

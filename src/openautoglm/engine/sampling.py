@@ -20,6 +20,8 @@ Pairs: TypeAlias = Sequence[tuple[object, object]]
 MAX_SEED = 2**63 - 1
 MAX_FLOAT = sys.float_info.max
 MAX_PENALTY: Final = 2.0
+MOST: Final = {"temperature": 1e30, "repetition_penalty": 1e6}
+"""Where they are above 0 they lie between this and one through this: logits are float32."""
 MAX_BIAS: Final = 100.0
 MAX_TOKEN: Final = 2**31
 MAX_ANSWERS: Final = 128
@@ -105,7 +107,7 @@ class SamplingParams:
 
     def __post_init__(self) -> None:
         _check_int("max_length", self.max_length, low=1, high=None)
-        _check_number("temperature", self.temperature, low=0.0, high=None)
+        _check_factor("temperature", self.temperature, fix="use 0 to be greedy")
         _check_number("top_p", self.top_p, low=0.0, high=1.0)
         if self.top_p == 0:
             raise InvalidParameterError(
@@ -137,7 +139,7 @@ class SamplingParams:
 
     def _check_penalties(self) -> None:
         _check_number("min_p", self.min_p, low=0.0, high=1.0)
-        _check_number("repetition_penalty", self.repetition_penalty, low=0.0, high=None)
+        _check_factor("repetition_penalty", self.repetition_penalty, fix="use 1.0 for no penalty")
         if self.repetition_penalty == 0:
             raise InvalidParameterError(
                 "`repetition_penalty` must be above 0", got=0, fix="use 1.0 for no penalty"
@@ -220,18 +222,31 @@ def _check_int(name: str, value: object, *, low: int, high: int | None) -> None:
         )
 
 
-def _check_number(name: str, value: object, *, low: float, high: float | None) -> None:
+def _check_factor(name: str, value: float, *, fix: str) -> None:
+    _check_number(name, value, low=0.0, high=None)
+    most = MOST[name]
+    if value and not 1 / most <= value <= most:
+        raise InvalidParameterError(
+            f"`{name}` must be between {1 / most:g} and {most:g}", got=f"{value:g}", fix=fix
+        )
+
+
+def _check_number(
+    name: str, value: object, *, low: float, high: float | None, example: str = ""
+) -> None:
     limits = f"{low:g} or more" if high is None else f"between {low:g} and {high:g}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidParameterError(
             f"`{name}` must be a number",
             got=f"{value!r} ({type(value).__name__})",
-            fix=f"pass a finite number, {limits}",
+            fix=f"pass a finite number, {limits}{example and f': {example}'}",
         )
     is_finite = isinstance(value, int) or math.isfinite(value)
     if not is_finite or value < low or value > (MAX_FLOAT if high is None else high):
         raise InvalidParameterError(
-            f"`{name}` must be a finite number, {limits}", got=value, fix=f"pass {name}=1.0"
+            f"`{name}` must be a finite number, {limits}",
+            got=str(value)[:40],
+            fix=f"pass {example or f'{name}=1.0'}",
         )
 
 
@@ -281,5 +296,5 @@ def _token(token: object) -> int:
 
 
 def _bias(bias: object) -> float:
-    _check_number("logit_bias", bias, low=-MAX_BIAS, high=MAX_BIAS)
+    _check_number("logit_bias", bias, low=-MAX_BIAS, high=MAX_BIAS, example="logit_bias={42: -5}")
     return float(bias)  # type: ignore[arg-type]  # a number, as just checked

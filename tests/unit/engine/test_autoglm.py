@@ -86,9 +86,29 @@ def test_an_unknown_keyword_is_refused_by_every_call(
         AutoGLM(backend=EchoBackend(), **call)  # type: ignore[arg-type] # as above
 
 
-def test_an_option_of_another_backend_is_refused() -> None:
-    with pytest.raises(InvalidParameterError, match="no parameter is called `base_url`"):
-        AutoGLM(backend="nano", base_url="http://127.0.0.1/v1")
+@pytest.mark.parametrize(
+    ("option", "fix"),
+    [
+        ({"base_url": "http://127.0.0.1/v1"}, '"openai"'),
+        ({"kernels": "auto"}, '"transformers"'),
+        ({"slots": 8}, '"native"'),
+        ({"schema": {}}, "run(prompt, schema=…)"),
+        ({"batch_size": 0}, "batch_size=16"),
+    ],
+    ids=str,
+)
+def test_an_option_that_a_backend_does_not_have_is_refused_with_those_that_do(
+    option: dict[str, object], fix: str
+) -> None:
+    (name,) = option
+    with pytest.raises(InvalidParameterError, match=f"`{name}`") as caught:
+        AutoGLM(backend="nano", **option)  # type: ignore[arg-type] # what a caller without mypy writes
+    assert fix in str(caught.value.fix)
+
+
+def test_half_of_a_surrogate_pair_has_no_count_of_tokens() -> None:
+    with AutoGLM(backend="nano") as engine, pytest.raises(InvalidPromptError, match="surrogate"):
+        engine.count_tokens("\ud800")
 
 
 @pytest.mark.parametrize("model_path", [7, "", "  ", b"x", True], ids=ascii)

@@ -53,7 +53,7 @@ def test_a_row_that_cannot_be_asked_is_an_answer_and_the_others_go_on(engine: Au
     rows: list[Any] = [
         Row(id="hot", prompt="x", params={"temperature": -1}),
         Row(id="odd", prompt="x", params={"temprature": 1}),
-        Row(id="many", prompt="x", params={"n": 2}),
+        Row(id="list", prompt="x", params=["temperature"]),  # type: ignore[arg-type] # on purpose
         Row(id="schema", prompt="x", schema={"type": "nothing"}),
         Row(id="source", prompt="x", source=3),  # type: ignore[arg-type] # on purpose
         7,
@@ -63,7 +63,25 @@ def test_a_row_that_cannot_be_asked_is_an_answer_and_the_others_go_on(engine: Au
     assert {name for name, answer in answers.items() if answer.error is None} == {"good"}
     assert isinstance(answers["hot"].error, InvalidParameterError)
     assert "temperature" in str(answers["odd"].error)
+    assert "`params` of a row" in str(answers["list"].error)
     assert isinstance(answers[5].error, InvalidPromptError)
+
+
+def test_a_row_has_as_many_answers_as_it_asks_for() -> None:
+    sampled = {"temperature": 1.5, "seed": 7, "max_length": 6}
+    rows = [
+        Row(id=i, prompt=f"Say {i}", params={**sampled, "n": i}, schema=schema)
+        for i, schema in enumerate((None, {"type": "boolean"}, None), start=1)
+    ]
+    with AutoGLM(backend="nano") as engine:
+        answers = dict(engine.stream_batch([*rows, Row(id=0, prompt="x", params={"n": 0})]))
+        alone = [engine.run(row.prompt, **row.params, schema=row.schema) for row in rows]  # type: ignore[arg-type] # names of parameters
+    assert [1 + len(answers[row.id].others) for row in rows] == [1, 2, 3]
+    for row, one in zip(rows, alone, strict=True):
+        texts = [g.text for g in (answers[row.id], *answers[row.id].others)]
+        assert texts == [g.text for g in (one, *one.others)]
+    assert all(isinstance(g.parsed, bool) for g in (answers[2], *answers[2].others))
+    assert "`n` must be" in str(answers[0].error)
 
 
 def test_rows_are_read_as_there_is_room_also_where_all_are_bad(engine: AutoGLM) -> None:
@@ -109,7 +127,6 @@ HOSTILE: tuple[dict[str, object], ...] = (
     {"params": 5},
     {"params": {1: 2}},
     {"params": {"stop": [1]}},
-    {"params": {"n": 3}},
     {"schema": 7},
     {"source": b"x"},
     {"prompt": object()},

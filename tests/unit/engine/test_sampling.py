@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openautoglm import AutoGLM
 from openautoglm.engine.sampling import SamplingParams
 from openautoglm.errors import InvalidParameterError
 
@@ -39,6 +40,11 @@ WRONG = [
     {"min_p": "low"},
     {"repetition_penalty": 0},
     {"repetition_penalty": -1.0},
+    {"repetition_penalty": 1e-300},
+    {"repetition_penalty": 1e300},
+    {"temperature": 1e-300},
+    {"temperature": 1e300},
+    {"temperature": 10**400},
     {"repetition_penalty": math.inf},
     {"presence_penalty": 2.1},
     {"presence_penalty": math.nan},
@@ -74,6 +80,21 @@ def test_a_value_that_cannot_be_is_refused_with_its_name_and_a_fix(
     (name,) = changes
     assert f"`{name}`" in caught.value.problem
     assert caught.value.fix
+
+
+def test_the_fix_of_a_bias_shows_a_bias() -> None:
+    for bias in ("much", math.nan, 101):
+        with pytest.raises(InvalidParameterError) as caught:
+            SamplingParams().override({"logit_bias": {1: bias}})
+        assert "logit_bias={42: -5}" in str(caught.value.fix)
+
+
+@pytest.mark.parametrize("temperature", [1e-30, 1e30])
+@pytest.mark.parametrize("penalty", [1e-6, 1e6])
+def test_the_outermost_values_decode(temperature: float, penalty: float) -> None:
+    with AutoGLM(backend="nano", max_length=8, seed=1) as engine:
+        answer = engine.run("Hello", temperature=temperature, repetition_penalty=penalty)
+    assert answer.completion_tokens
 
 
 def test_one_stop_string_is_a_list_of_one() -> None:

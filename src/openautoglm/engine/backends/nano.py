@@ -65,5 +65,12 @@ def _check_plain(name: str, value: object, plain: tuple[object, ...], reason: st
 
 def _native(options: Mapping[str, object]) -> Mapping[str, object]:
     """Return the options by the names of the native backend."""
+    size = options.get("batch_size", 1)
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise InvalidParameterError(
+            "`batch_size` must be a whole number, at least 1",
+            got=repr(size),
+            fix="batch_size=16, say",
+        )
     names = {"batch_size": "slots"}
     return {names.get(name, name): value for name, value in options.items()}

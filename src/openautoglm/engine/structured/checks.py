@@ -50,6 +50,7 @@ def _frozen(schema: object) -> str:
         )
     try:
         text = json.dumps(schema, allow_nan=False, default=_plain)
+        json.dumps(schema, default=_plain, ensure_ascii=False).encode()  # no half surrogate
     except (TypeError, ValueError, RecursionError) as cause:
         raise SchemaError(
             "the schema is not JSON", got=str(cause), fix="use dicts, lists, strings and numbers"

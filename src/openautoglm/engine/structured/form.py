@@ -149,7 +149,13 @@ def _response_format(value: object) -> Form | None:
         return Form(kind="json_object", schema={"type": "object"})
     if kind == "json_schema":
         return _json_schema(value.get("json_schema"))
-    return read_form({str(kind): value.get(str(kind), "")})
+    if value.get(str(kind)) is None:
+        raise InvalidParameterError(
+            f"`response_format` of type {kind} needs its `{kind}`",
+            got=repr(value)[:100],
+            fix=f'{{"type": "{kind}", "{kind}": …}}',
+        )
+    return read_form({str(kind): value[str(kind)]})
 
 
 def _check_keys(name: str, value: Mapping[str, object], known: tuple[str, ...]) -> None:

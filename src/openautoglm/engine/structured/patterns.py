@@ -29,6 +29,11 @@ _DAYTIME: Final = (
     r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?"
     r"(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])$"
 )
+MAX_LEAST: Final = 100_000
+"""Characters; the decoder spells out what must come, for hours where it is a thousand million."""
+_PARTS: Final = re.compile(
+    r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{\d+(?:,\d*)?\}|\((?:\?:)?|.", re.DOTALL
+)
 NARROW_FORMATS: Final = {
     "date": REAL_DATE,
     "time": f"^{_DAYTIME}",
@@ -45,13 +50,56 @@ def check_pattern(pattern: str, pointer: str) -> None:
         SchemaError: naming the pointer and the offence.
     """
     try:
-        re.compile(portable(pattern))
-    except (re.error, ValueError, OverflowError) as cause:
+        compiled(pattern)
+    except (re.error, ValueError, OverflowError, RecursionError) as cause:
         raise SchemaError(
             f"{shown(pointer)} is not a regular expression that can be enforced",
-            got=f"{pattern!r}: {cause}",
+            got=f"{pattern[:200]!r}: {cause}",
             fix="use literals, classes, groups, `|`, `*`, `+`, `?`, `{m,n}`, anchors at the ends",
         ) from cause
+
+
+def compiled(pattern: str) -> str:
+    """Return the portable form of a regular expression that Python and the decoder can use.
+
+    Raises:
+        ValueError: it holds what has no counterpart, or is too long.
+        re.error: it is none.
+        OverflowError: a count is too large.
+        RecursionError: it is nested too deep.
+    """
+    plain = portable(pattern)
+    re.compile(plain)
+    check_least(plain)
+    return plain
+
+
+def check_least(pattern: str) -> None:
+    """Refuse an expression all of whose texts are longer than any answer.
+
+    Raises:
+        ValueError: they have more than `MAX_LEAST` characters.
+    """
+    groups: list[list[int]] = [[0]]  # of each open group, the least of each of its alternatives
+    last = 0
+    for part in _PARTS.findall(pattern):
+        if part.startswith("("):
+            groups.append([0])
+            last = 0
+        elif part == ")" and len(groups) > 1:
+            last = min(groups.pop())
+            groups[-1][-1] += last
+        elif part == "|":
+            groups[-1].append(0)
+        elif part in {"*", "?"} or (part[0] == "{" and len(part) > 1):
+            times = int(part[1:-1].split(",")[0]) if part[0] == "{" else 0
+            groups[-1][-1] += last * (times - 1)
+            last *= times
+        elif part not in {"+", "^", "$"}:
+            last = 1
+            groups[-1][-1] += 1
+    if min(groups[0]) > MAX_LEAST:
+        raise ValueError(f"every text of it has more than {MAX_LEAST} characters")
 
 
 def portable(pattern: str) -> str:

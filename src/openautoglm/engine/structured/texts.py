@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from openautoglm.engine.structured.constraint import limits
-from openautoglm.engine.structured.patterns import portable
+from openautoglm.engine.structured.patterns import check_least, compiled
 from openautoglm.engine.structured.rules import rule_without_end
 from openautoglm.errors import SchemaError
 from openautoglm.settings import need
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MAX_CHARACTERS: Final = 500_000
 MAX_LOOKED_AT: Final = 3_000
 _ESCAPE: Final = re.compile(r"\\(\\|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})")
+_LITERALS: Final = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*|/(?:\\.|[^/\\\n])+')
+"""Of Lark: texts, comments, and regular expressions without their last slash."""
 _GBNF: Final = re.compile(r"^\s*[\w-]+\s*::=", re.MULTILINE)
 
 
@@ -35,9 +37,22 @@ def text_grammar(form: Form) -> str:
     Raises:
         SchemaError: it cannot be read, nothing matches it, or it can never end.
     """
+    for text in (form.text, *form.choices):
+        _check_unicode(text, form.kind)
     if form.kind == "choice":
         return _of_choices(form.choices)
     return _of_regex(form.text) if form.kind == "regex" else _of_grammar(form.text)
+
+
+def _check_unicode(text: str, name: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as cause:
+        raise SchemaError(
+            f"`{name}` is not valid Unicode: it holds half of a surrogate pair",
+            got=f"{text[cause.start]!r} at character {cause.start}",
+            fix='decode it as UTF-8 with errors="replace"',
+        ) from cause
 
 
 @lru_cache(maxsize=64)
@@ -49,9 +64,8 @@ def _of_choices(choices: tuple[str, ...]) -> str:
 @lru_cache(maxsize=64)
 def _of_regex(pattern: str) -> str:
     try:
-        plain = portable(_unanchored(pattern))
-        re.compile(plain)
-    except (re.error, ValueError, OverflowError) as cause:
+        plain = compiled(_unanchored(pattern))
+    except (re.error, ValueError, OverflowError, RecursionError) as cause:
         raise SchemaError(
             "`regex` is not a regular expression that can be decoded under",
             got=f"{pattern[:200]!r}: {cause}",
@@ -72,6 +86,15 @@ def _of_grammar(text: str) -> str:
             got=f"rule `{endless}`",
             fix="give it an alternative without itself",
         )
+    for written in _LITERALS.findall(lark):
+        try:
+            check_least("" if written.startswith(('"', "//")) else written[1:])
+        except ValueError as cause:
+            raise SchemaError(
+                "`grammar` has a regular expression that no answer is long enough for",
+                got=f"{written[:100]!r}: {cause}",
+                fix="lower its counts",
+            ) from cause
     return _checked(lark, "grammar")
 
 

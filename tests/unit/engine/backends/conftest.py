@@ -34,6 +34,7 @@ CONFIGS: Final[dict[str, tuple[str, dict[str, object]]]] = {
     "gpt2": ("GPT2Config", OLD | {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64}),
     "gemma2": ("Gemma2Config", GROUPED | {"sliding_window": 8}),
     "gemma3": ("Gemma3TextConfig", GROUPED | {"sliding_window": 8}),
+    "gemma3_wide": ("Gemma3TextConfig", GROUPED | {"sliding_window": 24}),
     "phi": ("PhiConfig", OWN),
     "phi3": ("Phi3Config", OWN),
     "opt": ("OPTConfig", OWN | {"ffn_dim": 56, "word_embed_proj_dim": 32}),

@@ -376,6 +376,9 @@ class GivesUp:
     def accept(self, _token: int) -> None:
         self._accepted += 1
 
+    def forced(self) -> list[int]:
+        return []
+
     is_done = False
 
 

@@ -298,7 +298,7 @@ def test_a_better_instruction_set_has_a_higher_priority_and_every_operator_has_a
     found: dict[str, list[str]] = {}
     for op, isa, _ in sorted(kernels.rows, key=lambda row: row[2]):
         found.setdefault(op, []).append(isa)
-    assert len(found) == 19
+    assert len(found) == 20
     plain, all_levels = [""], ["", "x86-64-v3", "x86-64-v4"]
     others = {
         "linear_int8": ["", "x86-64-v3", "avx512_vnni"],

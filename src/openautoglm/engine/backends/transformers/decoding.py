@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, final
 import torch
 
 from openautoglm.engine.backends.transformers.choice import choose
+from openautoglm.engine.backends.transformers.width import best_width
 from openautoglm.errors import ModelTooLargeError, OpenAutoGLMError
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ _LITTLE: Final = 64
 def decode(
     network: Network, windows: Iterable[Sequence[Row]], *, width: int = 1
 ) -> Iterator[tuple[Row, str]]:
-    """Generate rows, up to `width` together; yield (row, piece of its text) for each token of each.
+    """Generate rows, up to `width` together; yield (row, piece of its text) for each step of each.
+
+    What a row's constraint forces is not chosen: the model reads it with the token before it where
+    it allows that and it pays, and otherwise token by token.
 
     A row is finished when its `reason` is set, which is told once. It leaves the batch, and where
     the model allows it others take its place. Where memory runs out the batch is halved and its
@@ -72,12 +76,12 @@ class _Batch:
         """Give free places to rows that wait."""
         while True:
             new: list[Row] = []
+            is_end = True
             for row in self._next_rows():
-                if row.reason is None and not row.request.cancel.is_set():
-                    row.start()
+                is_end = False
+                yield row, self._begin(row)
+                if row.reason is None:
                     new.append(row)
-                else:
-                    yield row, "" if row.reason is not None else row.cancel()
             buckets = self._buckets(new)
             while buckets:
                 try:
@@ -86,8 +90,13 @@ class _Batch:
                     yield from self._fall_back(buckets, error)
                     break
                 buckets.pop(0)
-            if self._active or not (self._waiting or new):
+            if self._active or is_end:
                 return
+
+    def _begin(self, row: Row) -> str:
+        if row.reason is not None:
+            return ""
+        return row.cancel() if row.request.cancel.is_set() else row.start(self._network.eos)
 
     def _next_rows(self) -> Iterator[Row]:
         """Take the rows that come into the batch now; none where it is better to wait."""
@@ -141,13 +150,16 @@ class _Batch:
             self._places.join(places)
             self._logits = torch.cat([self._logits, logits])
         self._active += rows
+        for row in rows:
+            row.known = len(row.read)
 
     def _step(self) -> Iterator[tuple[Row, str]]:
-        """Choose a token for each active row and read it; rows that end leave."""
+        """Choose a token for each row that has read all of its own, and go on reading."""
         eos = self._network.eos
-        tokens = choose(self._logits, self._active, eos)
-        for row, token in zip(self._active, tokens, strict=True):
-            yield row, row.take(token, eos) if row.reason is None else ""
+        chosen = self._choose(eos)
+        for row in self._active:
+            if row in chosen:
+                yield row, row.take(chosen[row], eos) if row.reason is None else ""
             if row.reason is None and row.request.cancel.is_set():
                 yield row, row.cancel()
         stay = [index for index, row in enumerate(self._active) if row.reason is None]
@@ -157,10 +169,36 @@ class _Batch:
             return
         self._places.keep(stay)
         try:
-            self._logits = self._network.next([tokens[index] for index in stay], self._places)
+            self._go_on(self._places)
         except OpenAutoGLMError as error:
             rows, self._active, self._places = self._active, [], None
             yield from self._fall_back([rows], error)
+
+    def _choose(self, eos: frozenset[int]) -> dict[Row, int]:
+        ready = [index for index, row in enumerate(self._active) if not row.lag]
+        rows = [self._active[index] for index in ready]
+        logits = self._logits if len(ready) == len(self._active) else self._logits[ready]
+        return dict(zip(rows, choose(logits, rows, eos), strict=True))
+
+    def _go_on(self, places: Places) -> None:
+        """Read the next tokens of each row, those that were forced together where it pays."""
+        width = self._step_width([row.lag for row in self._active], places)
+        blocks = [row.unread(width) for row in self._active]
+        self._logits = self._network.next(blocks, places)
+        for row, block in zip(self._active, blocks, strict=True):
+            row.known += len(block)
+
+    def _step_width(self, lags: Sequence[int], places: Places) -> int:
+        """Return how many tokens a row may read now; several where the model allows it."""
+        network = self._network
+        if max(lags) == 1 or not network.can_jump:
+            return 1
+        if len(lags) == 1 and not places.is_padded:
+            return lags[0]
+        if not network.can_mix:
+            return 1
+        width = best_width(lags)
+        return width if places.has_space(width) else min(lags)
 
     def _fall_back(
         self, buckets: Sequence[Sequence[Row]], error: OpenAutoGLMError

@@ -16,10 +16,14 @@ from openautoglm.engine.backends.transformers.places import Places
 from openautoglm.errors import BackendUnavailableError, EngineClosedError, ModelTooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    _Trial = Callable[["Network"], Iterator[torch.Tensor]]
 
 _SHORT: Final = (1, 2, 3)
 _LONG: Final = (3, 1, 2, 3, 1, 2, 2, 1)
+_RUN: Final = (1, 2, 1, 3, 2)  # longer than what short convolutions look back on
+_PAIR: Final = (2, 1)
 _NEAR: Final = {torch.float32: 1e-3}
 _NEAR_HALF: Final = 0.05
 """How much logits may differ, as a share of their norm, in float32 and in half precision."""
@@ -54,6 +58,7 @@ class Network:
         self.eos = eos
         self._pad = pad
         self._takes = frozenset(inspect.signature(model.forward).parameters)
+        self._state = "cache_params" if "cache_params" in self._takes else "past_key_values"
 
     def close(self) -> None:
         """Let go of the weights, also for answers half made."""
@@ -68,12 +73,22 @@ class Network:
         """
         if any(DynamicCache(config=self._open().config).is_linear):
             return False
-        return self._is_same(_padded)
+        return self._agree(_alone, _padded)
 
     @cached_property
     def can_join(self) -> bool:
         """Whether rows may come into a batch that is under way; tried once."""
-        return self.can_share and self._is_same(_joined)
+        return self.can_share and self._agree(_alone, _joined)
+
+    @cached_property
+    def can_jump(self) -> bool:
+        """Whether a row alone may read several tokens in a step; tried once."""
+        return self._agree(_read, _jumped)
+
+    @cached_property
+    def can_mix(self) -> bool:
+        """Whether each row of a batch may read a number of tokens of its own; tried once."""
+        return self.can_share and self._agree(_read, _mixed)
 
     def first(self, prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, Places]:
         """Read the prompts; return the next tokens' logits [rows, vocabulary] and the state."""
@@ -88,16 +103,25 @@ class Network:
         positions = (places.mask.cumsum(1) - 1).clamp(min=0)
         return self._forward(ids.to(model.device), positions, places), places
 
-    def next(self, tokens: Sequence[int], places: Places) -> torch.Tensor:
-        """Read one token a row; return the logits of the next ones [rows, vocabulary]."""
+    def next(self, tokens: Sequence[Sequence[int]], places: Places) -> torch.Tensor:
+        """Read the next tokens of each row; return the logits after them [rows, vocabulary].
+
+        Args:
+            tokens: one for each row; more where `can_jump` and, of several rows, `can_mix`.
+            places: the rows' state.
+        """
         model = self._open()
-        ids = torch.tensor(tokens, device=model.device).unsqueeze(1)
-        places.grow()
-        positions = places.mask.sum(1, keepdim=True) - 1
-        return self._forward(ids, positions, places)
+        counts = [len(each) for each in tokens]
+        longest = max(counts)
+        ids = torch.tensor([[self._pad] * (longest - len(each)) + [*each] for each in tokens])
+        places.grow(counts)
+        positions = (places.mask.cumsum(1)[:, -longest:] - 1).clamp(min=0)
+        logits = self._forward(ids.to(model.device), positions, places)
+        places.close(counts)
+        return logits
 
     def _forward(self, ids: torch.Tensor, positions: torch.Tensor, places: Places) -> torch.Tensor:
-        arguments = {"past_key_values": places.cache, "use_cache": True}
+        arguments = {self._state: places.cache, "use_cache": True}
         if places.is_padded:
             arguments["attention_mask"] = places.mask
         optional = {"position_ids": positions, "logits_to_keep": 1}
@@ -126,22 +150,13 @@ class Network:
             raise EngineClosedError("the engine was closed", fix="make a new AutoGLM")
         return self._model
 
-    def _is_same(self, begin: Callable[[Network], tuple[torch.Tensor, Places]]) -> bool:
-        """Return whether the short prompt's row goes on as alone from a batch in which it is first.
-
-        It makes a step beside the other row, and one after that has left.
-        """
+    def _agree(self, expected: _Trial, found: _Trial) -> bool:
+        """Return whether two ways to the same tokens give the same logits."""
         plain = Network(self._open(), eos=self.eos, pad=self._pad)  # nothing is compiled for this
         try:
-            logits, alone = plain.first([_SHORT])
-            expected = [logits[0], plain.next([1], alone)[0], plain.next([2], alone)[0]]
-            logits, places = begin(plain)
-            found = [logits[0], plain.next([1, 2], places)[0]]
-            places.keep([0])
-            found.append(plain.next([2], places)[0])
+            pairs = list(zip(expected(plain), found(plain), strict=True))
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
             return False
-        pairs = zip(expected, found, strict=True)
         return all(self._are_near(left, right) for left, right in pairs)
 
     def _are_near(self, left: torch.Tensor, right: torch.Tensor) -> bool:
@@ -149,14 +164,51 @@ class Network:
         return float((left - right).norm()) <= limit * float(left.norm())
 
 
-def _padded(network: Network) -> tuple[torch.Tensor, Places]:
-    return network.first([_SHORT, _LONG])
+def _alone(network: Network) -> Iterator[torch.Tensor]:
+    logits, places = network.first([_SHORT])
+    yield logits[0]
+    for token in (1, 2):
+        yield network.next([[token]], places)[0]
 
 
-def _joined(network: Network) -> tuple[torch.Tensor, Places]:
+def _padded(network: Network) -> Iterator[torch.Tensor]:
+    return _beside(network, *network.first([_SHORT, _LONG]))
+
+
+def _joined(network: Network) -> Iterator[torch.Tensor]:
     logits, places = network.first([_SHORT])
     places.join(network.first([_LONG])[1])
-    return logits, places
+    return _beside(network, logits, places)
+
+
+def _beside(network: Network, logits: torch.Tensor, places: Places) -> Iterator[torch.Tensor]:
+    """Make a step beside another row, and one after that has left."""
+    yield logits[0]
+    yield network.next([[1], [2]], places)[0]
+    places.keep([0])
+    yield network.next([[2]], places)[0]
+
+
+def _read(network: Network) -> Iterator[torch.Tensor]:
+    logits, places = network.first([[*_SHORT, *_RUN]])
+    yield logits[0]
+    for token in _PAIR:
+        logits = network.next([[token]], places)
+    yield logits[0]
+    yield network.next([[3]], places)[0]
+
+
+def _jumped(network: Network) -> Iterator[torch.Tensor]:
+    _, places = network.first([_SHORT])
+    for tokens in (_RUN, _PAIR, [3]):
+        yield network.next([tokens], places)[0]
+
+
+def _mixed(network: Network) -> Iterator[torch.Tensor]:
+    """Be the row that reads more than the one beside it, then the one that reads less."""
+    _, places = network.first([_SHORT, _LONG])
+    for ours, theirs in ((_RUN, [2]), (_PAIR, [1, 3, 2]), ([3], [1])):
+        yield network.next([ours, theirs], places)[0]
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

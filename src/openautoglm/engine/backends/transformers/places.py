@@ -43,9 +43,41 @@ class Places:
         """Positions of the longest row."""
         return int(self.mask.shape[1])
 
-    def grow(self) -> None:
-        """Make room in the mask for one more token of each row."""
-        self.mask = torch.cat([self.mask, self.mask.new_ones(self.mask.shape[0], 1)], dim=1)
+    def has_space(self, count: int) -> bool:
+        """Whether no layer with a window forgets anything within so many more positions."""
+        layers = self.cache.layers
+        windows = [each for each in layers if isinstance(each, DynamicSlidingWindowLayer)]
+        return all(each.cumulative_length + count < each.sliding_window for each in windows)
+
+    def grow(self, counts: Sequence[int]) -> None:
+        """Make room for so many more tokens of each row, at the right; the rest is a gap."""
+        longest = max(counts)
+        more = torch.arange(longest, 0, -1) <= torch.tensor(counts).unsqueeze(1)
+        self.mask = torch.cat([self.mask, more.to(self.mask)], dim=1)
+        self.is_padded = self.is_padded or min(counts) < longest
+
+    def close(self, counts: Sequence[int]) -> None:
+        """Move what rows had up to the tokens they got, so that there is no gap before these.
+
+        Raises:
+            TypeError: the cache is not plain.
+        """
+        longest = max(counts)
+        if min(counts) == longest:
+            return
+        if not self.is_plain:
+            raise TypeError("the positions of this cache cannot be moved")
+        layers = [layer for layer in self.cache.layers if layer.is_initialized]
+        with torch.inference_mode():
+            for count in sorted(set(counts) - {longest}):
+                rows = [index for index, each in enumerate(counts) if each == count]
+                for layer in layers:
+                    _move(layer.keys, rows, longest - count, count)
+                    _move(layer.values, rows, longest - count, count)
+                _move(self.mask.unsqueeze(1).unsqueeze(3), rows, longest - count, count)
+                self.mask[rows, : longest - count] = 0
+        self._trim(int(self.mask.any(dim=0).int().argmax()))
+        self.is_padded = not bool(self.mask.all())
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drop all other rows, and the positions that only they had."""
@@ -94,6 +126,13 @@ def _join(ours: DynamicLayer, theirs: DynamicLayer) -> None:
     ours.values = _stacked(ours.values, theirs.values)
     if isinstance(ours, DynamicSlidingWindowLayer):
         ours.cumulative_length = max(ours.cumulative_length, theirs.cumulative_length)
+
+
+def _move(states: torch.Tensor, rows: Sequence[int], gap: int, count: int) -> None:
+    """Move rows of [rows, heads, positions, width] right, over a gap before the last `count`."""
+    indices = torch.tensor(rows, device=states.device)
+    end = states.shape[2] - count
+    states[indices, :, gap:end] = states[indices, :, : end - gap]
 
 
 def _stacked(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

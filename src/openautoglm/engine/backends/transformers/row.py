@@ -39,6 +39,7 @@ class Row:
 
     Attributes:
         left_out: tokens that the prompt had more.
+        known: how many tokens of prompt and answer the model has read.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Row:
         self.error: OpenAutoGLMError | None = None
         self.tokens: list[int] = []
         self.left_out = 0
+        self.known = 0
         self._room = room
         self._text = text
         self._pieces: list[str] = []
@@ -73,11 +75,23 @@ class Row:
         """What the model reads before it goes on: the prompt, and the answer as far as it is."""
         return [*self.prompt, *self.tokens] if self.tokens else self.prompt
 
-    def start(self) -> None:
-        """Start the clock, at the first call."""
-        if not self._is_started:
-            self._started_s = self._ended_s = time.monotonic()
-            self._is_started = True
+    @property
+    def lag(self) -> int:
+        """How many tokens the model has yet to read before the next one can be chosen."""
+        return len(self.prompt) + len(self.tokens) - self.known
+
+    def unread(self, most: int) -> Sequence[int]:
+        """Return up to so many tokens of the answer that the model has yet to read, the first."""
+        start = self.known - len(self.prompt)
+        return self.tokens[start : start + most]
+
+    def start(self, eos: frozenset[int]) -> str:
+        """Start the clock at the first call; take what must come first, and return its text."""
+        if self._is_started:
+            return ""
+        self._started_s = self._ended_s = time.monotonic()
+        self._is_started = True
+        return self._take(self._forced(), eos)
 
     def generator(self, device: torch.device) -> torch.Generator:
         """Return the row's own source of chance, seeded at first use."""
@@ -88,7 +102,27 @@ class Row:
         return self._generator
 
     def take(self, token: int, eos: frozenset[int]) -> str:
-        """Take the next token and return the text it settles; sets `reason` when it is the last."""
+        """Take the token that was chosen, and those that the constraint forces after it.
+
+        Returns the text they settle; sets `reason` when the last is among them.
+        """
+        return self._take([token], eos)
+
+    def _take(self, tokens: Sequence[int], eos: frozenset[int]) -> str:
+        pieces: list[str] = []
+        try:
+            while tokens:
+                pieces += [self._add(token, eos) for token in tokens if self.reason is None]
+                tokens = self._forced()
+        except OpenAutoGLMError as error:
+            self.fail(error)
+        return "".join(pieces)
+
+    def _forced(self) -> Sequence[int]:
+        """Return what must come next, and would be chosen token by token."""
+        return [] if self.reason or self.constraint is None else self.constraint.forced()
+
+    def _add(self, token: int, eos: frozenset[int]) -> str:
         self._ended_s = time.monotonic()
         if self._first_s is None:
             self._first_s = self._ended_s - self._started_s

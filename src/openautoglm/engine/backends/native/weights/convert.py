@@ -83,14 +83,14 @@ class Linear:
         """Yield the arrays it becomes."""
         kept = self.kept(mode)
         group = GROUPS[kept]
-        words = (self.blocks, self.depth // group, BLOCK)
-        groups = (self.blocks, self.depth // INT4_GROUP, BLOCK)
-        shape = words if group == 1 else (*words, group)
+        shape: tuple[int, ...] = (self.blocks, self.depth // group, BLOCK)
         if kept == "int4":
-            shape = (*groups[:2], INT4_GROUP // group, BLOCK, group // 2)
+            groups = (self.blocks, self.depth // INT4_GROUP)
+            shape = (*groups, INT4_GROUP // group, BLOCK, group // 2)
+            yield Piece(f"{self.name}.grid", (*groups, BLOCK), "uint8")
+        elif group > 1:
+            shape = (*shape, group)
         yield Piece(f"{self.name}.weight", shape, _DTYPES[kept])
-        if kept == "int4":
-            yield Piece(f"{self.name}.grid", groups, "uint8")
         if kept in {"int8", "int4"}:
             yield Piece(f"{self.name}.scale", (self.blocks, BLOCK), "float32")
         if self.is_biased:

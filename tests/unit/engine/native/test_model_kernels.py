@@ -67,7 +67,6 @@ def step(model: Model, token: int, position: int) -> Floats:
     [
         ("linear_int8", "int8"),
         ("linear_int4", "int4"),
-        ("linear_int8", "int4"),
         ("linear", "fp32"),
         ("linear_bf16", "bf16"),
         ("attention_bf16", "int8"),

@@ -245,7 +245,7 @@ def test_sizes_are_whole_numbers(tmp_path: Path, name: str, value: Any) -> None:
 
 
 def test_an_unknown_mode_is_refused(tmp_path: Path) -> None:
-    mode: Any = "int4"
+    mode: Any = "int3"
     with pytest.raises(InvalidParameterError, match="mode"):
         Model(folder(tmp_path), mode)
 

@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openautoglm.engine.asking import formed
 from openautoglm.engine.backend import LoadSpec, ModelInfo, Request
 from openautoglm.engine.generation import Generation, Timings, TokenLogprob
 from openautoglm.engine.prompt import Message
@@ -85,20 +86,16 @@ def test_the_error_of_a_generation_keeps_its_class_and_its_words() -> None:
 
 
 def test_a_request_comes_back_with_its_schema_compiled() -> None:
-    request = Request(
+    bare = Request(
         prompt=(Message("system", "s"), Message("user", "u")),
         params=SamplingParams(max_length=3, stop=("a", "b"), seed=1, logit_bias={4: 1.5}),
-        schema={"type": "integer"},
         source="text",
     )
+    request = formed(bare, {"schema": {"type": "integer"}})
     plain: Any = carried(plain_request(request))
     again = request_from(plain)
-    assert (again.prompt, again.params, again.schema, again.source) == (
-        request.prompt,
-        request.params,
-        request.schema,
-        request.source,
-    )
+    assert (again.prompt, again.params, again.source) == (bare.prompt, bare.params, bare.source)
+    assert again.schema == {"type": "integer"}
     assert again.grammar is not None
     assert request_from(plain_request(Request(prompt="text"))).grammar is None
 

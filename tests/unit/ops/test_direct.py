@@ -161,17 +161,25 @@ FAILING: dict[str, Callable[[RegisteredOperator], object]] = {
 
 
 def growth(call: Callable[[RegisteredOperator], object], times: int) -> tuple[int, int]:
-    """Return by how many blocks of Python and bytes of the process calls have grown."""
+    """Return by how many blocks of Python and bytes of the process calls have grown.
+
+    The system may give large pages to what other tests left, once; what calls leave grows again.
+    """
     add = ops.get("add")
     for _ in range(2000):
         call(add)
-    gc.collect()
-    blocks, process = sys.getallocatedblocks(), psutil.Process()
-    size = process.memory_info().rss
-    for _ in range(times):
-        call(add)
-    gc.collect()
-    return sys.getallocatedblocks() - blocks, process.memory_info().rss - size
+    process = psutil.Process()
+    blocks = size = 0
+    for _ in range(3):
+        gc.collect()
+        blocks, size = sys.getallocatedblocks(), process.memory_info().rss
+        for _ in range(times):
+            call(add)
+        gc.collect()
+        blocks, size = sys.getallocatedblocks() - blocks, process.memory_info().rss - size
+        if size < 2 * MIB:
+            break
+    return blocks, size
 
 
 @pytest.mark.parametrize("name", LOOPS)

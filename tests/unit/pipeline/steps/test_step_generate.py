@@ -51,7 +51,7 @@ def test_sampling_parameters_reach_the_model() -> None:
 @pytest.mark.parametrize(
     ("form", "text"),
     [
-        ({"regex": "[xy]{3}"}, "xxx"),
+        ({"regex": "[ab]{3}"}, "aaa"),
         ({"choice": ("no", "nope")}, "no"),
         ({"grammar": 'root ::= "(" [ab] ")"'}, "(a)"),
         ({"response_format": {"type": "json_object"}}, "{}"),

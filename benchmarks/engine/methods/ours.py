@@ -107,7 +107,7 @@ class Saying:
 
     def __init__(self, work: Work) -> None:
         self._sampler = OperatorSampler()
-        self._answers = dict(zip(work.prompts, work.answers, strict=True))
+        self._answers = dict(zip(work.prompts, work.answers, strict=False))  # a warm-up has fewer
         self.remembers, self.takes_largest = self._sampler.remembers, self._sampler.takes_largest
 
     def choose(self, logits: Logits, draws: Many[Draw]) -> Chosen:

@@ -25,7 +25,7 @@ from openautoglm.engine.backends.native.worker import Worker
 from openautoglm.engine.shortening import fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from openautoglm.engine.adapter import Adapter
     from openautoglm.engine.backend import ModelInfo, Request
@@ -122,6 +122,10 @@ class NativeBackend:
     def begin(self, request: Request, tell: Tell) -> Answer:
         """Compute a request in this process; `tell` gets its generation, on another thread."""
         return self._begin(request, tell, has_pieces=False)
+
+    def notice_steps(self, stepped: Callable[[], None]) -> None:
+        """Have this called after each step from now on, on the thread that computes."""
+        self._worker.stepped = stepped
 
     def load_adapter(self, adapter: Adapter) -> None:
         """Have an adapter beside the model; worker processes load it with its first row."""

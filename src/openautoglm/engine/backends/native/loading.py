@@ -13,6 +13,7 @@ from openautoglm.engine.backends.native.backend import NativeBackend
 from openautoglm.engine.backends.native.model.model import Lent, Model, read_architecture
 from openautoglm.engine.backends.native.model.room import Room
 from openautoglm.engine.backends.native.processes.cores import usable_cores
+from openautoglm.engine.backends.native.processes.limits import Limits, read_timeout
 from openautoglm.engine.backends.native.scheduling.sampler import OperatorSampler
 from openautoglm.engine.backends.native.scheduling.scheduler import Rules
 from openautoglm.engine.backends.native.text.tokens import Tokens
@@ -55,9 +56,10 @@ def load(spec: LoadSpec, *, name: str = "native") -> NativeBackend:
 
     Options: `mode` ("auto", "fp32", "bf16", "int8", "int4"), `slots` (sequences at once), `context`
     (tokens of each), `threads`, `processes` (how many compute the rows of a batch; "auto" for one a
-    core, where a batch is long), `speculate` (guess where an answer copies), `deterministic`
-    (refuse a mode in which an answer may depend on the others), `truncate` (shorten prompts that
-    are too long instead of refusing them: True or "middle", "start", "end"), `offline`.
+    core, where a batch is long), `worker_timeout_s` (how long one that has rows may give no sign of
+    life), `speculate` (guess where an answer copies), `deterministic` (refuse a mode in which an
+    answer may depend on the others), `truncate` (shorten prompts that are too long instead of
+    refusing them: True or "middle", "start", "end"), `offline`.
     """
     folder = find_folder(spec)
     options = spec.options
@@ -81,6 +83,7 @@ def load(spec: LoadSpec, *, name: str = "native") -> NativeBackend:
     mode = _mode(spec, rooms)
     slots = _count(options, "slots", SLOTS)
     processes = _processes(spec, folder)
+    limits = Limits(most=processes, slots=slots, timeout_s=read_timeout(options, folder))
     tokens = Tokens(folder)
     model = Model(
         folder.path,
@@ -90,7 +93,7 @@ def load(spec: LoadSpec, *, name: str = "native") -> NativeBackend:
         threads=_count(options, "threads", 1),
     )
     try:
-        pool = _pool(spec, name, folder, model, processes)
+        pool = _pool(spec, name, folder, model, limits)
         return _backend(spec, name, folder, model, tokens, pool=pool)
     except BaseException:
         model.close()
@@ -160,9 +163,9 @@ def _processes(spec: LoadSpec, folder: ModelFolder) -> int:
 
 
 def _pool(
-    spec: LoadSpec, name: str, folder: ModelFolder, model: Model, processes: int
+    spec: LoadSpec, name: str, folder: ModelFolder, model: Model, limits: Limits
 ) -> Pool | None:
-    if processes == 1:
+    if limits.most == 1:
         return None
     from openautoglm.engine.backends.native.processes.frames import Order, packed_order
     from openautoglm.engine.backends.native.processes.pool import Pool
@@ -173,13 +176,12 @@ def _pool(
         name=name,
         folder=replace(folder, config=dict(folder.config), counts=dict(folder.counts)),
         mode=model.mode,
-        processes=processes,
+        processes=limits.most,
     )
     packed = packed_order(order)
     return Pool(
         lambda: Process(packed, model.lend),
-        most=processes,
-        slots=model.slots - KEPT,
+        limits=limits,
         model=_label(spec, name),
         kernels=lambda: _kernels(model),
         is_optional=spec.options.get("processes", "auto") == "auto",

@@ -79,6 +79,10 @@ class Failed(msgspec.Struct, array_like=True, tag=True):
     error: dict[str, str | None]
 
 
+class Beat(msgspec.Struct, array_like=True, tag=True):
+    """The thread that decodes has made a step: the worker lives."""
+
+
 class Answer(msgspec.Struct, array_like=True, tag=True):
     """What came of a request: a plain generation."""
 
@@ -87,7 +91,7 @@ class Answer(msgspec.Struct, array_like=True, tag=True):
 
 
 Down: TypeAlias = Start | Ask | Cancel
-Up: TypeAlias = Ready | Failed | Answer
+Up: TypeAlias = Ready | Failed | Beat | Answer
 _down: Final[msgspec.msgpack.Decoder[Down]] = msgspec.msgpack.Decoder(Down)
 _up: Final[msgspec.msgpack.Decoder[Up]] = msgspec.msgpack.Decoder(Up)
 

@@ -82,7 +82,7 @@ def load(spec: LoadSpec, *, name: str = "native") -> NativeBackend:
     }
     mode = _mode(spec, rooms)
     slots = _count(options, "slots", SLOTS)
-    processes = _processes(spec, folder)
+    processes = _processes(spec)
     limits = Limits(most=processes, slots=slots, timeout_s=read_timeout(options, folder))
     tokens = Tokens(folder)
     model = Model(
@@ -105,7 +105,12 @@ def load_lent(order: Order, weights: int) -> tuple[NativeBackend, dict[str, list
     options = order.spec.options
     tokens = Tokens(order.folder)
     model = Model(
-        Lent(folder=order.folder.path, mode=order.mode, descriptor=weights),
+        Lent(
+            folder=order.folder.path,
+            mode=order.mode,
+            descriptor=weights,
+            outline=order.outline,
+        ),
         slots=_count(options, "slots", SLOTS) + KEPT,
         context=_count(options, "context", 0),
     )
@@ -151,14 +156,13 @@ def _weights_bytes(folder: ModelFolder, a: Architecture, mode: Mode) -> int:
     return whole - int(max(whole - stays, 0) * INT4_SAVES)
 
 
-def _processes(spec: LoadSpec, folder: ModelFolder) -> int:
+def _processes(spec: LoadSpec) -> int:
     """Return how many processes may compute the rows of a batch."""
     given = spec.options.get("processes", "auto")
     if given != "auto":
         return _count(spec.options, "processes", 1)
-    is_shared_out = _count(spec.options, "threads", 1) > 1  # the cores have work already
-    if is_shared_out or any(file.suffix == ".bin" for file in folder.weights):
-        return 1  # a .bin file is read by torch, which would take seconds in each
+    if _count(spec.options, "threads", 1) > 1:
+        return 1  # the cores have work already
     return max(1, min(usable_cores(), free_bytes() // FREE_FOR_PROCESS))
 
 
@@ -176,6 +180,7 @@ def _pool(
         name=name,
         folder=replace(folder, config=dict(folder.config), counts=dict(folder.counts)),
         mode=model.mode,
+        outline=model.outline,
         processes=limits.most,
     )
     packed = packed_order(order)

@@ -151,8 +151,9 @@ def check_lists(rest: Mapping[str, object], prompts: object) -> None:
     """
     count = len(prompts) if isinstance(prompts, Sequence) else prompts
     for name, value in rest.items():
-        is_list = isinstance(value, Sequence) and not isinstance(value, (ROW_KINDS[name], str))
-        if is_list and isinstance(count, int) and len(value) != count:
+        if not isinstance(value, Sequence) or isinstance(value, (ROW_KINDS[name], str)):
+            continue
+        if isinstance(count, int) and len(value) != count:
             raise InvalidParameterError(
                 f"`{name}` has not one entry for each prompt",
                 got=f"{len(value)} entries, {count} prompts",

@@ -131,7 +131,8 @@ class Model:
         _check_numbers(slots=slots, context=self.context, rows=rows, threads=threads)
         self._check_context()
         self.slots, self.rows, self.threads = slots, rows, threads
-        stored = (lent and lent.outline) or read_weights(self._folder)
+        outline = None if lent is None else lent.outline
+        stored = outline or read_weights(self._folder)
         descriptor = -1 if lent is None else lent.descriptor
         self._packed = Packed(
             stored, self.architecture, self.mode, descriptor=descriptor, threads=threads

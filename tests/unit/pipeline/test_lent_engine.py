@@ -296,12 +296,12 @@ def test_a_model_is_lent_for_one_call_only(running: RunningPlugin) -> None:
     assert "is over" in late.problem
 
 
-@pytest.mark.parametrize("payload", [None, {}, {"loan": "guessed"}, {"loan": 7}, []])
 def test_a_list_of_another_length_is_refused_before_anything_is_asked() -> None:
     with pytest.raises(InvalidParameterError, match="`source` has not one entry"):
         LentEngine("nobody").batch(["one", "two"], source=["only"])
 
 
+@pytest.mark.parametrize("payload", [None, {}, {"loan": "guessed"}, {"loan": 7}, []])
 def test_what_is_not_lent_is_not_answered(
     running: RunningPlugin, bus: Bus, payload: object
 ) -> None:

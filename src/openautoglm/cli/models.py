@@ -38,7 +38,7 @@ def info(
 
     from openautoglm.cli.backends import NANO
     from openautoglm.engine.backend import LoadSpec
-    from openautoglm.engine.loading import decide
+    from openautoglm.engine.loading import decide, naming_variable
     from openautoglm.engine.source import cached_folder
     from openautoglm.settings import Settings
 
@@ -50,7 +50,9 @@ def info(
         folder = NANO
     elif (cached := cached_folder(str(folder))) is not None and not folder.is_dir():
         folder = cached
-    for label, text in (*_model_lines(choice, folder), *_choice_lines(choice)):
+    with naming_variable(is_named=path is not None):
+        lines = [*_model_lines(choice, folder), *_choice_lines(choice)]
+    for label, text in lines:
         typer.echo(f"{label:<{WIDTH}} {text}")
 
 

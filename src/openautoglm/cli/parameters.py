@@ -73,6 +73,23 @@ def read_options(texts: Iterable[str]) -> dict[str, Json]:
     return found
 
 
+def with_adapter(options: Mapping[str, Json], adapter: str | None) -> dict[str, Json]:
+    """Return the options that load the adapter of `--adapter` too, which is called by its folder.
+
+    Raises:
+        InvalidParameterError: the options have adapters already.
+    """
+    if adapter is None:
+        return dict(options)
+    if "adapters" in options:
+        raise InvalidParameterError(
+            "`--adapter` and `--option adapters` are both given",
+            got=f"--adapter {adapter}, --option adapters={options['adapters']}",
+            fix="leave out `--option adapters`: the model answers with one adapter",
+        )
+    return {**options, "adapters": {adapter: adapter}}
+
+
 def apply_settings(pipeline: Pipeline, texts: Iterable[str]) -> tuple[Pipeline, Mapping[str, Json]]:
     """Return the pipeline with its parameters set, and the inputs that are the same for all.
 

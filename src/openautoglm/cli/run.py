@@ -66,6 +66,10 @@ Model = Annotated[
         metavar="PATH|NAME|URL", help="The model; nano, in the package, where none is given."
     ),
 ]
+Adapter = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="A LoRA adapter for the model: a folder that peft saved."),
+]
 Backend = Annotated[str, typer.Option(help="What runs the model; see `oag doctor`.")]
 Options = Annotated[
     list[str] | None,
@@ -102,6 +106,7 @@ def run(  # noqa: PLR0913 - every option of the command is a parameter
     keep_going: KeepGoing = True,
     settings: Settings = None,
     model: Model = None,
+    adapter: Adapter = None,
     backend: Backend = "auto",
     options: Options = None,
     max_length: MaxLength = None,
@@ -126,6 +131,7 @@ def run(  # noqa: PLR0913 - every option of the command is a parameter
             append=append,
             settings=tuple(settings or ()),
             model=model,
+            adapter=adapter,
             backend=backend,
             options=tuple(options or ()),
             sampling={"max_length": max_length, "temperature": temperature, "seed": seed},

@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING, final
 from openautoglm.cli.exits import CannotStart, Exit, exit_code
 from openautoglm.cli.inputs import Reading, Record, find_inputs, read_records, text_record
 from openautoglm.cli.outputs import as_json_line, as_text, open_sink
-from openautoglm.cli.parameters import apply_settings, read_options, with_sampling
+from openautoglm.cli.parameters import (
+    apply_settings,
+    read_options,
+    with_adapter,
+    with_sampling,
+)
 from openautoglm.cli.progress import show_progress
 from openautoglm.errors import InvalidParameterError, OpenAutoGLMError
 from openautoglm.pipeline.graph import Pipeline
@@ -50,6 +55,7 @@ class RunOptions:
     append: bool
     settings: tuple[str, ...]
     model: str | None
+    adapter: str | None
     backend: str
     options: tuple[str, ...]
     sampling: Mapping[str, float | None]
@@ -115,23 +121,28 @@ class LazyEngine:
 
     That it cannot be loaded ends the command, not a record: steps' errors are caught, so it is
     raised as `CannotStart`, which is no `Exception`.
+
+    Args:
+        load: loads it.
+        adapter: name of the adapter that it answers with, or None.
     """
 
-    def __init__(self, load: Callable[[], AutoGLM]) -> None:
+    def __init__(self, load: Callable[[], AutoGLM], *, adapter: str | None = None) -> None:
         self._load = load
+        self._own: dict[str, object] = {} if adapter is None else {"adapter": adapter}
         self._engine: AutoGLM | None = None
 
     def run(self, prompt: object, **options: object) -> Generation:
         """See `AutoGLM.run`."""
-        return self.load().run(prompt, **options)  # type: ignore[arg-type] # it checks itself
+        return self.load().run(prompt, **self._own | options)  # type: ignore[arg-type] # it checks itself
 
     def stream(self, prompt: object, **options: object) -> GenerationStream:
         """See `AutoGLM.stream`."""
-        return self.load().stream(prompt, **options)  # type: ignore[arg-type] # it checks itself
+        return self.load().stream(prompt, **self._own | options)  # type: ignore[arg-type] # it checks itself
 
     def batch(self, prompts: Iterable[object], **options: object) -> Iterable[Generation]:
         """See `AutoGLM.batch`."""
-        return self.load().batch(prompts, **options)  # type: ignore[arg-type] # it checks itself
+        return self.load().batch(prompts, **self._own | options)  # type: ignore[arg-type] # it checks itself
 
     def count_tokens(self, text: str) -> int:
         """See `AutoGLM.count_tokens`."""
@@ -168,7 +179,7 @@ def run_task(options: RunOptions) -> Exit:
     pipeline, shared = apply_settings(Pipeline.load(options.task), options.settings)
     sampling = {name: value for name, value in options.sampling.items() if value is not None}
     pipeline = with_sampling(pipeline, sampling)
-    options_by_name = read_options(options.options)
+    options_by_name = with_adapter(read_options(options.options), options.adapter)
     texts = [text_record(text) for text in options.texts]
     inputs = find_inputs(options.inputs)
     if not inputs and not texts:
@@ -183,7 +194,9 @@ def run_task(options: RunOptions) -> Exit:
     with (
         open_sink(options.out, append=options.append) as sink,
         show_progress(total=total, results_on_terminal=on_terminal) as progress,
-        LazyEngine(lambda: _load_engine(options, options_by_name)) as engine,
+        LazyEngine(
+            lambda: _load_engine(options, options_by_name), adapter=options.adapter
+        ) as engine,
     ):
         rows = work_through(pipeline, records, inputs_of, engine=engine, window=options.window)
         tally = _write_all(rows, sink, progress, options, headed=total != 1)

@@ -120,7 +120,8 @@ class Adapters:
         raise InvalidParameterError(
             f"the backend `{self._loaded.describe().backend}` takes no adapters",
             got=f"adapter={name!r}",
-            fix=f"leave it out, or use a backend that takes them: {others}",
+            fix=f"leave it out, use a backend that takes them ({others}), or merge it into the "
+            "model's weights",
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, final
 
@@ -20,8 +20,6 @@ from openautoglm.engine.rows import of_row
 from openautoglm.errors import InvalidParameterError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from openautoglm.engine.adapters import Adapters
     from openautoglm.engine.backend import ModelInfo, Order
     from openautoglm.engine.row import Row
@@ -139,6 +137,28 @@ def each(rest: Mapping[str, object], row: int) -> Mapping[str, object]:
         InvalidParameterError: a list is too short, or holds what cannot be.
     """
     return {name: of_row(name, value, ROW_KINDS[name], row) for name, value in rest.items()}
+
+
+def check_lists(rest: Mapping[str, object], prompts: object) -> None:
+    """Refuse a list that has more or fewer entries than there are prompts.
+
+    Args:
+        rest: the keywords of a batch.
+        prompts: they, or how many there were; of those not counted yet nothing is checked.
+
+    Raises:
+        InvalidParameterError: it names the list and both numbers.
+    """
+    count = len(prompts) if isinstance(prompts, Sequence) else prompts
+    for name, value in rest.items():
+        if not isinstance(value, Sequence) or isinstance(value, (ROW_KINDS[name], str)):
+            continue
+        if isinstance(count, int) and len(value) != count:
+            raise InvalidParameterError(
+                f"`{name}` has not one entry for each prompt",
+                got=f"{len(value)} entries, {count} prompts",
+                fix=f"pass one for all, or a list of {count}",
+            )
 
 
 def _text(name: str, value: object) -> str | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeVar, Unpack, cast, final
 
 from openautoglm.engine.adapters import Adapters
 from openautoglm.engine.answers import check_one_answer, gathered, of_answer, repeated
-from openautoglm.engine.asking import Asking, each
+from openautoglm.engine.asking import Asking, check_lists, each
 from openautoglm.engine.backend import LoadSpec
 from openautoglm.engine.completing import complete
 from openautoglm.engine.generation import Generation
@@ -356,6 +356,7 @@ class AutoGLM:
     ) -> Iterator[Generation]:
         backend = self._open()
         check_prompts(prompts)
+        check_lists(rest, prompts)
         cancel = cancel or threading.Event()
 
         def build(answer: int, prompt: object) -> Request:
@@ -363,7 +364,13 @@ class AutoGLM:
             of_one = of_answer(params, number)
             return self._asking.request(prompt, of_one, each(rest, row), cancel=cancel, order=order)
 
-        rows = Rows(build=build, complete=complete, keep_errors=keep_errors, answers=params.n)
+        rows = Rows(
+            build=build,
+            complete=complete,
+            keep_errors=keep_errors,
+            answers=params.n,
+            ended=lambda count: check_lists(rest, count),
+        )
         read = self._open_rows(repeated(prompts, params.n))
         return gathered(rows.run(backend, read), params.n)
 

@@ -6,10 +6,11 @@ Owns `load`: the one place that asks the machine before `choose` decides.
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from openautoglm.engine.backend import BACKENDS
 from openautoglm.engine.backends.gguf.header import is_gguf
@@ -17,14 +18,35 @@ from openautoglm.engine.choosing import HUB_NAME, Choice, choose
 from openautoglm.engine.keywords import ROW_KINDS
 from openautoglm.engine.sampling import check_names, sampling_names
 from openautoglm.engine.source import cached_folder, find_folder
-from openautoglm.errors import InvalidParameterError
+from openautoglm.errors import (
+    BackendRequestError,
+    BackendUnavailableError,
+    InvalidParameterError,
+    ModelFolderError,
+    ModelNotFoundError,
+    ModelTooLargeError,
+    UnknownArchitectureError,
+    UnsafeWeightsError,
+    WeightsCorruptError,
+)
 from openautoglm.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from openautoglm.engine.backend import Backend, BackendEntry, LoadSpec
     from openautoglm.engine.choosing import Kind
+
+_OF_A_MODEL: Final = (
+    BackendRequestError,
+    BackendUnavailableError,
+    ModelFolderError,
+    ModelNotFoundError,
+    ModelTooLargeError,
+    UnknownArchitectureError,
+    UnsafeWeightsError,
+    WeightsCorruptError,
+)
 
 
 def load(
@@ -37,29 +59,45 @@ def load(
     """
     model = _read_model(model_path)
     if not isinstance(backend, str):
-        if not callable(getattr(backend, "describe", None)):
-            raise InvalidParameterError(
-                "`backend` must be a name or a Backend",
-                got=type(backend).__name__,
-                fix=f"use one of: auto, {', '.join(BACKENDS.names())}",
-            )
-        check_names(spec.options, sampling_names())
-        name = backend.describe().backend
-        return (
-            Choice(backend=name, model=model, reason="a Backend object was passed"),
-            backend,
-            None,
-        )
-    choice = decide(model, backend, spec)
-    if backend == "auto" and choice.backend == "transformers" and _is_far(choice.model):
-        find_folder(replace(spec, model=choice.model))  # once it is here, it can be looked at
+        return _of_object(backend, model, spec), backend, None
+    with naming_variable(is_named=model is not None or backend == "nano"):
         choice = decide(model, backend, spec)
-    entry = BACKENDS.get(choice.backend)
-    _check_options(spec.options, choice.backend, entry)
-    spec = replace(spec, model=choice.model)
-    loaded = entry.load(spec)
+        if backend == "auto" and choice.backend == "transformers" and _is_far(choice.model):
+            find_folder(replace(spec, model=choice.model))  # once it is here, it can be looked at
+            choice = decide(model, backend, spec)
+        entry = BACKENDS.get(choice.backend)
+        _check_options(spec.options, choice.backend, entry)
+        spec = replace(spec, model=choice.model)
+        loaded = entry.load(spec)
     chosen: Mapping[str, object] = getattr(loaded, "again", {})
     return choice, loaded, partial(entry.load, replace(spec, options={**spec.options, **chosen}))
+
+
+@contextmanager
+def naming_variable(*, is_named: bool) -> Iterator[None]:
+    """Have errors of a model say that `OPENAUTOGLM_MODEL` names it, unless the caller did."""
+    try:
+        yield
+    except _OF_A_MODEL as error:
+        named = Settings.from_env(os.environ).model
+        if named is not None and not is_named:
+            variable = f"OPENAUTOGLM_MODEL={named}"
+            error.got = variable if error.got is None else f"{error.got} ({variable})"
+            otherwise = "or unset OPENAUTOGLM_MODEL, for the small model of the package"
+            error.fix = f"{error.fix or 'name another model'}; {otherwise}"
+        raise
+
+
+def _of_object(backend: Backend, model: str | None, spec: LoadSpec) -> Choice:
+    if not callable(getattr(backend, "describe", None)):
+        raise InvalidParameterError(
+            "`backend` must be a name or a Backend",
+            got=type(backend).__name__,
+            fix=f"use one of: auto, {', '.join(BACKENDS.names())}",
+        )
+    check_names(spec.options, sampling_names())
+    name = backend.describe().backend
+    return Choice(backend=name, model=model, reason="a Backend object was passed")
 
 
 def _check_options(options: Mapping[str, object], backend: str, entry: BackendEntry) -> None:

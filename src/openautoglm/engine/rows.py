@@ -28,6 +28,7 @@ class Rows:
         keep_errors: a row that fails becomes a generation with "error"; otherwise its error is
             raised when its turn comes, after all rows before it were given out.
         answers: how many rows in a run are of one prompt, which errors name by its place.
+        ended: told the number of prompts once all are answered; it may raise what it likes.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Rows:
         complete: Callable[[Request, Generation], Generation],
         keep_errors: bool,
         answers: int = 1,
+        ended: Callable[[int], None] | None = None,
     ) -> None:
         self._answers = answers
         self._build = build
@@ -45,6 +47,7 @@ class Rows:
         self._waiting: dict[int, tuple[int, Request]] = {}  # position in the backend to row
         self._ready: dict[int, Generation] = {}
         self._next_row = 0
+        self._ended = ended
 
     def run(self, backend: Backend, prompts: Iterable[object]) -> Iterator[Generation]:
         """Yield the generation of every prompt, in order; `prompts` is read as it is needed."""
@@ -54,6 +57,8 @@ class Rows:
             self._ready[row] = self._checked(request, generation)
             yield from self._in_order()
         yield from self._in_order()
+        if self._ended is not None:
+            self._ended(self._next_row // self._answers)
 
     def _requests(self, prompts: Iterable[object], model: str) -> Iterator[Request]:
         position = 0

@@ -9,6 +9,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from numbers import Integral, Rational, Real
 from typing import Final, TypeAlias, TypedDict, cast
 
 from openautoglm.errors import InvalidParameterError
@@ -79,6 +80,8 @@ class SamplingParams:
         logprobs: say how likely each token was, and this many of the likeliest tokens in its
             place; None says nothing.
 
+    Numbers of NumPy and the like are kept as Python's own; a bool is no number.
+
     `BASIC` are honoured by every backend, the others where `ModelInfo.sampling` names them; where
     it does not, they are refused.
 
@@ -106,6 +109,8 @@ class SamplingParams:
     logprobs: int | None = None
 
     def __post_init__(self) -> None:
+        for name in _NUMBERS:
+            object.__setattr__(self, name, _plain(getattr(self, name)))
         _check_int("max_length", self.max_length, low=1, high=None)
         _check_factor("temperature", self.temperature, fix="use 0 to be greedy")
         _check_number("top_p", self.top_p, low=0.0, high=1.0)
@@ -170,6 +175,11 @@ class SamplingParams:
         return replace(self, **given)  # type: ignore[arg-type] # __post_init__ checks every value
 
 
+_NUMBERS: Final = tuple(
+    f.name for f in fields(SamplingParams) if f.name not in {"stop", "logit_bias"}
+)
+
+
 class Overrides(TypedDict, total=False):
     """What may differ from call to call; see `SamplingParams`. None keeps the engine's value."""
 
@@ -206,6 +216,17 @@ def check_names(given: Mapping[str, object], known: tuple[str, ...]) -> None:
             got=f"known: {', '.join(sorted(known))}",
             fix=meant or "remove it, or check its name",
         )
+
+
+def _plain(value: object) -> object:
+    """Return a number of another library, such as NumPy, as Python's own; all else as it is."""
+    if type(value) in {int, float, bool, type(None)}:
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real) and not isinstance(value, Rational):  # a fraction may be too large
+        return float(value)
+    return value
 
 
 def _check_int(name: str, value: object, *, low: int, high: int | None) -> None:
@@ -286,6 +307,7 @@ def _bias_pairs(value: object) -> tuple[tuple[int, float], ...]:
 def _token(token: object) -> int:
     if isinstance(token, str) and token.isascii() and token.isdigit():
         token = int(token)  # JSON has no other keys
+    token = _plain(token)
     if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < MAX_TOKEN:
         raise InvalidParameterError(
             "`logit_bias` must have token ids as keys, whole numbers of at least 0",
@@ -296,5 +318,6 @@ def _token(token: object) -> int:
 
 
 def _bias(bias: object) -> float:
+    bias = _plain(bias)
     _check_number("logit_bias", bias, low=-MAX_BIAS, high=MAX_BIAS, example="logit_bias={42: -5}")
     return float(bias)  # type: ignore[arg-type]  # a number, as just checked

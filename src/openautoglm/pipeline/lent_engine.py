@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, cast, final
 import msgspec
 
 from openautoglm import bus
+from openautoglm.engine.asking import check_lists
 from openautoglm.engine.backend import failed
 from openautoglm.engine.prompt import read_prompt
 from openautoglm.engine.rows import check_on_error, check_prompts, in_row, of_row
@@ -124,6 +125,7 @@ class LentEngine:
         """Answer many in order, reading them as needed; arguments and errors as `AutoGLM.batch`."""
         check_on_error(on_error)
         check_prompts(prompts)
+        check_lists({"schema": schema, "source": source}, prompts)
         _check(overrides)
         rows = (_row_or_error(p, schema, source, row) for row, p in enumerate(prompts))
         return self._answers(rows, overrides, keeps_errors=on_error == "keep")

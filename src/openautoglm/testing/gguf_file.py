@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Array = np.ndarray[Any, np.dtype[Any]]
+    Value = tuple[str, bytes]
+    Tensor = tuple[str, tuple[int, ...], int, Array]
 
 Kind = Literal["f32", "q8_0"]
 VERSION: Final = 3
@@ -24,7 +26,7 @@ ALIGNMENT: Final = 32
 BLOCK: Final = 32  # weights that share a scale in Q8_0
 TYPES: Final = {"f32": 0, "q8_0": 8}
 FILE_TYPES: Final = {"f32": 0, "q8_0": 7}
-U32, F32, BOOL, STRING, ARRAY, I32 = 4, 6, 7, 8, 9, 5  # value types
+U16, U32, F32, BOOL, STRING, ARRAY, I32 = 2, 4, 6, 7, 8, 9, 5  # value types
 NORMAL_TOKEN, CONTROL_TOKEN, UNUSED_TOKEN = 1, 3, 5
 NAMES: Final = {
     "input_layernorm": "attn_norm",
@@ -52,11 +54,40 @@ def write(folder: Path, target: Path, kind: Kind) -> None:
         target: the file; it appears when it is whole.
         kind: how matrices are kept; everything else is F32.
     """
+    values, tensors = _contents(folder, kind)
+    _write(target, values, tensors)
+
+
+def write_parts(folder: Path, target: Path, kind: Kind, parts: int) -> list[Path]:
+    """Write a folder's model in several files, as llama.cpp's gguf-split does, and return them.
+
+    Args:
+        folder: as in `write`.
+        target: beside which they lie; "model.gguf" becomes "model-00001-of-00002.gguf".
+        kind: as in `write`.
+        parts: how many.
+    """
+    values, tensors = _contents(folder, kind)
+    files = [target.with_name(f"{target.stem}-{n + 1:05}-of-{parts:05}.gguf") for n in range(parts)]
+    for number, file in enumerate(files):
+        split = [
+            ("split.no", _u16(number)),
+            ("split.count", _u16(parts)),
+            ("split.tensors.count", struct.pack("<Ii", I32, len(tensors))),
+        ]
+        _write(file, [*(values if number == 0 else []), *split], tensors[number::parts])
+    return files
+
+
+def _contents(folder: Path, kind: Kind) -> tuple[list[Value], list[Tensor]]:
     config = json.loads((folder / "config.json").read_text("utf-8"))
     tensors = [
         (name, *_stored(value, kind)) for name, value in sorted(_tensors(folder, config).items())
     ]
-    values = [*_facts(config, kind), *_vocabulary(folder, config)]
+    return [*_facts(config, kind), *_vocabulary(folder, config)], tensors
+
+
+def _write(target: Path, values: list[Value], tensors: list[Tensor]) -> None:
     part = target.with_suffix(".part")
     with part.open("wb") as file:
         file.write(b"GGUF" + struct.pack("<IQQ", VERSION, len(tensors), len(values)))
@@ -201,6 +232,10 @@ def _text(value: str) -> bytes:
 
 def _string(value: str) -> bytes:
     return struct.pack("<I", STRING) + _text(value)
+
+
+def _u16(value: int) -> bytes:
+    return struct.pack("<IH", U16, value)
 
 
 def _u32(value: int) -> bytes:

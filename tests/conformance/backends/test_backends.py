@@ -45,6 +45,16 @@ def test_native(
 
 
 @BY_NAME
+@pytest.mark.slow
+def test_native_in_worker_processes(
+    check: Callable[[MakeBackend], None], tiny_model: Callable[..., Path]
+) -> None:
+    options = {"mode": "fp32", "slots": 3, "processes": 2}
+    spec = LoadSpec(model=os.fspath(tiny_model()), options=options)
+    check(lambda: BACKENDS.get("native").load(spec))
+
+
+@BY_NAME
 def test_gguf(check: Callable[[MakeBackend], None], tiny_gguf: Callable[..., Path]) -> None:
     spec = LoadSpec(model=os.fspath(tiny_gguf("llama")), options={"slots": 3, "cache": "f32"})
     check(lambda: BACKENDS.get("gguf").load(spec))

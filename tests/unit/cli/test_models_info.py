@@ -108,6 +108,15 @@ def test_the_model_of_the_environment_is_the_default(
     assert "OPENAUTOGLM_MODEL" in out
 
 
+def test_a_wrong_model_of_the_environment_names_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OPENAUTOGLM_MODEL", str(tmp_path / "gone"))
+    code, _, err = info(capsys)
+    assert code
+    assert f"OPENAUTOGLM_MODEL={tmp_path / 'gone'}" in err
+
+
 @pytest.mark.parametrize(
     ("name", "text", "found"),
     [

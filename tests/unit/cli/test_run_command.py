@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
+from openautoglm import AutoGLM
 from openautoglm.cli.ending import run_to_end
 from openautoglm.testing import echo_backend
+from openautoglm.testing.lora_adapter import save_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -249,6 +251,45 @@ def test_a_model_that_cannot_be_loaded_ends_with_3(oag: Oag, echo: str) -> None:
     ended = oag("run", echo, "a.txt", "b.txt", "--model", "./no-such-model")
     assert (ended.code, ended.out) == (3, "")
     assert ended.err.count("[OAG301]") == 1
+
+
+def test_the_model_answers_with_the_adapter(
+    oag: Oag, echo: str, tiny_model: Callable[..., Path]
+) -> None:
+    folder = tiny_model("qwen2")
+    adapter = save_adapter(folder, "support", size=0.4)
+    args = ("run", echo, "a.txt", "--model", str(folder), "--max-length", "16")
+    plain, adapted = oag(*args), oag(*args, "--adapter", "support")
+    assert (plain.code, adapted.code) == (0, 0)
+    with AutoGLM(folder, adapters={"support": adapter}, max_length=16) as engine:
+        wanted = engine.run("text a", adapter="support").text
+    assert json.loads(adapted.out)["outputs"]["answer"] == wanted
+    assert plain.out != adapted.out
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--adapter", "gone"), "takes no adapters"),
+        (("--adapter", "x", "--option", "adapters={y: z}"), "leave out `--option adapters`"),
+    ],
+    ids=["no adapters", "given twice"],
+)
+def test_an_adapter_that_cannot_be_ends_with_2(
+    oag: Oag, echo: str, args: tuple[str, ...], said: str
+) -> None:
+    ended = oag("run", echo, "a.txt", "--backend", "echo", *args)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+
+
+def test_an_adapter_that_is_not_there_ends_with_2_and_its_name(
+    oag: Oag, echo: str, tiny_model: Callable[..., Path]
+) -> None:
+    ended = oag("run", echo, "a.txt", "--model", str(tiny_model("qwen2")), "--adapter", "./gone")
+    assert (ended.code, ended.out) == (2, "")
+    assert "[OAG315]" in ended.err
+    assert "gone" in ended.err
 
 
 def test_records_that_cannot_be_read_need_no_model(oag: Oag, echo: str) -> None:

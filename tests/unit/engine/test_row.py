@@ -108,8 +108,8 @@ def test_what_is_no_rows_is_refused(engine: AutoGLM) -> None:
 
 def test_native_gives_rows_out_as_they_complete(tiny_model: Callable[..., Path]) -> None:
     rows = [
-        Row(id="long", prompt="the quick", params={"max_length": 40}),
-        Row(id="bad", prompt="dog " * 500),
+        Row(id="long", prompt="the quick", params={"max_length": 100}),
+        Row(id="bad", prompt="dog " * 150),
         Row(id="short", prompt="fox", params={"max_length": 1}),
         Row(id="same", prompt="fox", params={"max_length": 1}),
     ]

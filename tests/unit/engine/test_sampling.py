@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,6 +70,14 @@ WRONG = [
     {"logprobs": -1},
     {"logprobs": 21},
     {"logprobs": 1.5},
+    {"max_length": np.float64(8)},
+    {"top_k": np.float32(2)},
+    {"top_k": np.int8(-1)},
+    {"n": np.bool_(1)},
+    {"temperature": np.bool_(0)},
+    {"temperature": np.float32("nan")},
+    {"logit_bias": {np.bool_(1): 1}},
+    {"logit_bias": {1: np.bool_(1)}},
 ]
 
 
@@ -95,6 +105,29 @@ def test_the_outermost_values_decode(temperature: float, penalty: float) -> None
     with AutoGLM(backend="nano", max_length=8, seed=1) as engine:
         answer = engine.run("Hello", temperature=temperature, repetition_penalty=penalty)
     assert answer.completion_tokens
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, np.int16])
+def test_whole_numbers_of_numpy_are_taken_as_pythons_own(kind: type[np.integer[Any]]) -> None:
+    names = ("max_length", "top_k", "seed", "min_tokens", "n", "logprobs")
+    params = SamplingParams().override({name: kind(5) for name in names})
+    assert params == SamplingParams().override(dict.fromkeys(names, 5))
+    assert {type(getattr(params, name)) for name in names} == {int}
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, np.longdouble, np.int64])
+def test_numbers_of_numpy_are_taken_as_pythons_own(kind: type[np.number[Any]]) -> None:
+    names = ("temperature", "top_p", "min_p", "repetition_penalty", "presence_penalty")
+    params = SamplingParams().override({name: kind(1) for name in names})
+    assert params == SamplingParams().override(dict.fromkeys(names, 1.0))
+    assert {type(getattr(params, name)) for name in names} <= {int, float}
+
+
+def test_a_bias_of_numpys_numbers_is_taken_as_pythons_own() -> None:
+    bias = {np.int64(4): np.float32(0.5)}
+    pairs = SamplingParams().override({"logit_bias": bias}).bias_pairs
+    assert [(type(token), type(bias)) for token, bias in pairs] == [(int, float)]
+    assert pairs == ((4, 0.5),)
 
 
 def test_one_stop_string_is_a_list_of_one() -> None:

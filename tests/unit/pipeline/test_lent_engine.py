@@ -25,7 +25,7 @@ from openautoglm.errors import (
 )
 from openautoglm.pipeline.context import RunContext
 from openautoglm.pipeline.graph import Pipeline
-from openautoglm.pipeline.lent_engine import ROWS, lender
+from openautoglm.pipeline.lent_engine import ROWS, LentEngine, lender
 from openautoglm.plugins import loans
 from openautoglm.plugins.host import PluginHost
 from openautoglm.plugins.host.sandbox import supported
@@ -294,6 +294,11 @@ def test_a_model_is_lent_for_one_call_only(running: RunningPlugin) -> None:
     late = cause_of(running, "keeps")
     assert isinstance(late, RespondFailedError)
     assert "is over" in late.problem
+
+
+def test_a_list_of_another_length_is_refused_before_anything_is_asked() -> None:
+    with pytest.raises(InvalidParameterError, match="`source` has not one entry"):
+        LentEngine("nobody").batch(["one", "two"], source=["only"])
 
 
 @pytest.mark.parametrize("payload", [None, {}, {"loan": "guessed"}, {"loan": 7}, []])

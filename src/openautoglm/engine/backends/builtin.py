@@ -48,6 +48,7 @@ BUILTIN: Final = {
             "context",
             "threads",
             "processes",
+            "worker_timeout_s",
             "speculate",
             "deterministic",
             "truncate",
@@ -84,7 +85,7 @@ BUILTIN: Final = {
     "nano": BackendEntry(
         load=_later("nano"),
         summary="the small model that comes with the package",
-        options=("batch_size", "threads", "processes", "mode", "truncate"),
+        options=("batch_size", "threads", "processes", "worker_timeout_s", "mode", "truncate"),
         extra="local",
         takes_adapters=True,
         sampling=TRANSFORMERS,

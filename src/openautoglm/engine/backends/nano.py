@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
     from openautoglm.engine.backend import Backend, LoadSpec
 
-NATIVE: Final[Mapping[str, tuple[object, ...]]] = {"mode": ("auto",), "processes": ("auto", 1)}
+NATIVE: Final[Mapping[str, tuple[object, ...]]] = {
+    "mode": ("auto",),
+    "processes": ("auto", 1),
+    "worker_timeout_s": ("auto",),
+}
 """Options of `native`, and what may be said of them where it cannot run."""
 
 

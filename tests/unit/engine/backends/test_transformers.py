@@ -235,15 +235,6 @@ def test_a_model_that_computes_nan_is_found_when_running(folder: Path) -> None:
         engine.run("dog")
 
 
-def test_weights_of_another_model_are_refused(folder: Path) -> None:
-    change(folder / "config.json", num_hidden_layers=3, layer_types=None)
-    with pytest.raises(ModelFolderError, match=r"missing: model\.layers\.2"):
-        AutoGLM(folder, backend="transformers")
-    change(folder / "config.json", num_hidden_layers=2, hidden_size=32)
-    with pytest.raises(ModelFolderError, match="weights"):
-        AutoGLM(folder, backend="transformers")
-
-
 def test_an_architecture_that_generates_no_text_is_refused(folder: Path) -> None:
     change(folder / "config.json", model_type="clip")
     with pytest.raises(UnknownArchitectureError, match="`clip`"):

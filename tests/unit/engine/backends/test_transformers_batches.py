@@ -3,22 +3,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import pytest
-import torch
 
 from openautoglm import SamplingParams
-from openautoglm.engine.backend import ModelInfo, Request
-from openautoglm.engine.backends.transformers.backend import TransformersBackend
-from openautoglm.engine.backends.transformers.network import Network
+from openautoglm.engine.backend import Request
 from openautoglm.errors import ModelTooLargeError, WeightsCorruptError
 
+from .watched import Watched
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-    from openautoglm.engine.generation import Generation
-
-    Load = Callable[..., "Loaded"]
+    Load = Callable[..., Watched]
 
 TEXTS: Final = (
     "dog",
@@ -34,80 +31,49 @@ JOINING: Final = ("gpt2", "gemma2", "gemma3", "phi", "opt", "falcon", "bloom", "
 ALONE: Final = ("mamba", "bart")
 
 
-class Loaded:
-    """A backend over a random model, and what went through the model."""
-
-    def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, batch_size: int
-    ) -> None:
-        self.model = model
-        self.shapes: list[tuple[int, int]] = []
-        self.limit: Callable[[int, int], bool] = lambda _rows, _width: True
-        self.network = Network(model, eos=frozenset(), pad=0)
-        info = ModelInfo(backend="transformers", model="random", context_length=256)
-        self.backend = TransformersBackend(self.network, tokenizer, info, batch_size=batch_size)
-        model.register_forward_pre_hook(self._look, with_kwargs=True)
-
-    def requests(
-        self, texts: Sequence[str] = TEXTS, *, temperature: float = 0.0, seed: int | None = None
-    ) -> list[Request]:
-        """Return requests whose neighbours get answers of other lengths."""
-        return [
-            Request(
-                prompt=text,
-                params=SamplingParams(
-                    max_length=3 + 5 * index % 13, temperature=temperature, seed=seed
-                ),
-            )
-            for index, text in enumerate(texts)
-        ]
-
-    def ids(self, text: str) -> Sequence[int]:
-        return self.backend._reader.read(text)
-
-    def alone(self, requests: Sequence[Request]) -> list[str]:
-        return ["".join(str(p) for p in self._pieces(request)) for request in requests]
-
-    def together(self, requests: Sequence[Request]) -> dict[int, Generation]:
-        self.shapes.clear()
-        answers = list(self.backend.batch(requests))
-        assert sorted(index for index, _ in answers) == list(range(len(requests)))
-        return dict(answers)
-
-    def _pieces(self, request: Request) -> Iterator[str]:
-        return (piece for piece in self.backend.stream(request) if isinstance(piece, str))
-
-    def _look(self, _module: object, _args: object, given: dict[str, torch.Tensor]) -> None:
-        rows, width = given["input_ids"].shape
-        self.shapes.append((rows, width))
-        if not self.limit(rows, width):
-            raise torch.OutOfMemoryError
-
-
 @pytest.fixture
 def load(
     random_model: Callable[..., PreTrainedModel], tiny_tokenizer: PreTrainedTokenizerFast
 ) -> Load:
-    def make(family: str = "llama", batch_size: int = 4) -> Loaded:
-        return Loaded(random_model(family), tiny_tokenizer, batch_size)
+    def make(family: str = "llama", batch_size: int = 4) -> Watched:
+        return Watched(random_model(family), tiny_tokenizer, batch_size=batch_size, context=256)
 
     return make
+
+
+def asked(
+    texts: Sequence[str] = TEXTS, *, temperature: float = 0.0, seed: int | None = None
+) -> list[Request]:
+    """Return requests whose neighbours get answers of other lengths."""
+    return [
+        Request(
+            prompt=text,
+            params=SamplingParams(
+                max_length=3 + 5 * index % 13, temperature=temperature, seed=seed
+            ),
+        )
+        for index, text in enumerate(texts)
+    ]
+
+
+def alone(loaded: Watched, requests: Sequence[Request]) -> list[str]:
+    return ["".join(loaded.alone(request)[0]) for request in requests]
 
 
 @pytest.mark.parametrize("family", [*JOINING, *ALONE])
 def test_rows_that_come_and_go_answer_as_alone(load: Load, family: str) -> None:
     loaded = load(family)
-    requests = loaded.requests()
+    requests = asked()
     answers = loaded.together(requests)
-    assert [answers[i].text for i in range(len(requests))] == loaded.alone(requests)
-    assert all(answer.completion_tokens for answer in answers.values())
+    assert [answers[i].text for i in range(len(requests))] == alone(loaded, requests)
+    assert all(answer.completion_tokens for answer in answers)
     assert loaded.network.can_join is (family in JOINING)
 
 
 def test_places_that_fall_free_are_filled(load: Load) -> None:
     loaded = load()
     assert loaded.network.can_join
-    requests = loaded.requests(TEXTS * 4)
+    requests = asked(TEXTS * 4)
     loaded.together(requests)
     steps = [rows for rows, width in loaded.shapes if width == 1]
     tokens = sum(request.params.max_length - 1 for request in requests)
@@ -119,7 +85,7 @@ def test_places_that_fall_free_are_filled(load: Load) -> None:
 def test_prompts_of_unlike_lengths_are_not_padded_to_the_longest(load: Load) -> None:
     loaded = load(batch_size=8)
     assert loaded.network.can_join
-    loaded.together(loaded.requests(["a"] * 6 + ["fox " * 16] * 2))
+    loaded.together(asked(["a"] * 6 + ["fox " * 16] * 2))
     first = sorted(shape for shape in loaded.shapes if shape[1] > 1)
     assert [rows for rows, _ in first] == [2, 6]
 
@@ -127,8 +93,8 @@ def test_prompts_of_unlike_lengths_are_not_padded_to_the_longest(load: Load) -> 
 @pytest.mark.parametrize("temperature", [0.0, 1.5])
 def test_rows_survive_when_memory_runs_out(load: Load, temperature: float) -> None:
     loaded = load()
-    requests = loaded.requests(temperature=temperature, seed=3)
-    expected = loaded.alone(requests)
+    requests = asked(temperature=temperature, seed=3)
+    expected = alone(loaded, requests)
     assert loaded.network.can_join
     seen: list[int] = []
 
@@ -141,12 +107,12 @@ def test_rows_survive_when_memory_runs_out(load: Load, temperature: float) -> No
     assert max(seen) == 4
     assert max(seen[6:]) == 2
     assert [answers[i].text for i in range(len(requests))] == expected
-    assert not any(answer.error for answer in answers.values())
+    assert not any(answer.error for answer in answers)
 
 
 def test_a_row_for_which_memory_is_short_alone_fails_alone(load: Load) -> None:
     loaded = load()
-    requests = loaded.requests(["a", "fox " * 7, "b", "fox"])
+    requests = asked(["a", "fox " * 7, "b", "fox"])
     long = len(loaded.ids("fox " * 7))
     loaded.limit = lambda _rows, width: width < long
     answers = loaded.together(requests)
@@ -156,9 +122,9 @@ def test_a_row_for_which_memory_is_short_alone_fails_alone(load: Load) -> None:
 
 def test_a_row_that_is_cancelled_leaves_and_the_others_go_on(load: Load) -> None:
     loaded = load()
-    requests = loaded.requests()
+    requests = asked()
     last = max(requests, key=lambda request: request.params.max_length)
-    expected = loaded.alone(requests)
+    expected = alone(loaded, requests)
     answers = {}
     for index, answer in loaded.backend.batch(requests):
         answers[index] = answer
@@ -172,8 +138,8 @@ def test_a_row_that_is_cancelled_leaves_and_the_others_go_on(load: Load) -> None
 
 def test_a_row_that_computes_nan_fails_alone(load: Load) -> None:
     loaded = load()
-    requests = loaded.requests(["dog", "Zoë", "over", "a"])
-    expected = loaded.alone(requests)
+    requests = asked(["dog", "Zoë", "over", "a"])
+    expected = alone(loaded, requests)
     others = {token for text in ("dog", "over", "a") for token in loaded.ids(text)}
     token = next(token for token in loaded.ids("Zoë") if token not in others)
     loaded.model.get_input_embeddings().weight[token] = float("nan")

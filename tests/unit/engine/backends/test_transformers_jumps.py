@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pytest
 import torch
 
 from openautoglm import SamplingParams
-from openautoglm.engine.backend import ModelInfo, Request
-from openautoglm.engine.backends.transformers.backend import TransformersBackend
-from openautoglm.engine.backends.transformers.network import Network
-from openautoglm.engine.generation import Generation
+from openautoglm.engine.backend import Request
 from openautoglm.engine.structured import compile_schema
 
+from .watched import Watched
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-    Load = Callable[..., "Loaded"]
+    Load = Callable[..., Watched]
 
 FAMILIES: Final = ("gpt2", "gemma3_wide", "phi", "opt", "falcon", "bloom", "mixtral", "llama")
 REFUSING: Final = ("mamba", "bart", "gemma2")
@@ -42,76 +41,43 @@ TWO: Final = schema("quick", "fo")
 SCHEMAS: Final = (TWO, schema("a", "lazy", "q"), None)
 
 
-@final
-class Loaded:
-    """A backend over a random model, and the shapes of what went through the model."""
-
-    def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, batch_size: int
-    ) -> None:
-        self.model = model
-        self.shapes: list[tuple[int, int]] = []
-        self.limit: Callable[[int, int], bool] = lambda _rows, _width: True
-        self.network = Network(model, eos=frozenset({tokenizer.eos_token_id}), pad=0)
-        size = model.config.vocab_size
-        info = ModelInfo(backend="transformers", model="random", context_length=64, vocabulary=size)
-        self.backend = TransformersBackend(self.network, tokenizer, info, batch_size=batch_size)
-        model.register_forward_pre_hook(self._look, with_kwargs=True)
-
-    def one_by_one(self) -> Loaded:
-        """Read token by token from now on."""
-        self.network.can_jump = False
-        return self
-
-    def together(self, requests: Sequence[Request]) -> list[Generation]:
-        self.shapes.clear()
-        answers = dict(self.backend.batch(requests))
-        return [answers[index] for index in range(len(requests))]
-
-    def alone(self, request: Request) -> tuple[list[str], Generation]:
-        """Return the pieces of an answer, and the answer."""
-        self.shapes.clear()
-        *pieces, answer = self.backend.stream(request)
-        assert isinstance(answer, Generation)
-        return [str(piece) for piece in pieces], answer
-
-    def by_masks(self, request: Request) -> tuple[list[int], int]:
-        """Return the greedy answer's tokens by nothing but masks, and how many were a choice."""
-        ids = list(self.backend._reader.read(request.prompt))
-        view = self.backend._view()
-        constraint = None if request.grammar is None else request.grammar.constraint(view)
-        answer: list[int] = []
-        choices = 0
-        while len(answer) < request.params.max_length and not (constraint and constraint.is_done):
-            with torch.inference_mode():
-                logits = self.model(input_ids=torch.tensor([ids + answer])).logits[0, -1].numpy()
-            allowed = np.ones(logits.shape, dtype=bool) if constraint is None else constraint.mask()
-            choices += int(allowed.sum()) > 1
-            answer.append(int(np.where(allowed, logits, -np.inf).argmax()))
-            if answer[-1] in self.network.eos:
-                return answer[:-1], choices
-            if constraint is not None:
-                constraint.accept(answer[-1])
-        return answer, choices
-
-    def text(self, tokens: Sequence[int]) -> str:
-        return self.backend._reader.decode(tokens)
-
-    def _look(self, _module: object, _args: object, given: dict[str, torch.Tensor]) -> None:
-        rows, width = given["input_ids"].shape
-        self.shapes.append((rows, width))
-        if not self.limit(rows, width):
-            raise torch.OutOfMemoryError
-
-
 @pytest.fixture
 def load(
     random_model: Callable[..., PreTrainedModel], tiny_tokenizer: PreTrainedTokenizerFast
 ) -> Load:
-    def make(family: str = "llama", batch_size: int = 1) -> Loaded:
-        return Loaded(random_model(family), tiny_tokenizer, batch_size)
+    eos = frozenset({tiny_tokenizer.eos_token_id})
+
+    def make(family: str = "llama", batch_size: int = 1) -> Watched:
+        model = random_model(family)
+        return Watched(model, tiny_tokenizer, batch_size=batch_size, context=64, eos=eos)
 
     return make
+
+
+def one_by_one(loaded: Watched) -> Watched:
+    """Read token by token from now on."""
+    loaded.network.can_jump = False
+    return loaded
+
+
+def by_masks(loaded: Watched, request: Request) -> tuple[list[int], int]:
+    """Return the greedy answer's tokens by nothing but masks, and how many were a choice."""
+    ids = loaded.ids(request.prompt)
+    view = loaded.backend._view()
+    constraint = None if request.grammar is None else request.grammar.constraint(view)
+    answer: list[int] = []
+    choices = 0
+    while len(answer) < request.params.max_length and not (constraint and constraint.is_done):
+        with torch.inference_mode():
+            logits = loaded.model(input_ids=torch.tensor([ids + answer])).logits[0, -1].numpy()
+        allowed = np.ones(logits.shape, dtype=bool) if constraint is None else constraint.mask()
+        choices += int(allowed.sum()) > 1
+        answer.append(int(np.where(allowed, logits, -np.inf).argmax()))
+        if answer[-1] in loaded.network.eos:
+            return answer[:-1], choices
+        if constraint is not None:
+            constraint.accept(answer[-1])
+    return answer, choices
 
 
 def ask(text: str, form: Mapping[str, object] | None = TWO, **params: object) -> Request:
@@ -136,7 +102,7 @@ def test_a_greedy_answer_is_the_one_that_masks_alone_give(
     loaded = load(family, batch_size)
     asked = requests()
     for request, answer in zip(asked, loaded.together(asked), strict=True):
-        tokens, _ = loaded.by_masks(request)
+        tokens, _ = by_masks(loaded, request)
         assert answer.text == loaded.text(tokens)
         assert answer.completion_tokens == len(tokens)
     assert loaded.network.can_mix is (family in FAMILIES)
@@ -146,7 +112,7 @@ def test_a_greedy_answer_is_the_one_that_masks_alone_give(
 def test_alone_only_choices_take_a_step(load: Load, family: str) -> None:
     loaded = load(family)
     request = ask("dog")
-    tokens, choices = loaded.by_masks(request)
+    tokens, choices = by_masks(loaded, request)
     _, answer = loaded.alone(request)
     assert answer.completion_tokens == len(tokens)
     assert loaded.network.can_jump
@@ -155,7 +121,7 @@ def test_alone_only_choices_take_a_step(load: Load, family: str) -> None:
 
 
 def test_a_batch_takes_fewer_steps(load: Load) -> None:
-    loaded, plain = load(batch_size=3), load(batch_size=3).one_by_one()
+    loaded, plain = load(batch_size=3), one_by_one(load(batch_size=3))
     assert loaded.network.can_join
     assert plain.network.can_join
     assert loaded.network.can_jump
@@ -194,7 +160,7 @@ def test_what_rows_read_unevenly_leaves_no_gap(load: Load) -> None:
 def test_chance_is_the_same_with_jumps_and_without(
     load: Load, family: str, batch_size: int
 ) -> None:
-    loaded, plain = load(family, batch_size), load(family, batch_size).one_by_one()
+    loaded, plain = load(family, batch_size), one_by_one(load(family, batch_size))
     found = set()
     for seed in range(3):
         asked = requests(temperature=1.5, seed=seed)
@@ -207,7 +173,7 @@ def test_chance_is_the_same_with_jumps_and_without(
 
 def test_the_greatest_length_may_cut_a_run(load: Load) -> None:
     loaded = load()
-    whole, _ = loaded.by_masks(ask("dog"))
+    whole, _ = by_masks(loaded, ask("dog"))
     first = len(compile_schema(TWO).constraint(loaded.backend._view()).forced())
     assert first > 2
     for room in range(first, len(whole)):
@@ -219,7 +185,7 @@ def test_the_greatest_length_may_cut_a_run(load: Load) -> None:
 
 def test_a_stop_string_may_cut_a_run(load: Load) -> None:
     loaded = load()
-    whole, _ = loaded.by_masks(ask("dog"))
+    whole, _ = by_masks(loaded, ask("dog"))
     text = loaded.text(whole)
     for start in range(len(text) - 1):
         stop = text[start : start + 2]

@@ -8,6 +8,7 @@ the tensors, and reports what is wrong with those. Knows nothing of how a model 
 from __future__ import annotations
 
 import mmap
+import re
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
@@ -32,6 +33,8 @@ NEEDED: Final = {
     "block_count": MOST_LAYERS,
 }
 """The numbers without which no model runs, and the most they may be."""
+PART: Final = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
+"""What a file is called that is one of several: llama.cpp finds the others by their names."""
 COUNTED: Final = {
     **NEEDED,
     "feed_forward_length": MOST_WIDTH,
@@ -64,13 +67,7 @@ class GgufHeader:
     @property
     def file_bytes(self) -> int:
         """Size of the file, and of the others that are parts of the same model."""
-        name, count = self.path.name, self.values.get("split.count")
-        first = f"-00001-of-{count:05}.gguf" if isinstance(count, int) else ""
-        parts = [self.path]
-        if first and name.endswith(first):
-            start = name.removesuffix(first)
-            parts = [p for p in self.path.parent.iterdir() if p.name.startswith(f"{start}-")]
-        return sum(part.stat().st_size for part in parts)
+        return sum(part.stat().st_size for part in _parts(self.path, self.values))
 
     @property
     def position_numbers(self) -> int:
@@ -99,7 +96,7 @@ def read_gguf(path: Path) -> GgufHeader:
     Raises:
         ModelNotFoundError: no such file.
         ModelFolderError: it is no GGUF file, of a version or a byte order that is not read, or not
-            the first of several that are one model.
+            the first of several that are one model, of which none may be missing.
         WeightsCorruptError: it is damaged before its tensors begin.
     """
     if not path.is_file():
@@ -114,20 +111,13 @@ def read_gguf(path: Path) -> GgufHeader:
         )
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         try:
-            header = _header(path, _Reader(data))
+            return _header(path, _Reader(data))
         except (struct.error, UnicodeDecodeError, _Damage) as cause:
             raise WeightsCorruptError(
                 "the GGUF file is truncated or damaged",
                 got=f"{path.name}: {cause}",
                 fix="download or copy it again",
             ) from cause
-    if header.values.get("split.no", 0) != 0:
-        raise ModelFolderError(
-            "the model lies in several files and this is not the first",
-            got=path.name,
-            fix="point at the first; the others are found beside it",
-        )
-    return header
 
 
 class _Damage(Exception):  # noqa: N818 - it leaves this module as an error of the project
@@ -203,12 +193,46 @@ def _header(path: Path, reader: _Reader) -> GgufHeader:
         )
     reader.count("Q", MOST_ENTRIES, "tensors")
     values = dict(_values(reader, reader.count("Q", MOST_ENTRIES, "values")))
+    _check_parts(path, values)
     architecture = values.get("general.architecture")
     if not isinstance(architecture, str) or not architecture:
         raise _Damage("it names no architecture")
     header = GgufHeader(path=path, values=values, architecture=architecture)
     _check_counts(header)
     return header
+
+
+def _parts(path: Path, values: Mapping[str, object]) -> list[Path]:
+    """Return the files that a model lies in, the first one first."""
+    count = values.get("split.count", 0)
+    if not isinstance(count, int) or count <= 1:
+        return [path]
+    named = PART.fullmatch(path.name)
+    if named is None or int(named[3]) != count:
+        raise ModelFolderError(
+            f"the model lies in {count} files, which are found by their names",
+            got=path.name,
+            fix=f"give each its name back: NAME-00001-of-{count:05}.gguf, and so on",
+        )
+    return [path.with_name(f"{named[1]}-{n:05}-of-{count:05}.gguf") for n in range(1, count + 1)]
+
+
+def _check_parts(path: Path, values: Mapping[str, object]) -> None:
+    """Refuse one of several files that is not the first, and the first where others are missing."""
+    parts = _parts(path, values)
+    if values.get("split.no", 0) != 0:
+        raise ModelFolderError(
+            "the model lies in several files and this is not the first",
+            got=path.name,
+            fix=f"point at {parts[0]}: the others are found beside it",
+        )
+    missing = [part.name for part in parts if not part.is_file()]
+    if missing:
+        raise ModelFolderError(
+            "the model lies in several files, and some are missing",
+            got=f"{len(missing)} of {len(parts)}: {', '.join(missing[:5])}",
+            fix=f"download or copy them to {path.parent}",
+        )
 
 
 def _values(reader: _Reader, count: int) -> Iterator[tuple[str, object]]:

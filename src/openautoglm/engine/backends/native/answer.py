@@ -1,12 +1,15 @@
 """One answer on its way from the worker's thread to whoever asked for it.
 
-Owns `Answer`. Knows requests and generations; knows nothing of how tokens come about.
+Owns `Answer`, and `streamed`, which gives out one piece by piece. Knows requests and generations;
+knows nothing of how tokens come about.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from itertools import zip_longest
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, final
 
 from openautoglm.engine.backends.native.scheduling.sampler import ScoredToken
@@ -14,8 +17,9 @@ from openautoglm.engine.generation import Generation, Timings, TokenLogprob
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from openautoglm.engine.backends.native.batch import Begun, Tell
     from openautoglm.engine.backends.native.scheduling.sequence import Event, Sequence
 
 
@@ -109,3 +113,33 @@ class Answer:
             else:  # it was forced: nothing else could come
                 one = TokenLogprob(token=text_of(token), logprob=0.0)
             self._logprobs.append(one)
+
+
+def streamed(begin: Callable[[Tell], Begun]) -> Iterator[str | Generation]:
+    """Yield the pieces of one answer, then the answer; leaving early abandons it.
+
+    Args:
+        begin: starts it once the first piece is asked for.
+
+    Raises:
+        OpenAutoGLMError: what the answer failed with.
+    """
+    news: SimpleQueue[str | Generation] = SimpleQueue()
+    answer = begin(news.put)
+    try:
+        while isinstance(new := news.get(), str):
+            yield new
+        if new.error is not None:
+            raise new.error
+        yield new
+    finally:
+        answer.abandon()
+
+
+def noting(left_out: int, tell: Tell) -> Tell:
+    """Return what tells a generation how many tokens of its prompt were left out."""
+
+    def noted(new: str | Generation) -> None:
+        tell(new if isinstance(new, str) else replace(new, left_out=left_out))
+
+    return noted if left_out else tell

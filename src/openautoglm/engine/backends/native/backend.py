@@ -8,14 +8,12 @@ from __future__ import annotations
 import gc
 import secrets
 import weakref
-from dataclasses import replace
 from itertools import count
-from queue import SimpleQueue
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol, final
 
 from openautoglm.engine.backend import room_for
-from openautoglm.engine.backends.native.answer import Answer
+from openautoglm.engine.backends.native.answer import Answer, noting, streamed
 from openautoglm.engine.backends.native.batch import Window
 from openautoglm.engine.backends.native.held_adapters import HeldAdapters
 from openautoglm.engine.backends.native.processes.spread import Spread
@@ -27,7 +25,7 @@ from openautoglm.engine.backends.native.worker import Worker
 from openautoglm.engine.shortening import fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from openautoglm.engine.adapter import Adapter
     from openautoglm.engine.backend import ModelInfo, Request
@@ -110,16 +108,7 @@ class NativeBackend:
 
     def stream(self, request: Request) -> Iterator[str | Generation]:
         """Yield the pieces of one answer, then the answer."""
-        news: SimpleQueue[str | Generation] = SimpleQueue()
-        answer = self._begin(request, news.put, has_pieces=True)
-        try:
-            while isinstance(new := news.get(), str):
-                yield new
-            if new.error is not None:
-                raise new.error
-            yield new
-        finally:
-            answer.abandon()
+        return streamed(lambda tell: self._begin(request, tell, has_pieces=True))
 
     def batch(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
         """Yield position and generation as they complete; reads a window of requests at a time."""
@@ -133,6 +122,10 @@ class NativeBackend:
     def begin(self, request: Request, tell: Tell) -> Answer:
         """Compute a request in this process; `tell` gets its generation, on another thread."""
         return self._begin(request, tell, has_pieces=False)
+
+    def notice_steps(self, stepped: Callable[[], None]) -> None:
+        """Have this called after each step from now on, on the thread that computes."""
+        self._worker.stepped = stepped
 
     def load_adapter(self, adapter: Adapter) -> None:
         """Have an adapter beside the model; worker processes load it with its first row."""
@@ -154,7 +147,7 @@ class NativeBackend:
             self._sequence(request, cut.ids, is_awaited=has_pieces),
             cancel=request.cancel,
             model=self._info.model,
-            tell=_noting(cut.left_out, tell) if cut.left_out else tell,
+            tell=noting(cut.left_out, tell),
             has_pieces=has_pieces,
             text_of=None if request.params.logprobs is None else self._tokens.text_of,
         )
@@ -195,15 +188,6 @@ class NativeBackend:
             is_awaited=is_awaited,
             is_free=request.order == "free",
         )
-
-
-def _noting(left_out: int, tell: Tell) -> Tell:
-    """Return what tells a generation how many tokens of its prompt were left out."""
-
-    def noted(new: str | Generation) -> None:
-        tell(new if isinstance(new, str) else replace(new, left_out=left_out))
-
-    return noted
 
 
 def _seed(params: SamplingParams) -> int | None:

@@ -73,5 +73,6 @@ class HeldAdapters:
         raise InvalidParameterError(
             "this model takes no adapters",
             got=type(self._model).__name__,
-            fix='leave the adapter out, or use a model folder with backend="native"',
+            fix='leave the adapter out, use a model folder with backend="native", or merge the '
+            "adapter into the weights before they are converted",
         )

@@ -13,6 +13,7 @@ from openautoglm.engine.backends.native.backend import NativeBackend
 from openautoglm.engine.backends.native.model.model import Lent, Model, read_architecture
 from openautoglm.engine.backends.native.model.room import Room
 from openautoglm.engine.backends.native.processes.cores import usable_cores
+from openautoglm.engine.backends.native.processes.limits import Limits, read_timeout
 from openautoglm.engine.backends.native.scheduling.sampler import OperatorSampler
 from openautoglm.engine.backends.native.scheduling.scheduler import Rules
 from openautoglm.engine.backends.native.text.tokens import Tokens
@@ -55,9 +56,10 @@ def load(spec: LoadSpec, *, name: str = "native") -> NativeBackend:
 
     Options: `mode` ("auto", "fp32", "bf16", "int8", "int4"), `slots` (sequences at once), `context`
     (tokens of each), `threads`, `processes` (how many compute the rows of a batch; "auto" for one a
-    core, where a batch is long), `speculate` (guess where an answer copies), `deterministic`
-    (refuse a mode in which an answer may depend on the others), `truncate` (shorten prompts that
-    are too long instead of refusing them: True or "middle", "start", "end"), `offline`.
+    core, where a batch is long), `worker_timeout_s` (how long one that has rows may give no sign of
+    life), `speculate` (guess where an answer copies), `deterministic` (refuse a mode in which an
+    answer may depend on the others), `truncate` (shorten prompts that are too long instead of
+    refusing them: True or "middle", "start", "end"), `offline`.
     """
     folder = find_folder(spec)
     options = spec.options
@@ -80,7 +82,8 @@ def load(spec: LoadSpec, *, name: str = "native") -> NativeBackend:
     }
     mode = _mode(spec, rooms)
     slots = _count(options, "slots", SLOTS)
-    processes = _processes(spec, folder)
+    processes = _processes(spec)
+    limits = Limits(most=processes, slots=slots, timeout_s=read_timeout(options, folder))
     tokens = Tokens(folder)
     model = Model(
         folder.path,
@@ -90,7 +93,7 @@ def load(spec: LoadSpec, *, name: str = "native") -> NativeBackend:
         threads=_count(options, "threads", 1),
     )
     try:
-        pool = _pool(spec, name, folder, model, processes)
+        pool = _pool(spec, name, folder, model, limits)
         return _backend(spec, name, folder, model, tokens, pool=pool)
     except BaseException:
         model.close()
@@ -102,7 +105,12 @@ def load_lent(order: Order, weights: int) -> tuple[NativeBackend, dict[str, list
     options = order.spec.options
     tokens = Tokens(order.folder)
     model = Model(
-        Lent(folder=order.folder.path, mode=order.mode, descriptor=weights),
+        Lent(
+            folder=order.folder.path,
+            mode=order.mode,
+            descriptor=weights,
+            outline=order.outline,
+        ),
         slots=_count(options, "slots", SLOTS) + KEPT,
         context=_count(options, "context", 0),
     )
@@ -148,21 +156,20 @@ def _weights_bytes(folder: ModelFolder, a: Architecture, mode: Mode) -> int:
     return whole - int(max(whole - stays, 0) * INT4_SAVES)
 
 
-def _processes(spec: LoadSpec, folder: ModelFolder) -> int:
+def _processes(spec: LoadSpec) -> int:
     """Return how many processes may compute the rows of a batch."""
     given = spec.options.get("processes", "auto")
     if given != "auto":
         return _count(spec.options, "processes", 1)
-    is_shared_out = _count(spec.options, "threads", 1) > 1  # the cores have work already
-    if is_shared_out or any(file.suffix == ".bin" for file in folder.weights):
-        return 1  # a .bin file is read by torch, which would take seconds in each
+    if _count(spec.options, "threads", 1) > 1:
+        return 1  # the cores have work already
     return max(1, min(usable_cores(), free_bytes() // FREE_FOR_PROCESS))
 
 
 def _pool(
-    spec: LoadSpec, name: str, folder: ModelFolder, model: Model, processes: int
+    spec: LoadSpec, name: str, folder: ModelFolder, model: Model, limits: Limits
 ) -> Pool | None:
-    if processes == 1:
+    if limits.most == 1:
         return None
     from openautoglm.engine.backends.native.processes.frames import Order, packed_order
     from openautoglm.engine.backends.native.processes.pool import Pool
@@ -173,13 +180,13 @@ def _pool(
         name=name,
         folder=replace(folder, config=dict(folder.config), counts=dict(folder.counts)),
         mode=model.mode,
-        processes=processes,
+        outline=model.outline,
+        processes=limits.most,
     )
     packed = packed_order(order)
     return Pool(
         lambda: Process(packed, model.lend),
-        most=processes,
-        slots=model.slots - KEPT,
+        limits=limits,
         model=_label(spec, name),
         kernels=lambda: _kernels(model),
         is_optional=spec.options.get("processes", "auto") == "auto",

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn, final
 
@@ -22,6 +23,7 @@ from openautoglm.engine.backends.native.processes import frames
 from openautoglm.engine.backends.native.processes.frames import (
     Answer,
     Ask,
+    Beat,
     Cancel,
     Failed,
     Ready,
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from openautoglm.engine.backends.native.processes.frames import Down, Up
 
 READ_BYTES: Final = 1 << 18
+BEAT_S: Final = 0.1
+"""A worker that decodes says so at most this often; a tenth of the least that is waited for it."""
 
 
 def main(descriptor: int, parent: int) -> NoReturn:
@@ -67,6 +71,7 @@ class _Servant:
         self._line = line
         self._lock = threading.Lock()
         self._under_way: dict[int, Request] = {}
+        self._beaten_s = 0.0
 
     def serve(self) -> None:
         heard = self._heard()
@@ -92,6 +97,7 @@ class _Servant:
         except Exception as error:  # noqa: BLE001 - the parent is told, whatever it is
             self._say(Failed(plain_error(error)))
             return None
+        backend.notice_steps(self._beat)
         self._say(Ready(kernels))
         return backend
 
@@ -117,6 +123,13 @@ class _Servant:
                 self._say(Answer(number, wire.plain_generation(new)))
 
         return tell
+
+    def _beat(self) -> None:
+        """Say, on the thread that decodes, that it made a step."""
+        now_s = time.monotonic()
+        if now_s - self._beaten_s >= BEAT_S:
+            self._beaten_s = now_s
+            self._say(Beat())
 
     def _say(self, message: Up) -> None:
         with self._lock, suppress(ConnectionError):

@@ -58,9 +58,13 @@ class Worker:
 
     Args:
         scheduler: makes a new one; called again after a step that failed as a whole.
+
+    Attributes:
+        stepped: called after each step, on the thread, where it is set.
     """
 
     def __init__(self, scheduler: Callable[[], Steps]) -> None:
+        self.stepped: Callable[[], None] | None = None
         self._make = scheduler
         self._scheduler: Steps | None = None
         self._given: deque[Ticket] = deque()
@@ -111,6 +115,8 @@ class Worker:
         try:
             while self._take_in():
                 self._step()
+                if self.stepped is not None:
+                    self.stepped()
         finally:
             with self._wake:
                 self._is_stopped = True

@@ -8,10 +8,15 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+)
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging
 
@@ -38,7 +43,7 @@ from openautoglm.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from transformers import PreTrainedTokenizerBase
 
@@ -74,6 +79,7 @@ def load_backend(
     dtype = _dtype(spec.dtype, folder.config, device)
     check_architecture(folder, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
     _check_decoder(folder)
+    _check_config(folder)
     needed = folder.bytes_as(dtype.itemsize)
     check_fits(
         needed,
@@ -106,6 +112,19 @@ def _check_decoder(folder: ModelFolder) -> None:
             got=f"{folder.architecture}, `is_encoder_decoder` is true",
             fix="use a model that only decodes, such as one of the families Llama, Qwen or GLM",
         )
+
+
+def _check_config(folder: ModelFolder) -> None:
+    """Refuse values of config.json that the library refuses, before the weights are read."""
+    try:
+        with _quiet():
+            AutoConfig.from_pretrained(folder.path, local_files_only=True, trust_remote_code=False)
+    except Exception as cause:  # a config class raises what it likes
+        raise ModelFolderError(
+            "transformers refuses the config.json of the model",
+            got=f"{folder.path / 'config.json'}: {_said(cause)}",
+            fix="correct the value in config.json, or copy the file again from the same model",
+        ) from cause
 
 
 def _info(
@@ -199,7 +218,7 @@ def load_tokenizer(folder: ModelFolder) -> PreTrainedTokenizerBase:
     except Exception as cause:  # a parser raises what it likes
         raise ModelFolderError(
             "the tokenizer in the model folder cannot be read",
-            got=_first_line(cause),
+            got=f"{folder.path}: {_said(cause)}",
             fix="copy tokenizer.json and tokenizer_config.json of the same model again",
         ) from cause
 
@@ -228,23 +247,37 @@ def _model(folder: ModelFolder, dtype: torch.dtype, device: torch.device) -> tor
                 dtype=dtype,
                 local_files_only=True,
                 trust_remote_code=False,
+                ignore_mismatched_sizes=True,  # they are refused below, by name
                 output_loading_info=True,
             )
     except Exception as cause:  # a model class raises what it likes
         raise ModelFolderError(
             "the weights cannot be loaded into the model of config.json",
-            got=_first_line(cause),
+            got=f"{folder.path}: {_said(cause)}",
             fix="check that config.json and the weights are of the same model",
         ) from cause
-    missing = sorted(report["missing_keys"])
-    if missing or report["mismatched_keys"]:
-        raise ModelFolderError(
-            "the weights lack what the model of config.json needs",
-            got=f"{len(missing)} missing: {', '.join(missing[:3])}",
-            fix="check that config.json and the weights are of the same model",
-        )
+    _check_all_there(report)
     _check_finite(model)
     return model.eval().requires_grad_(False).to(device)
+
+
+def _check_all_there(report: Mapping[str, Collection[object]]) -> None:
+    """Refuse weights that are missing or of another shape, which the library would draw anew."""
+    missing = sorted(map(str, report["missing_keys"]))
+    unlike = sorted(report["mismatched_keys"], key=str)
+    if not missing and not unlike:
+        return
+    shapes = [
+        f"{name} is {list(found)}, config.json makes it {list(wanted)}"
+        for name, found, wanted in cast("list[tuple[str, list[int], list[int]]]", unlike[:3])
+    ]
+    lacks = [f"{len(missing)} missing: {', '.join(missing[:3])}"] if missing else []
+    differs = [f"{len(unlike)} of another shape: {', '.join(shapes)}"] if unlike else []
+    raise ModelFolderError(
+        "the weights lack what the model of config.json needs",
+        got="; ".join(lacks + differs),
+        fix="check that config.json and the weights are of the same model",
+    )
 
 
 def _check_finite(model: torch.nn.Module) -> None:
@@ -283,6 +316,8 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"[:300]
+def _said(error: BaseException) -> str:
+    """Return the class of an error and what it says, up to the line that does not announce one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    last = next((n for n, line in enumerate(lines) if not line.endswith(":")), len(lines))
+    return f"{type(error).__name__}: {' '.join(lines[: last + 1])}"[:300]

@@ -7,28 +7,26 @@ from __future__ import annotations
 
 import gc
 import weakref
-from dataclasses import replace
 from itertools import count
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, Protocol, final
 
 from openautoglm.engine.backend import room_for
-from openautoglm.engine.backends.native.answer import Answer
+from openautoglm.engine.backends.native.answer import Answer, noting, streamed
 from openautoglm.engine.backends.native.batch import Window
 from openautoglm.engine.backends.native.scheduling.sequence import Sequence
 from openautoglm.engine.backends.native.worker import Worker
 from openautoglm.engine.backends.vllm.lora import check_adapter
-from openautoglm.engine.generation import Generation
 from openautoglm.engine.shortening import fit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from openautoglm.engine.adapter import Adapter
     from openautoglm.engine.backend import ModelInfo, Request
     from openautoglm.engine.backends.native.batch import Tell
     from openautoglm.engine.backends.native.text.tokens import Tokens
     from openautoglm.engine.backends.native.worker import Steps
+    from openautoglm.engine.generation import Generation
     from openautoglm.engine.shortening import Part
 
 WINDOWS: Final = 4
@@ -84,16 +82,7 @@ class VllmBackend:
 
     def stream(self, request: Request) -> Iterator[str | Generation]:
         """Yield the pieces of one answer, then the answer."""
-        news: SimpleQueue[str | Generation] = SimpleQueue()
-        answer = self._begin(request, news.put, has_pieces=True)
-        try:
-            while isinstance(new := news.get(), str):
-                yield new
-            if new.error is not None:
-                raise new.error
-            yield new
-        finally:
-            answer.abandon()
+        return streamed(lambda tell: self._begin(request, tell, has_pieces=True))
 
     def batch(self, requests: Iterable[Request]) -> Iterator[tuple[int, Generation]]:
         """Yield position and generation as they complete; reads a window of requests at a time."""
@@ -130,7 +119,7 @@ class VllmBackend:
             self._sequence(request, cut.ids, is_awaited=has_pieces),
             cancel=request.cancel,
             model=self._info.model,
-            tell=_noting(cut.left_out, tell),
+            tell=noting(cut.left_out, tell),
             has_pieces=has_pieces,
             text_of=None if request.params.logprobs is None else self._tokens.text_of,
         )
@@ -158,15 +147,6 @@ class VllmBackend:
             is_awaited=is_awaited,
             is_free=request.order == "free",
         )
-
-
-def _noting(left_out: int, tell: Tell) -> Callable[[str | Generation], None]:
-    """Return what tells a generation how many tokens of its prompt were left out."""
-
-    def noted(new: str | Generation) -> None:
-        tell(replace(new, left_out=left_out) if isinstance(new, Generation) else new)
-
-    return noted if left_out else tell
 
 
 def _end(worker: Worker, model: Loaded, tokens: Tokens) -> None:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from openautoglm.engine.backends.native.adapters.loaded import Resident, Stack
     from openautoglm.engine.backends.native.families.architecture import Architecture
     from openautoglm.engine.backends.native.model.program import Calls
-    from openautoglm.engine.backends.native.weights.convert import Mode
+    from openautoglm.engine.backends.native.weights.convert import Mode, Outline
 
     Array = np.ndarray[Any, np.dtype[Any]]
     Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -74,11 +74,13 @@ class Lent:
         folder: the model's folder, which must stay as it is.
         mode: how they were converted.
         descriptor: of their memory; whoever makes a `Model` of this owns it, and it is closed.
+        outline: what is to be known of the folder's weights files; None to look at them.
     """
 
     folder: Path
     mode: Mode
     descriptor: int
+    outline: Outline | None = None
 
 
 @final
@@ -129,7 +131,8 @@ class Model:
         _check_numbers(slots=slots, context=self.context, rows=rows, threads=threads)
         self._check_context()
         self.slots, self.rows, self.threads = slots, rows, threads
-        stored = read_weights(self._folder)
+        outline = None if lent is None else lent.outline
+        stored = outline or read_weights(self._folder)
         descriptor = -1 if lent is None else lent.descriptor
         self._packed = Packed(
             stored, self.architecture, self.mode, descriptor=descriptor, threads=threads
@@ -268,6 +271,11 @@ class Model:
         self._open()
         self._bank.tidy()
 
+    @property
+    def outline(self) -> Outline | None:
+        """What a process that is lent the weights must know of their files, to read none."""
+        return self._packed.outline
+
     def lend(self) -> Lent:
         """Return the weights for a process that this one starts; it owns the descriptor.
 
@@ -283,7 +291,7 @@ class Model:
                 got=str(cause),
                 fix="lend them from the process that loaded them, on Linux 5.1 or later",
             ) from cause
-        return Lent(folder=self._folder, mode=self.mode, descriptor=handle)
+        return Lent(folder=self._folder, mode=self.mode, descriptor=handle, outline=self.outline)
 
     def close(self) -> None:
         """Give all memory back; harmless when closed already."""

@@ -21,7 +21,7 @@ from openautoglm.engine.model_folder import ModelFolder  # noqa: TC001 - part of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from openautoglm.engine.backends.native.weights.convert import Mode
+    from openautoglm.engine.backends.native.weights.convert import Mode, Outline
 
 _LENGTH: Final = struct.Struct("<Q")
 _HERE: Final = frozenset({"cancel", "form", "schema", "source"})
@@ -37,6 +37,7 @@ class Order:
         name: the backend's.
         folder: checked already.
         mode: of the weights that are lent.
+        outline: of the weights that are lent.
         processes: how many share the memory that is free.
     """
 
@@ -44,6 +45,7 @@ class Order:
     name: str
     folder: ModelFolder
     mode: Mode
+    outline: Outline | None
     processes: int
 
 
@@ -79,6 +81,10 @@ class Failed(msgspec.Struct, array_like=True, tag=True):
     error: dict[str, str | None]
 
 
+class Beat(msgspec.Struct, array_like=True, tag=True):
+    """The thread that decodes has made a step: the worker lives."""
+
+
 class Answer(msgspec.Struct, array_like=True, tag=True):
     """What came of a request: a plain generation."""
 
@@ -87,7 +93,7 @@ class Answer(msgspec.Struct, array_like=True, tag=True):
 
 
 Down: TypeAlias = Start | Ask | Cancel
-Up: TypeAlias = Ready | Failed | Answer
+Up: TypeAlias = Ready | Failed | Beat | Answer
 _down: Final[msgspec.msgpack.Decoder[Down]] = msgspec.msgpack.Decoder(Down)
 _up: Final[msgspec.msgpack.Decoder[Up]] = msgspec.msgpack.Decoder(Up)
 

@@ -1,7 +1,7 @@
 """The worker processes of a backend, and the thread that keeps them busy.
 
-Owns `Pool`: which process gets which row, what becomes of the rows of one that died, and when
-starting more is given up. Knows nothing of models.
+Owns `Pool`: which process gets which row, what becomes of the rows of one that died or hangs, and
+when starting more is given up. Knows nothing of models.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from openautoglm.engine.backend import Request
     from openautoglm.engine.backends.native.batch import Begin, Tell
+    from openautoglm.engine.backends.native.processes.limits import Limits
     from openautoglm.engine.backends.native.processes.process import Process
 
     Kernels = dict[str, list[str]]
@@ -40,6 +41,11 @@ TRIES: Final = 3
 ROOM: Final = 1.5
 """Rows that a process has at once, for each it can decode at once: none of them shall be idle."""
 
+START_S: Final = 300.0
+"""How long a process may take to load its model."""
+GLANCE_S: Final = 0.5
+"""Time between two looks at the processes; what is more is this process, which stood still."""
+
 _log: Final = logging.getLogger("openautoglm.engine")
 
 
@@ -47,14 +53,13 @@ _log: Final = logging.getLogger("openautoglm.engine")
 class Pool:
     """Compute rows in worker processes; safe to use from several threads.
 
-    Processes are started as there are rows for them, and stay. A row whose process died goes to
-    another one; after the second death it goes alone, so that a row that kills its process is
-    told from its neighbours.
+    Processes are started as there are rows for them, and stay. One that gives no sign of life while
+    it has rows is killed. A row whose process died goes to another one; after the second death it
+    goes alone, so that a row that kills its process is told from its neighbours.
 
     Args:
         start: starts a process; called on the pool's thread.
-        most: how many processes at most.
-        slots: rows that a process decodes at once.
+        limits: how many processes at most, and what each may do.
         model: name in the generation of a row that is not computed.
         kernels: those that serve this process, by operator; None where that is all the same.
         is_optional: rows may be computed elsewhere, and are, where no process can be started or
@@ -62,7 +67,7 @@ class Pool:
             rows, the second a warning in the log.
 
     Attributes:
-        most: see above; less where the system gives no more.
+        most: processes at most; less where the system gives no more.
         is_optional: see above.
     """
 
@@ -70,16 +75,16 @@ class Pool:
         self,
         start: Callable[[], Process],
         *,
-        most: int,
-        slots: int,
+        limits: Limits,
         model: str,
         kernels: Callable[[], Kernels] | None = None,
         is_optional: bool = False,
     ) -> None:
-        self.most = most
+        self.most = limits.most
         self.is_optional = is_optional
         self._start = start
-        self._room = int(slots * ROOM) + 1
+        self._room = int(limits.slots * ROOM) + 1
+        self._timeout_s = limits.timeout_s
         self._model = model
         self._kernels = kernels
         self._given: deque[Task] = deque()
@@ -88,7 +93,7 @@ class Pool:
         self._numbers = count()
         self._failures = 0  # processes that died before they were ready, since one was
         self._refusal: OpenAutoGLMError | None = None
-        self._swept_s = 0.0
+        self._swept_s = self._looked_s = 0.0
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._owner = os.getpid()
@@ -180,6 +185,7 @@ class Pool:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             while self._take_in():
+                self._end_silent()
                 self._pass_on_cancels()
                 self._employ()
                 self._hand_out()
@@ -311,11 +317,29 @@ class Pool:
         here = {} if self._kernels is None else self._kernels()
         return {op: names for op, names in kernels.items() if here.get(op, names) != names}
 
-    def _replace(self, process: Process) -> None:
-        """Bury a process that died; another one gets its rows."""
+    def _end_silent(self) -> None:
+        """Replace processes that give no sign of life, though they have something to do."""
+        now_s = time.monotonic()
+        passed_s, self._looked_s = min(now_s - self._looked_s, GLANCE_S), now_s
+        for process in list(self._processes):
+            process.wait(passed_s)
+            if not process.is_ready and process.silent_s > START_S:
+                self._replace(process, f"it had not loaded its model in {START_S:g} s")
+            elif process.is_ready and process.silent_s > self._timeout_s:
+                self._replace(
+                    process,
+                    f"it had rows and gave no sign of life for {self._timeout_s:g} s, which is "
+                    "`worker_timeout_s`",
+                )
+
+    def _replace(self, process: Process, why: str | None = None) -> None:
+        """Bury a process that died, or end it for a reason; another one gets its rows."""
+        if process not in self._processes:  # what became of one before it ended all
+            return
         self._selector.unregister(process)
         self._processes.remove(process)
-        how = process.bury()
+        how = process.bury() if why is None else f"{why}, and was killed"
+        process.kill()
         if process.is_ready:
             _log.warning("worker process %d is replaced: %s", process.pid, how)
         else:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, final
 import msgspec
 
 from openautoglm.engine.backends.native.processes import frames
-from openautoglm.engine.backends.native.processes.frames import Ask, Failed, Ready, Start
+from openautoglm.engine.backends.native.processes.frames import Answer, Ask, Failed, Ready, Start
 from openautoglm.errors import BackendUnavailableError, OpenAutoGLMError
 from openautoglm.plugins.wire import error_from
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from openautoglm.engine.backends.native.model.model import Lent
-    from openautoglm.engine.backends.native.processes.frames import Answer, Down, Up
+    from openautoglm.engine.backends.native.processes.frames import Down, Up
     from openautoglm.engine.backends.native.processes.task import Task
 
 PROGRAM: Final = (
@@ -37,6 +37,7 @@ PROGRAM: Final = (
 )
 ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 READ_BYTES: Final = 1 << 18
+END_S: Final = 10.0
 
 
 @final
@@ -50,6 +51,7 @@ class Process:
     Attributes:
         kernels: which serve its operators; None until it is ready.
         failure: the error it could not start with, where it told one.
+        silent_s: how long it has given no sign of life while it had something to do.
 
     Raises:
         BackendUnavailableError: no process can be started here.
@@ -60,6 +62,7 @@ class Process:
         self._same: Counter[bytes] = Counter()
         self.kernels: dict[str, list[str]] | None = None
         self.failure: OpenAutoGLMError | None = None
+        self.silent_s = 0.0
         self._unsent = bytearray()
         self._splitter = frames.Splitter()
         self._line, there = socket.socketpair()
@@ -146,8 +149,15 @@ class Process:
             heard = [frames.read_up(frame) for frame in self._splitter.feed(data)]
         except msgspec.MsgspecError:
             return None
-        answers = [said for said in heard if not self._noted(said)]
-        return answers if data else None  # type: ignore[return-value] # what is left over
+        self.silent_s = 0.0
+        for said in heard:
+            self._note(said)
+        return [said for said in heard if isinstance(said, Answer)] if data else None
+
+    def wait(self, seconds: float) -> None:
+        """Take note that it was given so much time for what it has to do."""
+        has_to_do = self._rows or not self.is_ready
+        self.silent_s = self.silent_s + seconds if has_to_do else 0.0
 
     def bury(self) -> str:
         """End it, and return how it ended."""
@@ -163,24 +173,22 @@ class Process:
         return f"it was killed by {_signal(-ended_before)}"
 
     def kill(self) -> None:
-        """End it now, and wait for its end."""
+        """End it now, and wait for its end, but not for a system call that never returns."""
         self._line.close()
         self._popen.kill()
-        self._popen.wait()
+        with suppress(subprocess.TimeoutExpired):
+            self._popen.wait(END_S)
 
     def leave(self) -> None:
         """Forget it, in a process that was forked: it is the parent's."""
         self._line.close()
         self._popen.returncode = 0  # nobody waits for it here
 
-    def _noted(self, said: Up) -> bool:
+    def _note(self, said: Up) -> None:
         if isinstance(said, Ready):
             self.kernels = said.kernels
         elif isinstance(said, Failed):
             self.failure = error_from(said.error)
-        else:
-            return False
-        return True
 
 
 def _started(line: int, weights: int) -> subprocess.Popen[bytes]:

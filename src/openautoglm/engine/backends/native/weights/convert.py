@@ -234,12 +234,35 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """What must be known of stored weights by who is lent the converted ones and reads no file.
+
+    Attributes:
+        is_tied: the head is the embedding.
+        shape: of the embedding, which was copied.
+        dtype: NumPy's name of its dtype.
+        is_bf16: as in `Stored`.
+    """
+
+    is_tied: bool
+    shape: tuple[int, ...]
+    dtype: str
+    is_bf16: bool
+
+    def table(self) -> Stored:
+        """Return an embedding of this kind, without its values."""
+        nothing = np.zeros((), self.dtype)
+        return Stored(np.broadcast_to(nothing, self.shape), is_bf16=self.is_bf16)
+
+
 @final
 class Packed:
     """A decoder's weights, converted.
 
     Args:
-        stored: the folder's weights; checked.
+        stored: the folder's weights, which are checked; or their outline, where another process
+            converted them.
         architecture: of the decoder.
         mode: which linear operator they are for.
         descriptor: of memory in which another process converted them already, or -1.
@@ -257,18 +280,22 @@ class Packed:
 
     def __init__(
         self,
-        stored: Mapping[str, Stored],
+        stored: Mapping[str, Stored] | Outline,
         architecture: Architecture,
         mode: Mode,
         *,
         descriptor: int = -1,
         threads: int = 1,
     ) -> None:
-        architecture = as_stored(stored, architecture)
-        check_weights(stored, architecture)
+        if isinstance(stored, Outline):
+            architecture = replace(architecture, is_tied=stored.is_tied)
+            table = stored.table()
+        else:
+            architecture = as_stored(stored, architecture)
+            check_weights(stored, architecture)
+            table = stored[f"{EMBEDDING}.weight"]
         self.architecture = architecture
         self.mode = mode
-        table = stored[f"{EMBEDDING}.weight"]
         pieces = list(_pieces(architecture, mode, table))
         if descriptor < 0:
             needed = sum(piece.nbytes for piece in pieces)
@@ -281,10 +308,23 @@ class Packed:
         self.shared = Shared(pieces, descriptor)
         self.arrays: Mapping[str, Array] = self.shared.arrays
         self._order, self._threads = pair_order(architecture), threads
-        if descriptor < 0:
+        if not isinstance(stored, Outline) and descriptor < 0:
             self._convert(stored)
         copied = self.arrays.get("embedding")
         self.embedding = table if copied is None else Stored(copied, is_bf16=table.is_bf16)
+
+    @property
+    def outline(self) -> Outline | None:
+        """What one who is lent these must know to read no file; None where it maps one."""
+        if "embedding" not in self.arrays:
+            return None
+        array, is_bf16 = self.embedding.array, self.embedding.is_bf16
+        return Outline(
+            is_tied=self.architecture.is_tied,
+            shape=array.shape,
+            dtype=array.dtype.name,
+            is_bf16=is_bf16,
+        )
 
     def _convert(self, stored: Mapping[str, Stored]) -> None:
         for linear in counted(list(linears(self.architecture))):

@@ -69,7 +69,7 @@ def _chosen(
         f"no kind of data has the scheme `{location.scheme}`"
         if location.scheme != "file"
         else f"no kind of data has the ending `{ending}`",
-        got=f"{location.url}; known: {', '.join(known)}",
+        got=f"{location.shown}; known: {', '.join(known)}",
         fix=suggest(_names(location)[-1], known)
         or "say the format, as in jsonl+file://PATH, or install the plugin that brings it",
     )

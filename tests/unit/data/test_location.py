@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from openautoglm.data import SINKS, SOURCES, Part, open_sink, open_source
-from openautoglm.data.location import read_location
+from openautoglm.data.location import read_location, redacted
 from openautoglm.errors import DataUrlError, InputNotFoundError
 
 if TYPE_CHECKING:
@@ -90,3 +90,45 @@ def test_the_built_in_kinds_belong_to_the_core() -> None:
 def test_a_part_has_a_name_that_every_file_system_takes(part: tuple[str, int, int]) -> None:
     with pytest.raises(DataUrlError):
         Part(job=part[0], shard=part[1], attempt=part[2])
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:Zq81@db:5432/x?table=t", "postgresql://u:***@db:5432/x?table=t"),
+        ("postgresql://u:p@Zq81@db/x", "postgresql://u:***@db/x"),
+        ("postgresql://u:p/Zq81@db/x", "postgresql://u:***@db/x"),
+        ("postgresql://u:p?Zq81@db/x", "postgresql://u:***@db/x"),
+        ("postgresql://u:12/Zq81@db/x", "postgresql://u:12/Zq81@db/x"),  # a port, as far as we know
+        ("postgresql://db/x?user=u&password=Zq81", "postgresql://db/x?user=u&password=***"),
+        ("s3://b/x?aws_secret_access_key=Zq81&n=1", "s3://b/x?aws_secret_access_key=***&n=1"),
+        ("http://h/x?X-Amz-Signature=Zq81", "http://h/x?X-Amz-Signature=***"),
+        ("http://h:80/a@b", "http://h:80/a@b"),
+        ("jsonl+file:///data/a:b@c", "jsonl+file:///data/a:b@c"),
+        ("postgresql://u@db/x", "postgresql://u@db/x"),
+        ("rows.jsonl", "rows.jsonl"),
+    ],
+)
+def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
+    assert redacted(url) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nothing://u:Zq81@db/x",
+        "memory://u:Zq81@db/x?no_such_option=1",
+        "memory://u:p?Zq81@db/x",
+        "memory://table?password=Zq81",
+    ],
+)
+def test_a_message_about_a_url_holds_none_of_its_secrets(url: str) -> None:
+    with pytest.raises(DataUrlError) as caught:
+        open_source(url)
+    assert "Zq81" not in str(caught.value)
+
+
+def test_a_location_is_printed_without_its_secrets() -> None:
+    location = read_location("postgresql://u:Zq81@db/x", {"password": "Zq81"})
+    assert "Zq81" not in repr(location)
+    assert "password" in repr(location)

@@ -93,7 +93,7 @@ def read_location(url: str | os.PathLike[str], options: Mapping[str, Option]) ->
     if not isinstance(text, str) or not text.strip() or "\0" in text:
         raise DataUrlError(
             "data is named by a path or a URL",
-            got=repr(given)[:200],
+            got=repr(redacted(text) if isinstance(text, str) else given)[:200],
             fix='for example "reviews.jsonl" or "jsonl+file:///data/reviews.jsonl"',
         )
     found = SCHEME.match(text)
@@ -102,12 +102,12 @@ def read_location(url: str | os.PathLike[str], options: Mapping[str, Option]) ->
     path, _, query = text[found.end() :].partition("?")
     try:
         asked = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=True)) if query else {}
-    except ValueError as cause:
+    except ValueError:
         raise DataUrlError(
-            f"this is no URL: {cause}",
+            "this is no URL: what stands behind the `?` are no options",
             got=redacted(text)[:200],
-            fix="write options as ?name=value&name=value",
-        ) from cause
+            fix="write options as ?name=value&name=value, and a `?` that means itself as %3F",
+        ) from None  # its words are the options, which may be secret
     return Location(
         url=text, scheme=found["scheme"].lower(), path=unquote(path), options={**asked, **options}
     )

@@ -72,8 +72,17 @@ class Ledger(Protocol):
 
     # shards
 
-    def add_shards(self, job: str, shards: Sequence[Shard]) -> None:
-        """Add planned shards; those there already stay as they are."""
+    def add_shards(
+        self, job: str, shards: Sequence[Shard], *, only: Mapping[int, Sequence[int]] | None = None
+    ) -> None:
+        """Add planned shards; those there already stay as they are.
+
+        Args:
+            job: of which.
+            shards: any number.
+            only: by index of a shard: the ordinals that are asked for, where that is not all of
+                them; it becomes `Claim.only`, and its length the shard's rows.
+        """
         ...
 
     def end_plan(self, job: str) -> None:

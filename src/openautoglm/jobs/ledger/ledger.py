@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Ledger(Protocol):
-    """Jobs, their shards and rows. One instance a process and thread; many processes at a time.
+    """Jobs, their shards and rows. Threads may share an instance; many processes at a time.
 
     Leases are counted by a clock that nobody sets: of the machine since it was started (SQLite), of
     the server (PostgreSQL). Methods raise `LedgerError` where the database cannot do them.
@@ -140,11 +140,30 @@ class Ledger(Protocol):
         ...
 
     def outcomes(self, claim: Claim) -> Iterator[RowOutcome]:
-        """Yield what became of the rows of a shard, by ordinal."""
+        """Yield what became of the rows of a shard, by ordinal, to write its part of them.
+
+        Before it returns, the shard's whole journal is made to survive a power failure. A row whose
+        failure was planned once more has an empty payload.
+
+        Raises:
+            FencedError: the claim is lost.
+        """
         ...
 
     def suspect(self, claim: Claim, ordinal: int | None) -> None:
-        """Note, before it is begun, the only row that is worked on; None when it came back."""
+        """Note, before it is begun, the only row that is worked on; None when it came back.
+
+        Raises:
+            FencedError: the claim is lost.
+        """
+        ...
+
+    def absolve(self, claim: Claim) -> None:
+        """Count bad endings of a shard from 0 again: what could be to blame came back.
+
+        Raises:
+            FencedError: the claim is lost.
+        """
         ...
 
     def commit(self, claim: Claim, receipt: Receipt | None) -> None:

@@ -93,6 +93,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
         crashes: attempts before this one that ended badly, one after another.
         handed: rows of it, in order, that earlier attempts are known to have begun.
         suspects: by ordinal: how often a worker died while this row was the only one it worked on.
+        certain: those suspects whose worker ended by itself at least once (`crashed`). Of the
+            others it is not known: they were killed from outside, or their lease ran out.
     """
 
     job: str
@@ -103,6 +105,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     crashes: int
     handed: int
     suspects: Mapping[int, int]
+    certain: frozenset[int] = frozenset()
 
 
 @final

@@ -31,6 +31,7 @@ from openautoglm.errors.jobs import (
     JobStateError,
     LedgerError,
     ScheduleError,
+    WorkerDiedError,
 )
 from openautoglm.errors.messages import (
     AuditBrokenError,
@@ -208,6 +209,7 @@ __all__ = [
     "WasmCallError",
     "WasmModuleError",
     "WeightsCorruptError",
+    "WorkerDiedError",
 ]
 
 for _name in __all__:  # tracebacks and pickles name the place that users import from

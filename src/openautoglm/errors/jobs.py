@@ -45,3 +45,9 @@ class ScheduleError(OpenAutoGLMError, ValueError):
     """A schedule is described in a way that names no times; says which field."""
 
     code = "OAG807"
+
+
+class WorkerDiedError(OpenAutoGLMError, RuntimeError):
+    """A worker process died whenever it worked on this row."""
+
+    code = "OAG808"

@@ -94,11 +94,11 @@ class SqliteDatabase:
         self._is_synced = True
         with _worded(path):
             self._connection = self._opened()
-        try:
-            self._refuse_others()
-        except BaseException:
-            self._connection.close()
-            raise
+            try:
+                self._set_up()
+            except BaseException:
+                self._connection.close()
+                raise
 
     def read(self, work: Callable[[Session], Result]) -> Result:
         """Return what work found; see `Database`."""
@@ -133,27 +133,17 @@ class SqliteDatabase:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        connection = sqlite3.connect(
+        self._inode = _inode(self._path)
+        return sqlite3.connect(
             self._path,
             timeout=min(LOOK_S, self._patience_s),
             isolation_level=None,
             check_same_thread=False,
             cached_statements=256,
         )
-        try:
-            self._inode = _inode(self._path)
-            (mode,) = self._patiently(
-                lambda: connection.execute("pragma journal_mode = wal").fetchone()
-            )
-            _refuse_mode(self._path, mode)
-            connection.execute("pragma synchronous = full")
-            connection.execute(f"pragma wal_autocheckpoint = {CHECKPOINT_PAGES}")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
 
-    def _refuse_others(self) -> None:
+    def _set_up(self) -> None:
+        """Refuse what is no ledger before anything of it is changed, then make it one."""
         tables = [str(name) for (name,) in self.read(lambda session: session.rows("{tables}"))]
         if tables and not any(name.startswith(PREFIX) for name in tables):
             raise LedgerError(
@@ -161,6 +151,16 @@ class SqliteDatabase:
                 got=f"{self._path}: holds {', '.join(sorted(tables)[:5])}",
                 fix="name another file; the ledger makes it",
             )
+        wal = "pragma journal_mode = wal"
+        (mode,) = self._patiently(lambda: self._connection.execute(wal).fetchone())
+        if mode != "wal":
+            raise LedgerError(
+                "the ledger's file system cannot share memory between processes",
+                got=f"{self._path}: journal mode {mode}",
+                fix="put the ledger on a local disk, or use postgresql://",
+            )
+        self._connection.execute("pragma synchronous = full")
+        self._connection.execute(f"pragma wal_autocheckpoint = {CHECKPOINT_PAGES}")
 
     def _refuse_moved(self) -> None:
         """Notice that the file has gone: SQLite would go on to write into what nobody can open."""
@@ -239,15 +239,6 @@ def _inode(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _refuse_mode(path: Path, mode: str) -> None:
-    if mode != "wal":
-        raise LedgerError(
-            "the ledger's file system cannot share memory between processes",
-            got=f"{path}: journal mode {mode}",
-            fix="put the ledger on a local disk, or use postgresql://",
-        )
 
 
 def _kind(error: sqlite3.Error) -> int:

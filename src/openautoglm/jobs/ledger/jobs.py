@@ -18,7 +18,7 @@ from openautoglm.jobs.ledger.records import Event, JobRecord, State
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from openautoglm.jobs.ledger.database import Found, Session
+    from openautoglm.jobs.ledger.database import Found, Session, Value
 
 _COLUMNS: Final = "id, name, spec, fingerprint, state, reason, is_planned, created_s, changed_s"
 _ONE: Final = f"select {_COLUMNS} from oag_job where id = :job"  # noqa: S608 - names of ours
@@ -113,8 +113,8 @@ def set_state(
     if was not in among:
         return False
     reason = storable(reason)
-    values = {"job": job, "state": state, "reason": reason, "at_s": time.time()}
-    session.change(_SET, values)
+    told: dict[str, Value] = {"state": state, "reason": reason, "at_s": time.time()}
+    session.change(_SET, {"job": job, **told})
     note(session, "job.state", job, {"was": was, "is": state, "reason": reason})
     return True
 

@@ -142,7 +142,7 @@ class PostgresDatabase:
         number = str(begun.fetchone()[0])
         result = work(_PostgresSession(connection))
         try:
-            connection.execute("commit")
+            connection.execute("commit", prepare=False)
         except self._psycopg.Error as error:
             if not self._is_lost(error):
                 raise

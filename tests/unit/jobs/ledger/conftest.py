@@ -1,0 +1,68 @@
+"""An empty ledger in each kind of database, and a job with shards in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+import pytest
+
+from openautoglm.data import Shard
+from openautoglm.jobs.ledger import open_ledger
+from openautoglm.jobs.ledger.sql_ledger import SqlLedger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DATABASES: Final = ("sqlite", "postgresql")
+
+
+class Opens(Protocol):
+    """Opens the same ledger again and again, each time with a connection of its own."""
+
+    url: str
+
+    def __call__(self, *, patience_s: float = 30.0) -> SqlLedger: ...
+
+
+@pytest.fixture(params=DATABASES)
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where an empty ledger is to be."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def opens(ledger_url: str) -> Iterator[Opens]:
+    """A function that opens the ledger; all that it opened are closed at the end."""
+    made: list[SqlLedger] = []
+
+    class Opening:
+        url = ledger_url
+
+        def __call__(self, *, patience_s: float = 30.0) -> SqlLedger:
+            ledger = open_ledger(self.url, patience_s=patience_s)
+            assert isinstance(ledger, SqlLedger)
+            made.append(ledger)
+            return ledger
+
+    yield Opening()
+    for ledger in made:
+        ledger.close()
+
+
+@pytest.fixture
+def ledger(opens: Opens) -> SqlLedger:
+    """An open, empty ledger."""
+    return opens()
+
+
+@pytest.fixture
+def job(ledger: SqlLedger) -> str:
+    """The id of a job that runs and has three shards of five rows, all planned."""
+    ledger.add_job("j-1", name="letters", spec=b"{}", fingerprint={"source": "a"})
+    ledger.add_shards("j-1", [Shard(index=at, start=f"p{at}", rows=5) for at in range(3)])
+    ledger.end_plan("j-1")
+    assert ledger.set_state("j-1", "running", among=frozenset({"planned"}))
+    return "j-1"

@@ -37,7 +37,10 @@ class Session(Protocol):
         ...
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> int:
-        """Insert rows but those whose key is there already; return how many were inserted."""
+        """Insert rows but those whose key is there already; return how many were inserted.
+
+        At least one row; a column holds values of one type, or null.
+        """
         ...
 
 

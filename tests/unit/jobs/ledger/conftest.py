@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Final, Protocol
 
+import psycopg
 import pytest
 
 from openautoglm.data import Shard
@@ -13,6 +15,8 @@ from openautoglm.jobs.ledger.sql_ledger import SqlLedger
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.postgres_server import PostgresServer
 
 DATABASES: Final = ("sqlite", "postgresql")
 
@@ -25,12 +29,24 @@ class Opens(Protocol):
     def __call__(self, *, patience_s: float = 30.0) -> SqlLedger: ...
 
 
+@pytest.fixture(scope="session")
+def shared_database(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of a database in which each test has a schema of its own: ten times as quick."""
+    name = postgres_server.create_database()
+    yield postgres_server.url(name)
+    postgres_server.drop_database(name)
+
+
 @pytest.fixture(params=DATABASES)
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Where an empty ledger is to be."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'ledger.db'}"
-    return str(request.getfixturevalue("postgres_url"))
+    database: str = request.getfixturevalue("shared_database")
+    schema = f"s{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(f"create schema {schema}".encode())
+    return f"{database}?options=-csearch_path%3D{schema}"
 
 
 @pytest.fixture

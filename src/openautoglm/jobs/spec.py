@@ -34,7 +34,12 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 @final
 class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How fast a job may go, all its workers together; None is as fast as it can."""
+    """How fast a job may go, all its workers together; None is as fast as it can.
+
+    Attributes:
+        rows_per_s: begun in a second.
+        tokens_per_s: computed in a second, prompts included.
+    """
 
     rows_per_s: float | None = None
     tokens_per_s: float | None = None

@@ -32,25 +32,13 @@ def embedded(spec: JobSpec) -> JobSpec:
     """
     fields = {name: getattr(spec, name) for name in JobSpec.__struct_fields__}
     changed: dict[str, Any] = {
-        "source": absolute(spec.source),
-        "sink": absolute(spec.sink),
+        "source": anchored(spec.source, Path.cwd()),
+        "sink": anchored(spec.sink, Path.cwd()),
         "model": _model(spec.model),
         "pipeline": None if spec.pipeline is None else _pipeline(spec.pipeline),
         "template": None if spec.template is None else _template(spec.template),
     }
     return JobSpec(**{**fields, **changed})
-
-
-def absolute(url: str) -> str:
-    """Return a path or URL of this machine's files as one that means the same in any folder.
-
-    Example:
-        >>> absolute("parquet+s3://lake/reviews/")
-        'parquet+s3://lake/reviews/'
-        >>> absolute("jsonl+file:///data/a%20b.jsonl?x=1")
-        'jsonl+file:///data/a%20b.jsonl?x=1'
-    """
-    return anchored(url, Path.cwd())
 
 
 def _pipeline(given: str) -> str:

@@ -12,6 +12,7 @@ import openautoglm.bus as bus_module
 from openautoglm.bus import Bus, events
 from openautoglm.errors import JobSpecError, ModelNotFoundError
 from openautoglm.jobs.run import Run
+from openautoglm.jobs.running.worker import GRACE_VARIABLE
 from openautoglm.jobs.spec import Budget
 
 if TYPE_CHECKING:
@@ -100,17 +101,20 @@ def test_too_many_errors_pause_a_job(desk: Desk) -> None:
     assert 100 <= progress.counts.failed < 1000
 
 
-def test_a_budget_pauses_a_job_and_a_larger_one_lets_it_go_on(desk: Desk) -> None:
-    desk.number(300)
-    run = desk.job(
-        function="job_functions:slow", budget=Budget(rows=20), concurrency=1, shard_rows=50
-    ).run()
+def test_a_budget_pauses_a_job_and_a_larger_one_lets_it_go_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(GRACE_VARIABLE, "0.1")  # rows under way wait for a file
+    gate = desk.folder / "gate"
+    desk.number(40, gate=str(gate))
+    run = desk.job(function="job_functions:gated", budget=Budget(rows=10), concurrency=2).run()
     progress = run.status()
     assert progress.state == "paused"
-    assert "20 rows" in progress.reason
-    assert 20 <= progress.counts.done < 300
+    assert "10 rows" in progress.reason
+    assert progress.counts.done == 10
+    gate.touch()
     assert run.resume(budget=Budget()).state == "done"
-    assert [row["twice"] for row in desk.answers()] == [2 * n for n in range(300)]
+    assert [row["twice"] for row in desk.answers()] == [2 * n for n in range(40)]
 
 
 def test_a_job_whose_model_is_not_there_fails_with_the_reason(desk: Desk) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.unit.jobs.conftest import Desk
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
-ROWS = 1500
+ROWS = 1000
 
 
 def registered(desk: Desk, **fields: object) -> Run:
@@ -98,6 +98,7 @@ def test_workers_of_a_killed_driver_end_and_the_next_one_goes_on(desk: Desk) -> 
     assert [row["twice"] for row in desk.answers()] == [2 * n for n in range(40)]
 
 
+@pytest.mark.slow
 def test_a_driver_that_is_told_to_end_pauses_its_job(desk: Desk) -> None:
     gate = desk.folder / "gate"
     desk.number(40, gate=str(gate))

@@ -50,6 +50,7 @@ def test_a_job_in_the_background_is_watched_to_its_end(desk: Desk) -> None:
     assert [row["twice"] for row in desk.answers()] == [2 * n for n in range(40)]
 
 
+@pytest.mark.slow
 def test_a_job_is_paused_and_goes_on(desk: Desk) -> None:
     run, gate = begun(desk)
     with pytest.raises(JobStateError, match="another process runs"):
@@ -67,6 +68,7 @@ def test_a_job_is_paused_and_goes_on(desk: Desk) -> None:
     assert run.resume().state == "done"
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_keeps_what_it_did_and_can_be_resumed(desk: Desk) -> None:
     run, gate = begun(desk)
     run.cancel()
@@ -78,6 +80,7 @@ def test_a_cancelled_job_keeps_what_it_did_and_can_be_resumed(desk: Desk) -> Non
     assert len(desk.answers()) == 40
 
 
+@pytest.mark.slow
 def test_a_source_that_changed_is_refused_and_named(desk: Desk) -> None:
     run, gate = begun(desk)
     run.pause()

@@ -6,7 +6,6 @@ usable. Knows nothing of models.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import sys
 import threading
@@ -20,6 +19,7 @@ from openautoglm.jobs.works.digest import of_value
 from openautoglm.registry import suggest
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from openautoglm.data.source import Row
@@ -70,6 +70,8 @@ class FunctionWork:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         if inspect.iscoroutinefunction(function):
+            import asyncio
+
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(
                 target=self._loop.run_forever, name="openautoglm-job-loop", daemon=True
@@ -112,6 +114,8 @@ class FunctionWork:
     def _called(self, values: Row) -> object:
         if self._loop is None:
             return self._function(values)
+        import asyncio
+
         coroutine: Any = self._function(values)  # of an `async def`, as was looked at
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 

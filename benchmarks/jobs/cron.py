@@ -19,6 +19,7 @@ from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -233,6 +234,7 @@ def main() -> None:
     rows: list[dict[str, Cell]] = [
         {
             "method": method,
+            "version": version(method.lower()),
             "named times": f.named,
             "missed": f.missed,
             "fired twice": f.twice,

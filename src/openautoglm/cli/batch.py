@@ -32,7 +32,7 @@ batch.command("run")(run)
 
 JobId: TypeAlias = Annotated[
     str | None,
-    typer.Argument(metavar="[JOB]", help="Its id, or how that begins; else the newest job."),
+    typer.Argument(metavar="JOB", help="Its id, or how that begins; else the newest job."),
 ]
 Url: TypeAlias = Annotated[str, typer.Argument(metavar="URL", help="Where to, a path or a URL.")]
 

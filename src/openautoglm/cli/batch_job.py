@@ -5,12 +5,10 @@ Owns `read_job` and the readings of single options. Knows nothing of running a j
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from openautoglm.data.anchor import anchored
 from openautoglm.errors import InputDecodeError, InvalidParameterError, JobSpecError
 from openautoglm.jobs.kinds import read_kinds
 from openautoglm.jobs.spec import JobSpec
@@ -46,7 +44,6 @@ def read_job(
             raise JobSpecError(
                 f"the job has no {end}", fix=f"name a file or URL: --{end} …, or a job file"
             )
-        fields[end] = anchored(str(fields[end]), Path.cwd())
     fields |= with_settings(fields, tuple(settings))
     try:
         return msgspec.convert(fields, JobSpec)

@@ -42,7 +42,7 @@ Background: TypeAlias = Annotated[
 
 File = Annotated[
     str | None,
-    typer.Argument(metavar="[JOB.yaml]", help="A job file; options win over what stands in it."),
+    typer.Argument(metavar="JOB.yaml", help="A job file; options win over what stands in it."),
 ]
 Chosen = Annotated[
     str | None, typer.Option("--job", metavar="NAME", help="Which job of a file of several.")

@@ -54,12 +54,12 @@ def rows_text(counts: Counts) -> str:
 def pace_text(progress: Progress) -> str:
     """Say how fast it goes and how long it will take; empty where nobody knows."""
     parts = []
+    if progress.eta_s is not None and progress.state == "running":
+        parts.append(f"{duration(progress.eta_s)} left")
     if progress.rows_per_s is not None:
         parts.append(f"{_figure(progress.rows_per_s)} rows/s")
     if progress.tokens_per_s:
         parts.append(f"{_figure(progress.tokens_per_s)} tokens/s")
-    if progress.eta_s is not None and progress.state == "running":
-        parts.append(f"{duration(progress.eta_s)} left")
     return ", ".join(parts)
 
 

@@ -123,7 +123,7 @@ class Bar:
 
         columns = (
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=16),
             TextColumn("{task.fields[rows]}", markup=False),
             TextColumn("{task.fields[pace]}", markup=False),
         )

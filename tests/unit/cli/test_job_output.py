@@ -32,7 +32,7 @@ def test_rows_are_counted_for_people() -> None:
 
 
 def test_the_pace_is_told_only_while_there_is_one() -> None:
-    assert pace_text(moment()) == "2.5 rows/s, 1,500 tokens/s, 1:01 left"
+    assert pace_text(moment()) == "1:01 left, 2.5 rows/s, 1,500 tokens/s"
     assert pace_text(moment(state="done")) == ""
 
 
@@ -123,4 +123,4 @@ def test_a_bar_shows_name_rows_and_pace() -> None:
         bar.update(moment(done=3, failed=1))
     last = shown.getvalue().rpartition("sort")[2]
     assert "3 of 10 rows, 1 failed" in last
-    assert "2.5 rows/s, 1,500 tokens/s, 1:01 left" in last
+    assert "1:01 left, 2.5 rows/s, 1,500 tokens/s" in last

@@ -310,5 +310,5 @@ def test_any_order_of_calls_does_what_the_model_says(
     ledger: SqlLedger, opens: Callable[[], SqlLedger], ledger_url: str
 ) -> None:
     is_file = ledger_url.startswith("sqlite")
-    examples, steps = (40, 40) if is_file else (10, 30)
+    examples, steps = (25, 35) if is_file else (10, 30)
     run((ledger, opens()), max_examples=examples, stateful_step_count=steps)

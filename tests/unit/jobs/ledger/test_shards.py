@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from openautoglm.jobs.ledger.records import State
     from openautoglm.jobs.ledger.sql_ledger import SqlLedger
 
-    from .conftest import Opens
 
 LONG_S = 1000.0
 ENDED_S = -1.0  # a lease that has run out when it is given
@@ -206,28 +204,33 @@ def test_a_committed_shard_is_never_given_again(ledger: SqlLedger, job: str) -> 
     assert ledger.counts(job).shards_done == 1
 
 
-def test_threads_that_race_get_each_shard_once(opens: Opens) -> None:
-    ledger = opens()
-    ledger.add_job("r", name="n", spec=b"{}", fingerprint={})
-    ledger.add_shards("r", [Shard(index=at) for at in range(60)])
-    ledger.set_state("r", "running", among=frozenset({"planned"}))
-    got: list[int] = []
-    start = threading.Barrier(4)
+def test_a_row_is_blamed_for_the_attempt_it_was_noted_in_alone(ledger: SqlLedger, job: str) -> None:
+    ledger.suspect(taken(ledger, job, "w1", ENDED_S), 3)
+    assert taken(ledger, job, "w2", ENDED_S).suspects == {3: 1}
+    third = taken(ledger, job, "w3")
+    assert (third.crashes, third.suspects) == (2, {3: 1})
+    ledger.suspect(third, 2)
+    ledger.leave("w3", "returned")
+    taken(ledger, job, "w4")
+    ledger.leave("w4", "crashed")
+    assert taken(ledger, job, "w5").suspects == {3: 1}
 
-    def race(own: SqlLedger, name: str) -> None:
-        start.wait()
-        while (claim := own.claim("r", name, lease_s=LONG_S)) is not None:
-            got.append(claim.shard.index)
-            if claim.shard.index % 2:
-                own.commit(claim, None)
 
-    threads = [
-        threading.Thread(target=race, args=(own, f"w{at}"))
-        for at, own in enumerate([opens(), opens(), ledger, ledger])
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(got) == list(range(60))
-    assert ledger.counts("r").shards_done == 30
+def test_a_commit_is_not_repeated_by_who_lost_the_shard_before(ledger: SqlLedger, job: str) -> None:
+    first = taken(ledger, job, "w1", ENDED_S)
+    second = taken(ledger, job, "w2")
+    ledger.commit(second, Receipt(url="u", rows=5))
+    with pytest.raises(FencedError):
+        ledger.commit(first, Receipt(url="v", rows=5))
+    assert ledger.receipts(job) == [(0, Receipt(url="u", rows=5))]
+
+
+def test_a_claim_may_be_repeated_by_its_owner_under_a_new_attempt(
+    ledger: SqlLedger, job: str
+) -> None:
+    first = taken(ledger, job, "w1", ENDED_S)
+    second = taken(ledger, job, "w1")
+    assert second.attempt == 2
+    with pytest.raises(FencedError):
+        ledger.journal(first, [outcome(0)], handed=1, lease_s=LONG_S)
+    ledger.journal(second, [outcome(0)], handed=1, lease_s=LONG_S)

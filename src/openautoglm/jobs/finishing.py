@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, final
 
 import msgspec
 
-from openautoglm.data.catalog import open_sink, open_source
+from openautoglm.data.catalog import open_sink
 from openautoglm.data.location import read_location
 from openautoglm.data.sink import Receipt, writing
 from openautoglm.data.transports import files_of, target_of
@@ -29,20 +29,18 @@ from openautoglm.jobs.destination import (
     is_one_file,
     parts_url,
 )
+from openautoglm.jobs.output import LINES, part_rows, path_of
 from openautoglm.platform_io.refusals import unwritable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from openautoglm.data.location import Location
-    from openautoglm.data.source import Row
     from openautoglm.data.transports.files import Files
 
 BLOCK: Final = 1 << 20
 ROWS: Final = 1000
 """Rows that are copied at a time."""
-LINES: Final = ("jsonl", "openai-batch")
-"""Formats whose files can be put behind one another as they are."""
 
 
 @final
@@ -76,19 +74,13 @@ class Finishing:
             else:
                 self._copy()
 
-    def rows(self) -> Iterator[Row]:
-        """Yield the rows of all parts, by shard."""
-        for receipt in self._parts:
-            if receipt.rows:
-                yield from self._rows_of(receipt)
-
     def clean(self) -> None:
         """Remove the parts of one file, and what killed attempts left; raise nothing."""
         if not is_of_files(self._location):
             return
         if is_one_file(self._location):
             for receipt in self._parts:
-                self._remove(_path(receipt.url))
+                self._remove(path_of(receipt.url))
         if not is_local(self._location):
             return
         folder = Path(read_location(parts_url(self._location.url), {}).path)
@@ -126,25 +118,10 @@ class Finishing:
             _append(whole, files, receipt)
 
     def _copy(self) -> None:
-        rows = self.rows()
+        rows = part_rows(self._location.url, self._parts)
         with writing(open_sink(self._location.url)) as sink:
             while batch := list(islice(rows, ROWS)):
                 sink.write(batch)
-
-    def _rows_of(self, receipt: Receipt) -> Iterator[Row]:
-        transport = "file" if is_local(self._location) else self._location.transport
-        path = _path(receipt.url)
-        url = path if transport == "file" else f"{transport}://{path}"
-        name = format_of(self._location)
-        opened = f"{name}+{url}" if "://" in url else url
-        source = open_source(opened, **self._location.options)
-        try:
-            for record in source.read():
-                if record.error is not None:
-                    raise record.error
-                yield record.values
-        finally:
-            source.close()
 
     def _remove(self, path: str) -> None:
         if is_local(self._location):
@@ -188,7 +165,7 @@ def _make(folder: Path) -> None:
 def _append(whole: BinaryIO, files: Files, receipt: Receipt) -> None:
     """Copy a part, and check that it is what was committed."""
     digest = hashlib.sha256()
-    (stored,) = files.find(_path(receipt.url), ("",))
+    (stored,) = files.find(path_of(receipt.url), ("",))
     with files.open(stored) as part:
         while block := part.read(BLOCK):
             digest.update(block)
@@ -207,8 +184,3 @@ def _digest(file: BinaryIO) -> str:
     while block := file.read(BLOCK):
         digest.update(block)
     return digest.hexdigest()
-
-
-def _path(url: str) -> str:
-    """Return what a transport opens of a part's URL."""
-    return url.partition("://")[2] or url

@@ -10,26 +10,27 @@ from typing import TYPE_CHECKING, Final, final
 
 import msgspec
 
-from openautoglm.data.catalog import open_sink, open_source
+from openautoglm.data.catalog import open_sink
 from openautoglm.data.location import read_location
 from openautoglm.data.sink import writing
 from openautoglm.errors import JobStateError
 from openautoglm.jobs.checking import read_spec
-from openautoglm.jobs.destination import is_folder, is_one_file
-from openautoglm.jobs.finishing import Finishing
+from openautoglm.jobs.destination import is_of_files, is_one_file
 from openautoglm.jobs.home import ledger_url, open_at
 from openautoglm.jobs.launching import cancel, pause
 from openautoglm.jobs.metering import Meter
 from openautoglm.jobs.notes import Notes
+from openautoglm.jobs.output import part_rows, whole_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from openautoglm.data.sink import Receipt
     from openautoglm.data.source import Row
     from openautoglm.jobs.ledger.ledger import Ledger
     from openautoglm.jobs.ledger.records import JobRecord, Quarantined
     from openautoglm.jobs.progress import Progress
-    from openautoglm.jobs.spec import Budget, JobSpec
+    from openautoglm.jobs.spec import Budget
 
 ROWS: Final = 1000
 """Rows that are copied at a time."""
@@ -208,10 +209,7 @@ class Run:
         with self._opened() as ledger:
             record = ledger.job(self._job)
             receipts = ledger.receipts(self._job)
-        spec = read_spec(record.spec)
-        if _is_in_parts(record, spec):
-            return _copy(Finishing(self._job, spec.sink, receipts).rows(), url)
-        return _copy(_rows(spec.sink), url)
+        return _copy(_answers(record, read_spec(record.spec).sink, receipts), url)
 
     def __repr__(self) -> str:
         return f"Run({self._job!r})"
@@ -236,21 +234,14 @@ def _progress(ledger: Ledger, record: JobRecord) -> Progress:
     return Meter().progress(record, ledger.counts(record.id), now_s=time.monotonic())
 
 
-def _is_in_parts(record: JobRecord, spec: JobSpec) -> bool:
-    """Whether the answers lie in files of parts, rather than in one place."""
-    location = read_location(spec.sink, {})
-    return is_folder(location) or (is_one_file(location) and record.state != "done")
-
-
-def _rows(url: str) -> Iterator[Row]:
-    source = open_source(url)
-    try:
-        for record in source.read():
-            if record.error is not None:
-                raise record.error
-            yield record.values
-    finally:
-        source.close()
+def _answers(
+    record: JobRecord, sink: str, receipts: Sequence[tuple[int, Receipt]]
+) -> Iterator[Row]:
+    location = read_location(sink, {})
+    is_joined = is_one_file(location) and record.state == "done"
+    if is_of_files(location) and not is_joined:
+        return part_rows(sink, [receipt for _, receipt in receipts])
+    return whole_rows(sink)
 
 
 def _copy(rows: Iterable[Row], url: str) -> int:

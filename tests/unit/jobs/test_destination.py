@@ -11,6 +11,7 @@ from openautoglm.data import Part, Receipt, open_sink, writing
 from openautoglm.errors import DataUrlError, InputNotFoundError, OutputWriteError
 from openautoglm.jobs.destination import parts_url, try_sink
 from openautoglm.jobs.finishing import Finishing
+from openautoglm.jobs.output import part_rows, whole_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,11 +72,13 @@ def test_one_file_is_made_of_all_parts_in_order_and_once_more_where_that_is_aske
     tmp_path: Path,
 ) -> None:
     url = str(tmp_path / "out.jsonl")
-    finishing = Finishing(JOB, url, put(url, [[1, 2], [], [3]]))
+    receipts = put(url, [[1, 2], [], [3]])
+    assert [row["n"] for row in part_rows(url, [part for _, part in receipts])] == [1, 2, 3]
+    finishing = Finishing(JOB, url, receipts)
     for _ in range(2):
         finishing.finish()
         assert (tmp_path / "out.jsonl").read_text() == '{"n":1}\n{"n":2}\n{"n":3}\n'
-    assert [row["n"] for row in finishing.rows()] == [1, 2, 3]
+    assert [row["n"] for row in whole_rows(url)] == [1, 2, 3]
     finishing.clean()
     finishing.clean()
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]

@@ -14,6 +14,7 @@ from typing import Final, final
 import msgspec
 
 BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+NUMBERS: Final = Path("/proc/self/ns/pid")
 BORN: Final = 19
 """Of the words behind the name in `/proc/PID/stat`: when the process began."""
 
@@ -60,11 +61,12 @@ def presence_of(pid: int) -> Presence:
 
 
 def _host() -> str:
+    """Name the machine since it was started, and the container: numbers of processes are theirs."""
     try:
-        boot = BOOT.read_text("ascii").strip()
+        boot, numbers = BOOT.read_text("ascii").strip(), str(NUMBERS.readlink())
     except OSError:
-        boot = ""
-    return f"{socket.gethostname()} {boot}"
+        boot = numbers = ""
+    return f"{socket.gethostname()} {boot} {numbers}"
 
 
 def _born(pid: int) -> str:

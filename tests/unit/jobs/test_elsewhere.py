@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from openautoglm.data import open_source
+from openautoglm.jobs.run import Run
 
 if TYPE_CHECKING:
     from tests.s3_server import S3Bucket
@@ -46,3 +47,13 @@ def test_a_table_is_answered_into_a_table(desk: Desk) -> None:
         rows = database.execute("select n, twice from answer order by n").fetchall()
     assert rows == [(n, 2 * n) for n in range(25)]
     assert run.export(str(desk.folder / "copy.jsonl")) == 25
+
+
+@pytest.mark.slow
+def test_a_ledger_can_be_on_a_server(desk: Desk, postgres_url: str) -> None:
+    desk.number(50)
+    run = desk.job(workers=2, shard_rows=10).submit(ledger=postgres_url)
+    assert run.wait().state == "done"
+    assert [row["twice"] for row in desk.answers()] == [2 * n for n in range(50)]
+    assert [each.job for each in Run.all(ledger=postgres_url)] == [run.id]
+    assert Run.all() == []

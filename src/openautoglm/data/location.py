@@ -19,6 +19,7 @@ from openautoglm.registry import suggest
 
 Option: TypeAlias = str | int | float | bool
 SCHEME: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9.-]*(\+[a-z][a-z0-9.-]*)?)://", re.IGNORECASE)
+WEB: Final = ("http", "https")
 SECRET: Final = re.compile(
     r"(?<=[?&])([^=&]*(?:passw|pwd|secret|token|signature|credential|api_?key)[^=&]*)=[^&]*",
     re.IGNORECASE,
@@ -34,8 +35,10 @@ class Location(msgspec.Struct, frozen=True, kw_only=True):
         url: as it was written, passwords included; `shown` is for everybody's eyes.
         scheme: `file` for a path without one; before a `+` stands the format of the rows, behind it
             how its bytes are reached.
-        path: everything behind `://` up to the `?`, percent signs resolved.
-        options: what stands behind the `?`, and what was passed by keyword.
+        path: everything behind `://` up to the `?`, percent signs resolved. Of a web address, which
+            belongs to its server as it stands, everything up to the `#`.
+        options: what stands behind the `?` (of a web address behind the `#`), and what was passed
+            by keyword.
     """
 
     url: str
@@ -99,7 +102,8 @@ def read_location(url: str | os.PathLike[str], options: Mapping[str, Option]) ->
     found = SCHEME.match(text)
     if found is None:
         return Location(url=text, scheme="file", path=text, options=dict(options))
-    path, _, query = text[found.end() :].partition("?")
+    is_web = found["scheme"].lower().rpartition("+")[2] in WEB
+    path, _, query = text[found.end() :].partition("#" if is_web else "?")
     try:
         asked = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=True)) if query else {}
     except ValueError:
@@ -109,7 +113,10 @@ def read_location(url: str | os.PathLike[str], options: Mapping[str, Option]) ->
             fix="write options as ?name=value&name=value, and a `?` that means itself as %3F",
         ) from None  # its words are the options, which may be secret
     return Location(
-        url=text, scheme=found["scheme"].lower(), path=unquote(path), options={**asked, **options}
+        url=text,
+        scheme=found["scheme"].lower(),
+        path=path if is_web else unquote(path),
+        options={**asked, **options},
     )
 
 

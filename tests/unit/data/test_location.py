@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ("PARQUET+S3://lake/x?region=eu", "parquet+s3", "parquet", "s3", "lake/x"),
         ("memory://answers", "memory", "", "memory", "answers"),
         (r"C:\data\a.jsonl", "file", "", "file", r"C:\data\a.jsonl"),
+        ("csv+http://h/a%20b.csv?t=1", "csv+http", "csv", "http", "h/a%20b.csv?t=1"),
     ],
 )
 def test_a_url_is_taken_apart(
@@ -41,6 +42,12 @@ def test_options_come_from_the_url_and_by_keyword_and_the_keyword_wins() -> None
     assert location.options == {"x": 2, "y": "two"}
 
 
+def test_of_a_web_address_everything_before_the_hash_is_the_servers() -> None:
+    location = read_location("csv+https://h/a.csv?token=x&y#delimiter=;&types=n:integer", {})
+    assert location.path == "h/a.csv?token=x&y"
+    assert location.options == {"delimiter": ";", "types": "n:integer"}
+
+
 @pytest.mark.parametrize("url", ["", " ", "a\0b", "memory://a?b", 3, None])
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(DataUrlError):
@@ -52,7 +59,10 @@ def test_what_is_no_url_is_refused(url: str) -> None:
     [
         ("jsnl://x", "did you mean `jsonl`"),
         ("rows.xlsx", "ending `.xlsx`"),
-        ("jsonl+s3://lake/x.jsonl", "over `s3`"),
+        ("jsonl+ftp://lake/x.jsonl", "over `ftp`"),
+        ("https://host/folder", "ending ``"),
+        ("jsonl+https://host/x.jsonl", "take no output"),
+        ("x.jsonl.gz", "not written packed"),
         ("memory://x?size=1", "no option `size`"),
         ("jsonl://", "names no file"),
     ],
@@ -80,7 +90,8 @@ def test_a_missing_file_is_an_input_not_found(tmp_path: Path) -> None:
 
 
 def test_the_built_in_kinds_belong_to_the_core() -> None:
-    assert SOURCES.names() == SINKS.names() == ("jsonl", "memory")
+    for registry in (SOURCES, SINKS):
+        assert {"csv", "jsonl", "memory", "parquet"} <= set(registry.names())
     assert {SOURCES.entry(name).owner for name in SOURCES.names()} == {"openautoglm"}
 
 

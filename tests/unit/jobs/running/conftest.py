@@ -57,7 +57,7 @@ class Site:
 
     def plan(
         self,
-        function: Callable[[dict[str, Any]], object] | str,
+        function: Callable[[dict[str, Any]], object] | str | None,
         *,
         job: str = JOB,
         **fields: Any,  # noqa: ANN401 - of a job

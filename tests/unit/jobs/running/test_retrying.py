@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from openautoglm.errors import BackendRequestError, OutputParseError, StepError
 from openautoglm.jobs.running.retrying import LONGEST_S, Backoff, asked_wait_s, may_pass
+from openautoglm.testing.openai_server import OpenAIServer
 
 if TYPE_CHECKING:
     from tests.unit.jobs.running.conftest import Site
+
+    from openautoglm.testing.openai_server import Fault
 
 
 class StatusError(Exception):
@@ -134,6 +137,29 @@ def test_an_error_that_cannot_pass_is_not_tried_again(site: Site) -> None:
     site.plan(answer)
     assert site.work().why == "done"
     assert sorted(calls) == list(range(5))
+
+
+@pytest.mark.parametrize("fault", ["server_error", "rate_limited", "cut", "bad_json"])
+def test_a_model_server_that_fails_for_a_while_costs_no_row(site: Site, fault: Fault) -> None:
+    site.rows(30)
+    with OpenAIServer(faults=[fault] * 12) as server:
+        options = {"max_retries": 0, "api_key": "k"}
+        named: dict[str, Any] = {"template": "say {n}", "model": server.url, "options": options}
+        site.plan(None, **named, tries=4, backoff_s=0.1, shard_rows=30, keep=("n",))
+        assert site.work().why == "done"
+        assert len(server.requests) == 42
+    assert [row["output"] for row in site.answers()] == [f"say {n}" for n in range(30)]
+    assert site.ledger.counts("letters-1").tokens > 0
+
+
+def test_a_model_server_that_knows_no_key_fails_each_row_once(site: Site) -> None:
+    site.rows(5)
+    with OpenAIServer(faults=["bad_key"] * 5) as server:
+        options = {"max_retries": 0, "api_key": "k"}
+        site.plan(None, template="say {n}", model=server.url, options=options)
+        assert site.work().why == "done"
+        assert len(server.requests) == 5
+    assert {error["code"] for error in site.failed().values()} == {"OAG308"}
 
 
 def test_a_server_that_is_down_for_a_while_costs_no_row(site: Site) -> None:

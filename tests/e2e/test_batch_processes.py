@@ -134,14 +134,3 @@ def test_a_scheduler_ends_at_sigterm_and_starts_what_was_asked_for() -> None:
     assert len(Path(f"out-{job}.jsonl").read_text().splitlines()) == 20
     history = finish("schedule", "history", "yearly", "--json")[1]
     assert json.loads(history)["job"] == job
-
-
-def test_a_scheduler_that_looks_once_ends_by_itself() -> None:
-    Path("gate").touch()
-    finish("schedule", "apply", "yearly.yaml")
-    assert finish("scheduler", "--once")[0] == 0
-    assert finish("batch", "list")[1] == ""
-    finish("schedule", "trigger", "yearly")
-    assert finish("scheduler", "--once")[0] == 0
-    code, out, err = finish("batch", "watch")
-    assert (code, out.split()[1]) == (0, "done"), err

@@ -5,19 +5,23 @@ Owns `read_job` and the readings of single options. Knows nothing of running a j
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from openautoglm.errors import InputDecodeError, InvalidParameterError, JobSpecError
+from openautoglm.jobs.documents import STDIN
 from openautoglm.jobs.kinds import read_kinds
 from openautoglm.jobs.spec import JobSpec
+from openautoglm.pipeline.complaints import first_named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from openautoglm.jobs.batch_job import BatchJob
 
+NOT_GIVEN: Final[tuple[object, ...]] = (None, (), {}, [])
 WORKS: Final = ("pipeline", "template", "function")
 """What is done with a row; one of them."""
 
@@ -51,6 +55,27 @@ def read_job(
         raise JobSpecError(f"{cause}", fix="see `oag batch run --help`") from cause
 
 
+@contextmanager
+def at_its_line(file: str | None, job: str, given: Mapping[str, object]) -> Iterator[None]:
+    """Let an error that names a field tell where that stands in the job file.
+
+    Args:
+        file: of the job; None for none.
+        job: its name there.
+        given: what was given by option, where the file is not to blame.
+    """
+    try:
+        yield
+    except JobSpecError as error:
+        places = {} if file in {None, STDIN} else read_kinds(str(file)).places.get(job, {})
+        written = [field for field in places if given.get(field) in NOT_GIVEN]
+        field = first_named(error.problem.partition(":")[0], written)
+        if field is None:
+            raise
+        problem = f"{places[field]}: {error.problem}"
+        raise JobSpecError(problem, got=error.got, fix=error.fix) from error
+
+
 def runnable(spec: JobSpec) -> BatchJob:
     """Return a description as a job that can be run."""
     from openautoglm.jobs.batch_job import BatchJob
@@ -73,7 +98,7 @@ def merge(described: Mapping[str, object], given: Mapping[str, object]) -> dict[
         if isinstance(value, dict):
             inner = {key: each for key, each in value.items() if each is not None}
             value = {**before, **inner} if isinstance(before, dict) else inner  # noqa: PLW2901 - the same, merged
-        if value not in (None, (), {}, []):
+        if value not in NOT_GIVEN:
             fields[name] = value
     return fields
 

@@ -188,9 +188,10 @@ def run(  # noqa: PLR0913 - every option of the command is a parameter
         "cache": cache,
     }
     spec = of.read_job(file, chosen, given, settings or ())
-    if background:
-        return _submit(spec, ledger, json=as_json)
-    return _follow(spec, ledger, progress=progress, json=as_json)
+    with of.at_its_line(file, chosen or spec.name, given):
+        if background:
+            return _submit(spec, ledger, json=as_json)
+        return _follow(spec, ledger, progress=progress, json=as_json)
 
 
 def _submit(spec: JobSpec, ledger: str | None, *, json: bool) -> Exit:

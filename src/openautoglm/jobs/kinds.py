@@ -40,11 +40,13 @@ class Kinds:
         file: its name, for messages.
         jobs: by name.
         schedules: by name.
+        places: by name of a job and of a field that is written: file, line and column of it.
     """
 
     file: str
     jobs: Mapping[str, JobSpec]
     schedules: Mapping[str, Schedule]
+    places: Mapping[str, Mapping[str, str]]
 
     def job(self, name: str | None = None) -> JobSpec:
         """Return the job of that name, or the only one.
@@ -116,7 +118,12 @@ def kinds_of(documents: Iterable[Document], *, folder: Path) -> Kinds:
         for document, kind, name in opened
         if kind == "Schedule"
     }
-    return Kinds(file=opened[0][0].file, jobs=jobs, schedules=schedules)
+    places = {
+        name: {field: document.place((*SPEC, field)) for field in document.mapping(SPEC)}
+        for document, kind, name in opened
+        if kind == "Job"
+    }
+    return Kinds(file=opened[0][0].file, jobs=jobs, schedules=schedules, places=places)
 
 
 def _check_names(opened: Iterable[tuple[Document, str, str]]) -> None:

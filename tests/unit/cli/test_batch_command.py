@@ -146,6 +146,8 @@ def test_a_job_in_the_background_is_watched_paused_and_gone_on_with(batch: Comma
         (("run", "job.yaml", "--source", "nope.jsonl"), "nope.jsonl"),
         (("run", "job.yaml", "--task", "clasify"), "did you mean `classify`?"),
         (("run", "job.yaml", "--id-column", "it"), "no column `it`"),
+        (("run", "wrong.yaml"), "[OAG801] wrong.yaml:4:84: `id_column`: the source has no"),
+        (("run", "wrong.yaml", "--id-column", "no"), "[OAG801] `id_column`: the source has no"),
         (("run", "job.yaml", "--workers", "0"), "--workers"),
         (("run", "job.yaml", "--assignment", "fair"), "--assignment"),
         (("run", "job.yaml", "--option", "x"), "--option"),
@@ -158,6 +160,7 @@ def test_a_job_in_the_background_is_watched_paused_and_gone_on_with(batch: Comma
 def test_wrong_usage_ends_with_2_and_begins_nothing(
     batch: Command, args: tuple[str, ...], told: str
 ) -> None:
+    Path("wrong.yaml").write_text(FILE.replace("id_column: id", "id_column: it"))
     ended = batch(*args)
     assert ended.code == 2
     assert told in ended.err + ended.out

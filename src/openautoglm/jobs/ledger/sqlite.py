@@ -29,11 +29,17 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-LOOK_S: Final = 1.0
-"""How long SQLite itself waits for others; in between, Ctrl-C is heard."""
+LOOK_S: Final = 0.01
+"""How long SQLite itself waits for others. It looks every few milliseconds at first and then less
+and less often, which lets those that come later be first; so it begins anew. Ctrl-C is heard, too.
+"""
 
 CHECKPOINT_PAGES: Final = 4000
 """Pages (of 4 KiB) in the log before it is written into the file: 16 MB."""
+
+LOG_BYTES: Final = 64 << 20
+"""Size of the log above which its readers and writers are made to wait until it is written into the
+file: under constant use it would never begin anew by itself."""
 
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -89,6 +95,7 @@ class SqliteDatabase:
 
     def __init__(self, path: Path, *, patience_s: float) -> None:
         self._path: Final = path
+        self._log: Final = path.with_name(f"{path.name}-wal")
         self._patience_s = patience_s
         self._lock = threading.RLock()
         self._is_synced = True
@@ -110,6 +117,8 @@ class SqliteDatabase:
         """Do work in one transaction; see `Database`."""
         with self._lock, _worded(self._path):
             self._refuse_moved()
+            if is_durable:
+                self._shorten()
             if is_durable != self._is_synced:
                 level = "full" if is_durable else "normal"
                 self._connection.execute(f"pragma synchronous = {level}")
@@ -171,6 +180,12 @@ class SqliteDatabase:
                 fix="put it back, with its -wal and -shm, and begin again; nothing more was taken",
             )
 
+    def _shorten(self) -> None:
+        """Empty the log where it grew large, if others leave a moment for it."""
+        with suppress(OSError):
+            if os.stat(self._log).st_size > LOG_BYTES:  # noqa: PTH116 - quick, as above
+                self._connection.execute("pragma wal_checkpoint(truncate)").fetchall()
+
     def _patiently(self, act: Callable[[], Result]) -> Result:
         """Do again, as long as patience lasts, what another process is in the way of."""
         ends_at = time.monotonic() + self._patience_s
@@ -180,7 +195,7 @@ class SqliteDatabase:
             except sqlite3.OperationalError as error:
                 if _kind(error) != sqlite3.SQLITE_BUSY or time.monotonic() >= ends_at:
                     raise
-                time.sleep(0.005)  # some kinds of busy are told at once
+                time.sleep(0.001)  # some kinds of busy are told at once
 
 
 @final

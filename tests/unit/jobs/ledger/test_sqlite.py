@@ -225,3 +225,18 @@ def test_a_durable_write_is_synced_and_a_journal_is_not(ledger: SqlLedger) -> No
     assert level() == 1
     ledger.outcomes(claim)
     assert level() == 2
+
+
+def test_a_log_that_grew_large_is_emptied(
+    ledger: SqlLedger, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = begun(ledger)
+    log = path.with_name(f"{path.name}-wal")
+    ledger.journal(claim, rows(0, 500), handed=500, lease_s=LONG_S)
+    ledger.absolve(claim)
+    before = log.stat().st_size
+    assert before > 500_000
+    monkeypatch.setattr(sqlite, "LOG_BYTES", 400_000)
+    ledger.absolve(claim)
+    assert log.stat().st_size < before // 10
+    assert len(ledger.answered(claim)) == 500

@@ -27,6 +27,8 @@ def id_of(record: Record, column: str) -> str | None:
     value = record.values.get(column)
     if value is None or isinstance(value, str):
         return value
+    if type(value) is int:
+        return str(value)
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 

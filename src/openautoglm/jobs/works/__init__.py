@@ -6,6 +6,7 @@ nothing of shards and ledgers.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from openautoglm.errors import JobSpecError
@@ -46,4 +47,6 @@ def read_intent(spec: JobSpec) -> Intent:
 
 def open_work(spec: JobSpec) -> Work:
     """Make what works on rows, its model loaded; errors as `read_intent`, and those of loading."""
-    return read_intent(spec).open()
+    from openautoglm.jobs.works.counting import counted
+
+    return counted(read_intent(spec).open(), os.environ)

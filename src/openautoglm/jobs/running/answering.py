@@ -14,14 +14,14 @@ from openautoglm.errors import BadRowError, OpenAutoGLMError, StepError, WorkerD
 from openautoglm.jobs.ledger.records import RowOutcome
 from openautoglm.jobs.running.json_values import check_json
 from openautoglm.jobs.running.retrying import asked_wait_s, may_pass
-from openautoglm.jobs.running.task import Parked, Trouble
 from openautoglm.jobs.running.told import fault_of
+from openautoglm.jobs.running.tries import Parked, Trouble
 from openautoglm.registry import suggest
 
 if TYPE_CHECKING:
     from openautoglm.data.source import Row
     from openautoglm.jobs.running.cache import AnswerCache
-    from openautoglm.jobs.running.task import Task
+    from openautoglm.jobs.running.open_shard import Task
     from openautoglm.jobs.spec import JobSpec
     from openautoglm.jobs.work import Answer, Work
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Self, final
 import msgspec
 
 from openautoglm.errors import LedgerError
-from openautoglm.jobs.running.task import Parked
+from openautoglm.jobs.running.tries import Parked
 from openautoglm.jobs.work import Answer
 
 if TYPE_CHECKING:

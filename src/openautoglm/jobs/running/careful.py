@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, final
 
 if TYPE_CHECKING:
     from openautoglm.jobs.ledger.records import Claim
-    from openautoglm.jobs.running.task import Lot
+    from openautoglm.jobs.running.tries import Lot
 
 CRASHES: Final = 2
 """Bad endings in a row after which a shard is worked on carefully."""

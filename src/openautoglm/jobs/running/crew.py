@@ -11,14 +11,15 @@ import time
 from typing import TYPE_CHECKING, Final, final
 
 from openautoglm.jobs.ledger.records import RowOutcome
-from openautoglm.jobs.running.task import Trouble
+from openautoglm.jobs.running.tries import Trouble
 
 if TYPE_CHECKING:
     from openautoglm.jobs.running.answering import Answering
     from openautoglm.jobs.running.cache import AnswerCache
     from openautoglm.jobs.running.feed import Feed
     from openautoglm.jobs.running.journal_buffer import JournalBuffer
-    from openautoglm.jobs.running.task import Parked, Task
+    from openautoglm.jobs.running.open_shard import Task
+    from openautoglm.jobs.running.tries import Parked
 
 SLOW_S: Final = 0.0005
 """A row that takes longer than this on average waits for something."""

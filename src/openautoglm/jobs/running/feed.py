@@ -14,8 +14,8 @@ from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Final, final
 
+from openautoglm.jobs.running.open_shard import Task
 from openautoglm.jobs.running.solitude import Solitude
-from openautoglm.jobs.running.task import Task
 from openautoglm.jobs.running.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from openautoglm.jobs.running.rate import Pace
     from openautoglm.jobs.running.retrying import Backoff
     from openautoglm.jobs.running.solitude import Change
-    from openautoglm.jobs.running.task import Trouble
+    from openautoglm.jobs.running.tries import Trouble
 
 UNSETTLED: Final = 100
 """Rows besides those under way whose outcome may not be in the ledger yet."""

@@ -1,22 +1,45 @@
 """A shard that this worker holds: its rows as tasks, and how many of them are done.
 
-Owns `OpenShard`. Each number is changed by one thread at a time: what was drawn by whoever draws,
-what was kept by the keeper. Knows nothing of ledgers and of threads.
+Owns `OpenShard` and `Task`. Each number is changed by one thread at a time: what was drawn by
+whoever draws, what was kept by the keeper. Knows nothing of ledgers and of threads.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
+import msgspec
+
 from openautoglm.errors import SourceChangedError
 from openautoglm.jobs.running.careful import Care
-from openautoglm.jobs.running.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from openautoglm.data.source import Record, Shard
     from openautoglm.jobs.ledger.records import Claim
+    from openautoglm.jobs.running.tries import Lot
+
+
+@final
+class Task(msgspec.Struct, eq=False):
+    """A row that is to be worked on. One thread at a time has it.
+
+    Attributes:
+        shard: which it is of.
+        ordinal: its place there.
+        record: what the source gave.
+        lot: how it is worked on.
+        tries: how often it was tried.
+        counted: those of them that count; tries while the model's server was down do not.
+    """
+
+    shard: OpenShard
+    ordinal: int
+    record: Record
+    lot: Lot = "usual"
+    tries: int = 0
+    counted: int = 0
 
 
 @final

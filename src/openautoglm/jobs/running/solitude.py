@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, final
 
 if TYPE_CHECKING:
-    from openautoglm.jobs.running.open_shard import OpenShard
-    from openautoglm.jobs.running.task import Task
+    from openautoglm.jobs.running.open_shard import OpenShard, Task
 
 
 class Change(NamedTuple):

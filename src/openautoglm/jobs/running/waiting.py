@@ -10,8 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
-    from openautoglm.jobs.running.open_shard import OpenShard
-    from openautoglm.jobs.running.task import Task
+    from openautoglm.jobs.running.open_shard import OpenShard, Task
 
 
 @final

@@ -11,8 +11,8 @@ from openautoglm.data import Record, Shard
 from openautoglm.errors import BadRowError
 from openautoglm.jobs.ledger.records import Claim, RowOutcome
 from openautoglm.jobs.running.answering import Answering
-from openautoglm.jobs.running.open_shard import OpenShard
-from openautoglm.jobs.running.task import Lot, Task, Trouble
+from openautoglm.jobs.running.open_shard import OpenShard, Task
+from openautoglm.jobs.running.tries import Lot, Trouble
 from openautoglm.jobs.spec import JobSpec
 from openautoglm.jobs.work import Answer
 

@@ -9,7 +9,7 @@ import pytest
 
 from openautoglm.errors import LedgerError
 from openautoglm.jobs.running.cache import AnswerCache
-from openautoglm.jobs.running.task import Parked
+from openautoglm.jobs.running.tries import Parked
 from openautoglm.jobs.work import Answer
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from openautoglm.data import Record, Shard
 from openautoglm.jobs.ledger.records import Claim
 from openautoglm.jobs.running.breaker import Breaker
 from openautoglm.jobs.running.feed import UNSETTLED, Feed
-from openautoglm.jobs.running.open_shard import OpenShard
+from openautoglm.jobs.running.open_shard import OpenShard, Task
 from openautoglm.jobs.running.rate import Pace
 from openautoglm.jobs.running.retrying import Backoff
-from openautoglm.jobs.running.task import Task, Trouble
+from openautoglm.jobs.running.tries import Trouble
 from openautoglm.jobs.spec import Rate
 from openautoglm.testing.versions import until
 

@@ -29,6 +29,11 @@ class DelimitedWriter:
         self._spool = RowSpool(folder)
         self._columns: dict[str, None] = {}
 
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes the rows have as JSON."""
+        return self._spool.size_bytes
+
     def add(self, rows: Sequence[Row]) -> None:
         """Keep rows and the names of their columns."""
         self._spool.add(rows)

@@ -57,14 +57,14 @@ class FileSink:
         try:
             writer.add(rows)
         except OSError as cause:
-            self._refuse(self._file_size(), cause)
+            self._refuse(writer.size_bytes, cause)
         self._rows += len(rows)
 
     def commit(self) -> Receipt:
         """Put the file in place, for good."""
         if self._receipt is not None:
             return self._receipt
-        writer, size = self._current(), 0
+        writer = self._current()
         try:
             writer.finish()
             self._file.flush()
@@ -73,7 +73,7 @@ class FileSink:
             receipt = Receipt(url=self._target.url, rows=self._rows, size_bytes=size, digest=digest)
             self._target.put(self._file, receipt)
         except OSError as cause:
-            self._refuse(size, cause)
+            self._refuse(writer.size_bytes, cause)
         writer.close()
         self._writer, self._receipt = None, receipt
         return receipt
@@ -93,9 +93,6 @@ class FileSink:
                 fix="open another one",
             )
         return self._writer
-
-    def _file_size(self) -> int:
-        return 0 if self._file.closed else self._file.tell()
 
     def _refuse(self, size: int, cause: OSError) -> NoReturn:
         if isinstance(cause, OpenAutoGLMError):

@@ -76,6 +76,11 @@ class RowFile(Protocol):
 class RowWriter(Protocol):
     """Writes rows to one file."""
 
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes it took so far."""
+        ...
+
     def add(self, rows: Sequence[Row]) -> None:
         """Take rows.
 

@@ -94,10 +94,13 @@ class JsonlWriter:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._rows = 0
+        self.size_bytes = 0
 
     def add(self, rows: Sequence[Row]) -> None:
         """Write rows."""
-        self._file.write(b"".join(line_of(row, self._rows + n) for n, row in enumerate(rows, 1)))
+        lines = b"".join(line_of(row, self._rows + n) for n, row in enumerate(rows, 1))
+        self.size_bytes += len(lines)
+        self._file.write(lines)
         self._rows += len(rows)
 
     def finish(self) -> None:

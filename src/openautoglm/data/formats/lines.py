@@ -60,7 +60,8 @@ def ends_line(file: BinaryIO, offset: int) -> bool:
 
 def shown(content: bytes) -> str:
     """Return the beginning of a line for a message."""
-    return content[:80].decode("utf-8", "backslashreplace").strip()
+    text = content[:80].decode("utf-8", "backslashreplace").strip()
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _skipped(file: BinaryIO) -> int:

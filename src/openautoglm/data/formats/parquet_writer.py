@@ -32,6 +32,11 @@ class ParquetWriter:
         self._spool = RowSpool(folder)
         self._shapes: dict[str, Shape] = {}
 
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes the rows have as JSON."""
+        return self._spool.size_bytes
+
     def add(self, rows: Sequence[Row]) -> None:
         """Keep rows and the shapes of their values."""
         self._spool.add(rows)

@@ -32,6 +32,7 @@ class RowSpool:
         file = tempfile.TemporaryFile("w+b", dir=folder)  # noqa: SIM115 - open until `close`
         self._file = cast("BinaryIO", file)
         self._rows = 0
+        self.size_bytes = 0
 
     def add(self, rows: Sequence[Row]) -> None:
         """Take rows, or none of them; errors as `RowWriter.add`."""
@@ -42,6 +43,7 @@ class RowSpool:
                 raise BadRowError(
                     f"row {number} has no columns", fix="write at least one, null for example"
                 )
+        self.size_bytes += sum(map(len, lines))
         self._file.write(b"".join(lines))
         self._rows += len(rows)
 

@@ -161,7 +161,11 @@ def _pause(ledger: Ledger, job: str, reason: str) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one job; the exit code is 0 unless it failed."""
-    job, *more = [text for text in arguments if text != DETACH]
+    named = [text for text in arguments if text != DETACH]
+    if not named:
+        sys.stderr.write("usage: python -m openautoglm.jobs.driver JOB [LEDGER] [--detach]\n")
+        return 2
+    job, *more = named
     if DETACH in arguments:
         _detach()
     signal.signal(signal.SIGTERM, _interrupt)

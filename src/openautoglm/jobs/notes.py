@@ -85,7 +85,7 @@ class Notes:
         drivers, found = 0, []
         for event in self._ledger.events(self._job, limit=LOOKED_AT):
             drivers += event.kind == DRIVER
-            if drivers > BACK:
+            if drivers == BACK:
                 break
             if event.kind == WORKER:
                 found.append(msgspec.json.decode(event.data, type=Began))

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from openautoglm.errors import JobStateError
+from openautoglm.jobs import restarts
 from openautoglm.jobs.crew import import_path
 from openautoglm.jobs.home import ledger_url, open_at
 from openautoglm.jobs.launching import register
@@ -122,3 +124,18 @@ def test_a_row_that_kills_its_worker_is_put_aside_and_all_others_are_answered(
     assert [row.key for row in run.errors()] == ["in.jsonl:8"]
     assert b"OAG808" in next(run.errors()).error
     assert len(desk.answers()) == 29
+
+
+def test_workers_that_only_die_make_the_job_fail(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.number(3)
+    run = registered(desk, function="unlucky:same")
+    monkeypatch.setattr(restarts, "HOPELESS", 0)
+    monkeypatch.setenv("UNLUCKY", "1")
+    with pytest.raises(JobStateError, match="die again and again") as caught:
+        run.resume()
+    assert "SIGABRT" in str(caught.value.got)
+    assert run.status().state == "failed"
+    monkeypatch.delenv("UNLUCKY")
+    assert run.resume().state == "done"

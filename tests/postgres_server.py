@@ -45,7 +45,8 @@ class PostgresServer:
         self._folder = folder
         self._bin = Path(installed("initdb", "postgresql")).parent
         user = pwd.getpwnam(USER) if os.geteuid() == 0 else None
-        self._uid, self._gid = (None, None) if user is None else (user.pw_uid, user.pw_gid)
+        self._uid = None if user is None else user.pw_uid
+        self._gid = None if user is None else user.pw_gid
         self._give(folder)
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None

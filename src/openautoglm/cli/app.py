@@ -8,6 +8,7 @@ import typer
 
 from openautoglm import __version__
 from openautoglm.cli.batch import batch
+from openautoglm.cli.chaos import chaos
 from openautoglm.cli.doctor import doctor
 from openautoglm.cli.exits import EXIT_HELP
 from openautoglm.cli.models import models
@@ -21,7 +22,7 @@ from openautoglm.cli.schedule import schedule
 from openautoglm.cli.scheduler import scheduler
 
 COMMANDS = (
-    *("run", "batch", "schedule", "scheduler"),
+    *("run", "batch", "schedule", "scheduler", "chaos"),
     *("prompt", "pipeline", "models", "op", "plugin", "policy", "doctor"),
 )
 NO_HELP = {"help": False}
@@ -63,6 +64,7 @@ app.command()(run)
 app.add_typer(batch, name="batch")
 app.add_typer(schedule, name="schedule")
 app.command()(scheduler)
+app.command()(chaos)
 app.add_typer(prompt, name="prompt")
 app.add_typer(pipeline, name="pipeline")
 app.add_typer(models, name="models")

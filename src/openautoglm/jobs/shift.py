@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self, final
 
-from openautoglm.errors import LedgerError, OutputWriteError
+from openautoglm.errors import LedgerError
 from openautoglm.jobs.crew import GRACE_S, Crew, Ended
 from openautoglm.jobs.endings import in_words, judge
 from openautoglm.jobs.faults import in_short
@@ -237,7 +237,7 @@ class _Planning:
                 self._planner.plan(ledger)
         except BaseException as error:  # noqa: BLE001 - it is the job's, whatever it is
             fault = fault_of(error)
-            may_pass = isinstance(error, (LedgerError, OutputWriteError))
+            may_pass = isinstance(error, (LedgerError, OSError))  # files and servers come back
             state: State = "paused" if may_pass else "failed"
             self._why = Stop(state=state, reason=in_short(fault), fault=fault)
 

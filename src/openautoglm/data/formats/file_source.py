@@ -113,7 +113,7 @@ class FileSource:
         last = len(self._found) - 1 if stop is None else stop.file
         for number in range(start.file, last + 1):
             with self._opened(number) as file:
-                for place in (start, stop):
+                for place in (stop, start):  # what is behind the start is wanted next
                     if place is not None and place.file == number and not file.has(place.spot):
                         raise self._moved(str(place))
                 begin = start.spot if number == start.file else START

@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
 
+FIRST: Final = 64 << 10
 BLOCK: Final = 4 << 20
-"""Bytes that are fetched at a time, where less is asked for."""
+GROWS: Final = 4
+"""Bytes that are fetched at a place that was jumped to; so many times more, up to a block, with
+each step from there on. A look at one place costs little, and a long reading few requests."""
 
 
 @final
@@ -24,6 +27,9 @@ class RangedFile(io.RawIOBase):
         self._size = size
         self._fetch = fetch
         self._at = 0
+        self._kept = b""
+        self._begin = 0  # of what is kept
+        self._step = FIRST
 
     def readable(self) -> bool:
         """Say yes."""
@@ -44,22 +50,30 @@ class RangedFile(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Fetch as much as there is room for."""
+        """Give what is kept, or fetch more."""
         room = memoryview(buffer).cast("B")
-        stop = min(self._at + len(room), self._size)
-        if stop <= self._at:
+        if not room or self._at >= self._size:
             return 0
-        content = self._fetch(self._at, stop)
-        if not content:
-            raise OSError(f"nothing came for bytes {self._at} to {stop} of {self._size}")
+        if not self._begin <= self._at < self._begin + len(self._kept):
+            self._fill(len(room))
+        begin = self._at - self._begin
+        content = self._kept[begin : begin + len(room)]
         room[: len(content)] = content
         self._at += len(content)
         return len(content)
 
+    def _fill(self, wanted: int) -> None:
+        is_next = self._at == self._begin + len(self._kept) and bool(self._kept)
+        self._step = min(self._step * GROWS, BLOCK) if is_next else FIRST
+        stop = min(self._at + max(wanted, self._step), self._size)
+        self._kept, self._begin = self._fetch(self._at, stop), self._at
+        if not self._kept:
+            raise OSError(f"nothing came for bytes {self._at} to {stop} of {self._size}")
+
 
 def buffered(size: int, fetch: Callable[[int, int], bytes]) -> BinaryIO:
     """Return a file that fetches blocks."""
-    return cast("BinaryIO", io.BufferedReader(RangedFile(size, fetch), BLOCK))
+    return cast("BinaryIO", io.BufferedReader(RangedFile(size, fetch), FIRST))
 
 
 def is_far(file: BinaryIO) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openautoglm.data import open_sink, open_source, writing
@@ -196,6 +196,7 @@ def test_a_table_without_rows_or_without_anything_has_none(write: Write) -> None
 CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6)
 
 
+@settings(max_examples=50)
 @given(
     rows=st.lists(st.fixed_dictionaries({"a": CELLS, 'b, "c"': CELLS}), max_size=12),
     size=st.integers(1, 5),
@@ -216,6 +217,7 @@ def test_what_is_written_is_read_back_whole_in_shards_and_from_any_row(
         assert rest == found[number + 1 :]
 
 
+@settings(max_examples=50)
 @given(content=st.text(st.sampled_from('a1,"\n\r'), max_size=30), size=st.integers(1, 4))
 def test_whatever_a_file_holds_shards_are_the_whole(
     tmp_path_factory: pytest.TempPathFactory, content: str, size: int

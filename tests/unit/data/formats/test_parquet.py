@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openautoglm.data import Part, open_sink, open_source, writing
@@ -177,6 +177,7 @@ CELLS = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(rows=st.lists(st.fixed_dictionaries({"a": CELLS, "b": LEAVES}), min_size=1, max_size=8))
 def test_what_is_written_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, object]]

@@ -52,6 +52,7 @@ def test_the_endpoint_may_stand_in_the_environment(
 def test_an_object_is_fetched_as_its_rows_are_taken(
     s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ranged, "FIRST", 100)
     monkeypatch.setattr(ranged, "BLOCK", 100)
     s3_bucket.put("a.jsonl", LINES)
     source = open_source(s3_bucket.url("jsonl", "a.jsonl"))

@@ -35,6 +35,7 @@ def numbers(url: str) -> list[object]:
 def test_a_file_is_read_in_ranges_as_its_rows_are_taken(
     web_server: WebServer, monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:
+    monkeypatch.setattr(ranged, "FIRST", 64)
     monkeypatch.setattr(ranged, "BLOCK", 64)
     web_server.files["/a b.jsonl"] = LINES
     source = open_source(web_server.url("/a%20b.jsonl"))

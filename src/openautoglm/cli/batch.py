@@ -78,7 +78,7 @@ def watch(
             tell(moment)
         return run
 
-    return follow(watched, mode=progress, json=as_json, is_ours=False)
+    return follow(watched, mode=progress, json=as_json, ledger=ledger, is_ours=False)
 
 
 @batch.command()
@@ -126,8 +126,8 @@ def resume(  # noqa: PLR0913 - every option of the command is a parameter
     )
     if background:
         run.resume(background=True, budget=budget)
-        return _left(run)
-    return _go_on(run, budget, mode=progress, as_json=as_json)
+        return _left(run, ledger)
+    return _go_on(run, budget, mode=progress, as_json=as_json, ledger=ledger)
 
 
 @batch.command("retry-failed")
@@ -148,8 +148,8 @@ def retry_failed(
         return Exit.OK
     if background:
         run.resume(background=True)
-        return _left(run)
-    return _go_on(run, None, mode=progress, as_json=as_json)
+        return _left(run, ledger)
+    return _go_on(run, None, mode=progress, as_json=as_json, ledger=ledger)
 
 
 @batch.command()
@@ -212,7 +212,9 @@ def _budget(*, none: bool, **limits: float | None) -> Budget | None:
     return msgspec.convert(given, Budget) if given else None
 
 
-def _go_on(run: Run, budget: Budget | None, *, mode: ProgressMode, as_json: bool) -> Exit:
+def _go_on(
+    run: Run, budget: Budget | None, *, mode: ProgressMode, as_json: bool, ledger: str | None
+) -> Exit:
     """Resume a run in this process."""
     from openautoglm.cli.following import follow
 
@@ -220,15 +222,16 @@ def _go_on(run: Run, budget: Budget | None, *, mode: ProgressMode, as_json: bool
         run.resume(budget=budget, on_progress=tell)
         return run
 
-    return follow(resumed, mode=mode, json=as_json)
+    return follow(resumed, mode=mode, json=as_json, ledger=ledger)
 
 
-def _left(run: Run) -> Exit:
+def _left(run: Run, ledger: str | None) -> Exit:
     """Tell of a run that goes on in the background."""
     from openautoglm.cli.exits import Exit, say
+    from openautoglm.cli.following import named
 
     _tell(run)
-    say(f"to see how it goes: oag batch watch {run.id}")
+    say(f"to see how it goes: oag batch watch {run.id}{named(ledger)}")
     return Exit.OK
 
 

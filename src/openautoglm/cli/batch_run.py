@@ -197,11 +197,12 @@ def run(  # noqa: PLR0913 - every option of the command is a parameter
 def _submit(spec: JobSpec, ledger: str | None, *, json: bool) -> Exit:
     from openautoglm.cli.batch_job import runnable
     from openautoglm.cli.exits import Exit, say
+    from openautoglm.cli.following import named
     from openautoglm.cli.job_output import as_json
 
     run = runnable(spec).submit(ledger=ledger)
     typer.echo(as_json(run.status()) if json else run.id)
-    say(f"to see how it goes: oag batch watch {run.id}")
+    say(f"to see how it goes: oag batch watch {run.id}{named(ledger)}")
     return Exit.OK
 
 
@@ -210,4 +211,9 @@ def _follow(spec: JobSpec, ledger: str | None, *, progress: ProgressMode, json: 
     from openautoglm.cli.following import follow
 
     job = runnable(spec)
-    return follow(lambda tell: job.run(ledger=ledger, on_progress=tell), mode=progress, json=json)
+    return follow(
+        lambda tell: job.run(ledger=ledger, on_progress=tell),
+        mode=progress,
+        json=json,
+        ledger=ledger,
+    )

@@ -5,11 +5,13 @@ Owns the exit code of a job. Knows nothing of how a job is described.
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, TypeAlias, assert_never, final
 
 from openautoglm.cli.exits import Exit, Terminated, say
 from openautoglm.cli.job_output import as_json, listed
 from openautoglm.cli.job_progress import show_job
+from openautoglm.data.location import redacted
 from openautoglm.errors import OpenAutoGLMError
 
 if TYPE_CHECKING:
@@ -24,13 +26,21 @@ Follow: TypeAlias = "Callable[[Callable[[Progress], None]], Run]"
 """Blocks until a job ends or pauses, tells its progress meanwhile, and returns the run."""
 
 
-def follow(work: Follow, *, mode: ProgressMode, json: bool, is_ours: bool = True) -> Exit:
+def follow(
+    work: Follow,
+    *,
+    mode: ProgressMode,
+    json: bool,
+    ledger: str | None = None,
+    is_ours: bool = True,
+) -> Exit:
     """Follow a job; its last state goes to stdout, what can be done about it to stderr.
 
     Args:
         work: follows it.
         mode: what is shown meanwhile.
         json: whether its last state is printed as JSON.
+        ledger: of the job, where it was named; advice names it too.
         is_ours: whether the job runs in this process, and stops when that is interrupted.
     """
     import typer
@@ -41,12 +51,12 @@ def follow(work: Follow, *, mode: ProgressMode, json: bool, is_ours: bool = True
             run = work(seen)
         except (KeyboardInterrupt, Terminated, OpenAutoGLMError):
             if is_ours and seen.last is not None:
-                say(f"to go on: oag batch resume {seen.last.job}")
+                say(f"to go on: oag batch resume {seen.last.job}{named(ledger)}")
             raise
         ended = run.status()
         seen(ended)
     typer.echo(as_json(ended) if json else listed(ended))
-    for line in advice(ended):
+    for line in advice(ended, ledger):
         say(line)
     return exit_of(ended)
 
@@ -66,16 +76,27 @@ def exit_of(progress: Progress) -> Exit:
             assert_never(progress.state)
 
 
-def advice(progress: Progress) -> list[str]:
+def advice(progress: Progress, ledger: str | None = None) -> list[str]:
     """Return what a person may want to do now, and why the job is as it is."""
     lines = [progress.reason] if progress.reason else []
+    job = f"{progress.job}{named(ledger)}"
     if progress.counts.failed:
-        lines.append(f"what failed, and why: oag batch errors {progress.job}")
+        lines.append(f"what failed, and why: oag batch errors {job}")
     if progress.state == "done" and progress.counts.failed:
-        lines.append(f"to try these rows again: oag batch retry-failed {progress.job}")
+        lines.append(f"to try these rows again: oag batch retry-failed {job}")
     if progress.state in {"paused", "failed", "cancelled"}:
-        lines.append(f"to go on: oag batch resume {progress.job}")
+        lines.append(f"to go on: oag batch resume {job}")
     return lines
+
+
+def named(ledger: str | None) -> str:
+    """Return the option that names a ledger again, without passwords; empty where none was named.
+
+    Example:
+        >>> named("/data/jobs.db"), named("postgresql://ana:secret@host/jobs")
+        (' --ledger /data/jobs.db', " --ledger 'postgresql://ana:***@host/jobs'")
+    """
+    return f" --ledger {shlex.quote(redacted(ledger))}" if ledger else ""
 
 
 @final

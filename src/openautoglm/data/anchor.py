@@ -11,7 +11,7 @@ from openautoglm.data.location import SCHEME
 if TYPE_CHECKING:
     from pathlib import Path
 
-LOCAL: Final = ("file", "jsonl", "csv", "parquet")
+LOCAL: Final = ("file", "jsonl", "csv", "parquet", "hf", "folder", "openai-batch")
 """What reaches files of this machine; the name of a format alone does."""
 SQLITE: Final = "sqlite"
 

@@ -88,6 +88,9 @@ def test_a_person_is_told_what_can_be_done_next() -> None:
         "oag batch retry-failed sort-1a2b",
     ]
     assert advice(moment(state="paused")) == ["to go on: oag batch resume sort-1a2b"]
+    assert advice(moment(state="paused"), "my jobs.db") == [
+        "to go on: oag batch resume sort-1a2b --ledger 'my jobs.db'"
+    ]
 
 
 def test_json_lines_come_once_a_second_at_a_change_and_at_the_end(

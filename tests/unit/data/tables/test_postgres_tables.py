@@ -140,6 +140,20 @@ def test_what_cannot_be_read_is_refused_when_it_is_opened(
     assert values(f"{postgres_url}?table=reviews") == [{"id": 1}]
 
 
+def test_a_query_may_hold_what_stands_for_values_elsewhere(postgres_url: str) -> None:
+    run(
+        postgres_url,
+        "CREATE TABLE t(k INT PRIMARY KEY); INSERT INTO t SELECT generate_series(1, 9)",
+    )
+    query = "SELECT k, '100%' AS p, '%s :x ?' AS q FROM t WHERE 'a' LIKE '%' -- %"
+    row = {"p": "100%", "q": "%s :x ?"}
+    assert values(postgres_url, query=query) == [{"k": n, **row} for n in range(1, 10)]
+    source = open_source(postgres_url, query=query, key="k")
+    assert [shard.rows for shard in source.shards(rows=4)] == [4, 4, 1]
+    assert [r.values for r in source.read(resume_from="[7]")] == [{"k": n, **row} for n in (8, 9)]
+    assert source.describe().rows == 9
+
+
 def test_a_schema_is_an_option(postgres_url: str) -> None:
     run(postgres_url, 'CREATE SCHEMA "S s"')
     url = f"{postgres_url}?schema=S s&table=T t"

@@ -166,6 +166,18 @@ class Ledger(Protocol):
         """
         ...
 
+    def set_aside(self, claim: Claim, rows: Sequence[RowOutcome]) -> None:
+        """Put rows that have an answer into quarantine: the sink does not take them.
+
+        Args:
+            claim: of their shard, whose part is being written.
+            rows: failed ones, to take the place of those with an answer.
+
+        Raises:
+            FencedError: the claim is lost.
+        """
+        ...
+
     def commit(self, claim: Claim, receipt: Receipt | None) -> None:
         """End a shard: its part is in the sink. Its journal goes, its quarantine stays.
 

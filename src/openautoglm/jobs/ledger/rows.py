@@ -38,6 +38,9 @@ returning num"""  # noqa: S608 - ours
 _PAGE: Final = """select r.ordinal, r.key, r.is_ok, r.tries, r.tokens, r.payload, q.error, q.content
 from oag_row r left join oag_quarantine q on q.shard = r.shard and q.ordinal = r.ordinal
 where r.shard = :num and r.ordinal > :after order by r.ordinal limit :top"""
+_SPOIL: Final = """update oag_row set is_ok = 0, payload = :nothing
+where shard = :num and ordinal = :ordinal and is_ok = 1"""
+_MOVE: Final = "update oag_shard set ok = ok - :count, failed = failed + :count where num = :num"
 _COUNTS: Final = """select count(*), sum(is_done), sum(1 - is_again),
 sum(case when is_again = 0 and row_count is not null then 1 else 0 end),
 sum(case when is_again = 0 then row_count else 0 end), sum(ok), sum(failed), sum(tokens)
@@ -122,6 +125,21 @@ def settle(session: Session, held: Claim) -> int:
         shards.refuse(held)
     num: int = found[0][0]
     return num
+
+
+def set_aside(session: Session, held: Claim, rows: Sequence[RowOutcome]) -> None:
+    """Put rows that have an answer into quarantine; see `Ledger.set_aside`."""
+    if not session.rows(_HOLD, shards.fence(held)):
+        shards.refuse(held)
+    num = _num(session, held)
+    aside: list[tuple[Value, ...]] = []
+    for row in rows:
+        if session.change(_SPOIL, {"num": num, "ordinal": row.ordinal, "nothing": b""}):
+            key = jobs.storable(row.key)
+            aside.append((num, row.ordinal, key, row.tries, row.payload, row.values))
+    if aside:
+        session.insert("oag_quarantine", _ASIDE, aside)
+        session.change(_MOVE, {"num": num, "count": len(aside)})
 
 
 def page(session: Session, num: int, after: int) -> list[RowOutcome]:

@@ -139,6 +139,10 @@ class SqlLedger:
         """Count bad endings from 0 again; see `Ledger`."""
         self._database.write(partial(of_shards.absolve, held=claim))
 
+    def set_aside(self, claim: Claim, rows: Sequence[RowOutcome]) -> None:
+        """Put rows that have an answer into quarantine; see `Ledger`."""
+        self._database.write(partial(of_rows.set_aside, held=claim, rows=rows))
+
     def commit(self, claim: Claim, receipt: Receipt | None) -> None:
         """End a shard; see `Ledger`."""
         self._database.write(partial(of_shards.commit, held=claim, receipt=receipt))

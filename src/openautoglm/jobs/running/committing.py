@@ -8,7 +8,7 @@ is taken as it is. Knows nothing of rows under way.
 from __future__ import annotations
 
 import threading
-from itertools import islice
+from itertools import chain, islice
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple, Self, final
 
@@ -16,15 +16,16 @@ import msgspec
 
 from openautoglm.data.catalog import open_sink
 from openautoglm.data.sink import Part
-from openautoglm.errors import FencedError, SinkConflictError
+from openautoglm.errors import BadRowError, FencedError, SinkConflictError
+from openautoglm.jobs.running.told import fault_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from openautoglm.data.sink import Receipt, Sink
     from openautoglm.jobs.ledger.ledger import Ledger
-    from openautoglm.jobs.ledger.records import Claim
+    from openautoglm.jobs.ledger.records import Claim, RowOutcome
     from openautoglm.jobs.running.open_shard import OpenShard
 
 BATCH: Final = 200
@@ -107,36 +108,39 @@ class Committer:
 def commit(ledger: Ledger, claim: Claim, sink: str) -> None:
     """Write the part of a shard whose rows all have an outcome, and end the shard.
 
+    Rows that the sink does not take go into quarantine.
+
     Raises:
         FencedError: another worker has the shard.
         OutputWriteError: the part cannot be written.
-        BadRowError: the sink does not take a row.
     """
-    rows = (_decode(row.payload) for row in ledger.outcomes(claim) if row.outcome == "ok")
+    rows = (row for row in ledger.outcomes(claim) if row.outcome == "ok")
     first = next(rows, None)
-    receipt = None if first is None else _written(claim, sink, first, rows)
+    receipt = None if first is None else _written(ledger, claim, sink, chain((first,), rows))
     ledger.commit(claim, receipt)
 
 
-def _written(
-    claim: Claim, url: str, first: Mapping[str, object], rest: Iterator[Mapping[str, object]]
-) -> Receipt:
+def _written(ledger: Ledger, claim: Claim, url: str, rows: Iterator[RowOutcome]) -> Receipt | None:
     part = Part(job=claim.job, shard=claim.shard.index, attempt=claim.attempt)
     sink = open_sink(url, part=part)
     try:
         found = sink.committed() if claim.attempt > 1 else None
-        return _filled(sink, first, rest) if found is None else found
+        return found or _filled(ledger, claim, sink, rows)
     finally:
         sink.abort()
 
 
-def _filled(
-    sink: Sink, first: Mapping[str, object], rest: Iterator[Mapping[str, object]]
-) -> Receipt:
-    batch = [first, *islice(rest, BATCH - 1)]
-    while batch:
-        sink.write(batch)
-        batch = list(islice(rest, BATCH))
+def _filled(ledger: Ledger, claim: Claim, sink: Sink, rows: Iterator[RowOutcome]) -> Receipt | None:
+    taken = 0
+    refused: list[RowOutcome] = []
+    while batch := list(islice(rows, BATCH)):
+        refusals = _put(sink, batch)
+        taken += len(batch) - len(refusals)
+        refused += refusals
+    if refused:  # before the part is there: who finds it takes it for whole
+        ledger.set_aside(claim, refused)
+    if not taken:
+        return None
     try:
         return sink.commit()
     except SinkConflictError:
@@ -144,3 +148,21 @@ def _filled(
         if found is None:
             raise
         return found
+
+
+def _put(sink: Sink, batch: Sequence[RowOutcome]) -> list[RowOutcome]:
+    """Write rows; return those that the sink does not take, with its reason."""
+    try:
+        sink.write([_decode(row.payload) for row in batch])
+    except BadRowError:
+        return [refusal for row in batch if (refusal := _put_one(sink, row)) is not None]
+    return []
+
+
+def _put_one(sink: Sink, row: RowOutcome) -> RowOutcome | None:
+    try:
+        sink.write([_decode(row.payload)])
+    except BadRowError as error:
+        fault = msgspec.json.encode(fault_of(error))
+        return msgspec.structs.replace(row, outcome="failed", payload=fault)
+    return None

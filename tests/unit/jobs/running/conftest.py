@@ -70,8 +70,8 @@ class Site:
             sys.modules[module.__name__] = module
             function = f"{module.__name__}:function"
         given = {"shard_rows": 10, "concurrency": 4, "backoff_s": 0.001, **fields}
-        sink = f"jsonl+file://{self.sink}/"
-        spec = JobSpec(source=str(self.source), sink=sink, function=function, **given)
+        given = {"sink": f"jsonl+file://{self.sink}/", **given}
+        spec = JobSpec(source=str(self.source), function=function, **given)
         self.ledger.add_job(job, name="letters", spec=msgspec.json.encode(spec), fingerprint={})
         source = open_source(spec.source)
         self.ledger.add_shards(job, list(source.shards(rows=spec.shard_rows)))

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, final
 
 import msgspec
 import pytest
 
-from openautoglm.data import open_source
+from openautoglm.data import MEMORY, open_sink, open_source
+from openautoglm.data.catalog import SINKS
+from openautoglm.errors import BadRowError
+from openautoglm.registry import owned_by
 from openautoglm.testing.versions import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tests.unit.jobs.running.conftest import Site, Worker
+
+    from openautoglm.data import Part, Receipt
 
 
 def test_every_row_is_answered_once_and_each_part_is_in_the_order_of_its_rows(site: Site) -> None:
@@ -273,6 +278,70 @@ def test_a_source_that_holds_other_rows_than_planned_stops_the_worker(site: Site
     assert report.why == "stuck"
     assert report.error is not None
     assert report.error.code == "OAG508"
+
+
+@final
+class Picky:
+    """A part in memory that takes no texts for a score."""
+
+    def __init__(self, part: Part | None) -> None:
+        self._sink = open_sink("memory://picky", part=part)
+
+    def committed(self) -> Receipt | None:
+        return self._sink.committed()
+
+    def write(self, rows: Sequence[Mapping[str, object]]) -> None:
+        for row in rows:
+            if isinstance(row["score"], str):
+                raise BadRowError("a score is a number")
+        self._sink.write(rows)
+
+    def commit(self) -> Receipt:
+        return self._sink.commit()
+
+    def abort(self) -> None:
+        self._sink.abort()
+
+
+@pytest.fixture
+def picky() -> Iterator[str]:
+    """The URL of such parts."""
+    with owned_by("a test"):
+        SINKS.add("picky", lambda _, part: Picky(part))
+    yield "picky://scores"
+    SINKS.remove("picky")
+    MEMORY.drop("picky")
+
+
+def test_rows_that_the_sink_does_not_take_are_in_quarantine_and_the_others_in_their_part(
+    site: Site, picky: str
+) -> None:
+    def answer(row: dict[str, Any]) -> dict[str, object]:
+        return {"score": "high" if row["n"] in {4, 7} or row["n"] >= 10 else row["n"]}
+
+    site.rows(20)
+    site.plan(answer, sink=picky)
+    assert site.work().why == "done"
+    scores = [record.values["score"] for record in open_source("memory://picky").read()]
+    assert scores == [0, 1, 2, 3, 5, 6, 8, 9]
+    assert len(site.failed()) == 12
+    assert site.failed()["in.jsonl:5"]["problem"] == "a score is a number"
+    counts = site.ledger.counts("letters-1")
+    assert (counts.ok, counts.failed, counts.shards_done) == (8, 12, 2)
+
+
+def test_a_ledger_that_is_gone_stops_the_worker(site: Site) -> None:
+    def answer(row: dict[str, Any]) -> dict[str, object]:
+        if row["n"] == 5:
+            (site.folder / "ledger.db").unlink()
+        return {}
+
+    site.rows(10)
+    site.plan(answer)
+    report = site.work()
+    assert report.why == "stuck"
+    assert report.error is not None
+    assert report.error.code == "OAG806"
 
 
 def test_a_sink_that_cannot_be_written_stops_the_worker_and_no_answer_is_lost(site: Site) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from openautoglm.jobs.ledger.records import Counts
     from openautoglm.jobs.spec import Budget
 
+MORE: Final = "; to go on, resume with a larger one"
 JUDGED_FROM: Final = 100
 """Rows; fewer say nothing of a rate."""
 
@@ -45,11 +46,11 @@ class Spending:
         """
         budget = self._budget
         if budget.rows is not None and counts.done >= budget.rows:
-            return f"the budget of {budget.rows} rows is used up"
+            return f"the budget of {budget.rows} rows is used up{MORE}"
         if budget.tokens is not None and counts.tokens >= budget.tokens:
-            return f"the budget of {budget.tokens} tokens is used up"
+            return f"the budget of {budget.tokens} tokens is used up{MORE}"
         if budget.seconds is not None and self.seconds(running_s) >= budget.seconds:
-            return f"the budget of {budget.seconds:g} seconds is used up"
+            return f"the budget of {budget.seconds:g} seconds is used up{MORE}"
         return self._why_too_many_errors(counts)
 
     def _why_too_many_errors(self, counts: Counts) -> str | None:

@@ -92,7 +92,7 @@ def test_files_that_the_state_does_not_name_are_not_read(tmp_path: Path) -> None
     ("state", "error", "says"),
     [
         ({"_data_files": [{"filename": "../x.arrow"}]}, DataUrlError, "no folder of a dataset"),
-        ({"_data_files": []}, DataUrlError, "no folder of a dataset"),
+        ({"_data_files": []}, DataUrlError, "has no rows"),
         ({"_data_files": [], "_indices_data_files": [{}]}, DataUrlError, "flatten_indices"),
         ({"_data_files": "x"}, InputDecodeError, "not what save_to_disk writes"),
         ({}, InputDecodeError, "not what save_to_disk writes"),

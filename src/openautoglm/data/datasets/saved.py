@@ -107,6 +107,10 @@ def _files_of(folder: Path, location: Location) -> list[str]:
                 fix="write them: dataset.flatten_indices().save_to_disk(PATH)",
             )
         names = [file.filename for file in saved.data_files]
+        if not names:
+            raise DataUrlError(
+                "this dataset has no rows", got=location.shown, fix="save one that has some"
+            )
     else:
         names = sorted(path.name for path in folder.glob("*.arrow"))
     if not names or any(Path(name).name != name for name in names):

@@ -37,11 +37,11 @@ GRACE_S: Final = 0.2
 class Site:
     """A folder with a source, a sink, a ledger and the functions of a job."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str | None = None) -> None:
         self.folder = folder
         self.source = folder / "in.jsonl"
         self.sink = folder / "out"
-        self.url = f"sqlite:///{folder / 'ledger.db'}"
+        self.url = url or f"sqlite:///{folder / 'ledger.db'}"
         self.ledger: Ledger = open_ledger(self.url)
         self.functions: dict[str, Callable[..., object]] = {}
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -146,7 +146,16 @@ class Site:
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """An empty site, whose home is in it."""
     monkeypatch.setenv("OPENAUTOGLM_HOME", str(tmp_path / "home"))
-    made = Site(tmp_path)
+    yield from _opened(Site(tmp_path))
+
+
+@pytest.fixture
+def far_site(tmp_path: Path, postgres_url: str) -> Iterator[Site]:
+    """An empty site whose ledger is in PostgreSQL."""
+    yield from _opened(Site(tmp_path, postgres_url))
+
+
+def _opened(made: Site) -> Iterator[Site]:
     yield made
     for process in made.processes:
         process.kill()

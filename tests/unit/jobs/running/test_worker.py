@@ -35,6 +35,19 @@ def test_every_row_is_answered_once_and_each_part_is_in_the_order_of_its_rows(si
     assert (counts.ok, counts.failed, counts.shards_done) == (95, 0, 10)
 
 
+def test_a_ledger_in_postgresql_serves_workers_as_well(far_site: Site) -> None:
+    def answer(row: dict[str, Any]) -> dict[str, object]:
+        if row["n"] % 10 == 3:
+            raise ValueError("three")
+        return {}
+
+    far_site.rows(95)
+    far_site.plan(answer, keep=("n",))
+    assert far_site.work().why == "done"
+    assert [row["n"] for row in far_site.answers()] == [n for n in range(95) if n % 10 != 3]
+    assert len(far_site.failed()) == 10
+
+
 def test_rows_keep_their_order_when_they_are_answered_in_another_one(site: Site) -> None:
     site.rows(8)
     first_may_go = threading.Event()

@@ -227,6 +227,20 @@ class LedgerMachine(RuleBasedStateMachine):
             assert row.payload == (b"" if planned_again else kept.payload)
 
     @precondition(lambda self: self.claims)
+    @rule(data=st.data(), ordinal=st.integers(0, ROWS - 1))
+    def set_aside(self, data: st.DataObject, ordinal: int) -> None:
+        claim, shard = self.one_of(data)
+        if not shard.is_settled:
+            return  # no worker does so before its part is written
+        row = RowOutcome(ordinal=ordinal, key="", outcome="failed", payload=b"refused")
+        kept = shard.journal.get(ordinal)
+        if not self.fenced(claim, lambda: self.ledger.set_aside(claim, [row])):
+            return
+        if kept is not None and kept.outcome == "ok":
+            shard.journal[ordinal] = shard.quarantine[ordinal] = row
+            shard.ok -= 1
+
+    @precondition(lambda self: self.claims)
     @rule(data=st.data())
     def commit(self, data: st.DataObject) -> None:
         claim, shard = self.one_of(data)

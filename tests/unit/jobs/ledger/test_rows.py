@@ -231,3 +231,30 @@ def test_nothing_is_tried_again_behind_shards_that_are_not_known_yet(ledger: Sql
     ledger.end_plan("p")
     assert ledger.job("p").is_planned
     assert ledger.retry("p") == 1
+
+
+def test_answers_that_the_sink_refuses_are_set_aside_once_and_may_be_tried_again(
+    ledger: SqlLedger, job: str
+) -> None:
+    claim = taken(ledger, job)
+    keep(ledger, claim, ok(0), ok(1), failed(2))
+    list(ledger.outcomes(claim))
+    for _ in range(2):
+        ledger.set_aside(claim, [failed(1), failed(2), failed(4)])
+    assert [(row.ordinal, row.outcome) for row in ledger.outcomes(claim)] == [
+        (0, "ok"),
+        (1, "failed"),
+        (2, "failed"),
+    ]
+    assert [(row.ordinal, row.values) for row in ledger.quarantined(job)] == [
+        (1, b'{"text":"x"}'),
+        (2, b'{"text":"x"}'),
+    ]
+    counts = ledger.counts(job)
+    assert (counts.ok, counts.failed, counts.tokens) == (1, 2, 7)
+    assert ledger.retry(job) == 2
+    ledger.commit(claim, None)
+    assert ledger.counts(job).ok == 1
+    with pytest.raises(FencedError):
+        ledger.set_aside(claim, [failed(0)])
+    assert list(ledger.quarantined(job)) == []

@@ -30,7 +30,7 @@ def parts_url(sink: str) -> str:
 
     Example:
         >>> parts_url("answers.jsonl")
-        'jsonl+file://answers.jsonl.parts/'
+        'jsonl://answers.jsonl.parts/'
         >>> parts_url("parquet+s3://lake/answers.parquet")
         'parquet+s3://lake/answers.parquet.parts/'
         >>> parts_url("sqlite:///answers.db?table=answers")
@@ -39,8 +39,10 @@ def parts_url(sink: str) -> str:
     location = read_location(sink, {})
     if not is_of_files(location):
         return sink
-    url = sink if "://" in sink else f"file://{quote(sink)}"
-    if location.scheme in TRANSPORTS:
+    url = sink
+    if "://" not in sink:
+        url = f"{format_of(location)}://{quote(sink)}"
+    elif location.scheme in TRANSPORTS:
         url = f"{format_of(location)}+{url}"
     if is_folder(location):
         return url

@@ -50,10 +50,11 @@ def path_of(url: str) -> str:
 
 def _file_rows(location: Location, path: str) -> Iterator[Row]:
     form = format_of(location)
-    transport = "file" if is_local(location) else location.transport
+    form = LINES[0] if form in LINES else form
+    scheme = form if is_local(location) else f"{form}+{location.transport}"
     known = (*options_of(location), "delimiter")
     options = {name: value for name, value in location.options.items() if name in known}
-    return _rows(f"{LINES[0] if form in LINES else form}+{transport}://{quote(path)}", options)
+    return _rows(f"{scheme}://{quote(path)}", options)
 
 
 def _rows(url: str, options: dict[str, Option]) -> Iterator[Row]:

@@ -32,17 +32,17 @@ def put(url: str, numbers: list[list[int]]) -> list[tuple[int, Receipt]]:
 @pytest.mark.parametrize(
     ("sink", "parts"),
     [
-        ("/d/a.jsonl", "jsonl+file:///d/a.jsonl.parts/"),
-        ("/d/a.ndjson", "jsonl+file:///d/a.ndjson.parts/"),
+        ("/d/a.jsonl", "jsonl:///d/a.jsonl.parts/"),
+        ("/d/a.ndjson", "jsonl:///d/a.ndjson.parts/"),
         ("jsonl+file:///d/a?x=1", "jsonl+file:///d/a.parts/?x=1"),
-        ("/d/", "jsonl+file:///d/"),
+        ("/d/", "jsonl:///d/"),
         ("s3://b/d/", "jsonl+s3://b/d/"),
         ("jsonl+file:///d/", "jsonl+file:///d/"),
         ("csv+s3://b/a.csv", "csv+s3://b/a.csv.parts/"),
         ("csv+s3://b/d/", "csv+s3://b/d/"),
         ("s3://b/a.parquet?region=x", "parquet+s3://b/a.parquet.parts/?region=x"),
         ("jsonl:///d/a.jsonl", "jsonl:///d/a.jsonl.parts/"),
-        ("/d/50% of.jsonl", "jsonl+file:///d/50%25%20of.jsonl.parts/"),
+        ("/d/50% of.jsonl", "jsonl:///d/50%25%20of.jsonl.parts/"),
         ("postgresql://h/d?table=t", "postgresql://h/d?table=t"),
     ],
 )
@@ -51,7 +51,7 @@ def test_parts_of_one_file_go_to_a_folder_beside_it(sink: str, parts: str) -> No
 
 
 def test_a_folder_that_is_there_takes_parts_itself(tmp_path: Path) -> None:
-    assert parts_url(str(tmp_path)) == f"jsonl+file://{tmp_path}"
+    assert parts_url(str(tmp_path)) == f"jsonl://{tmp_path}"
 
 
 def test_trying_a_sink_leaves_nothing_and_keeps_what_is_there(tmp_path: Path) -> None:

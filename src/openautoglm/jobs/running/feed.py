@@ -306,7 +306,8 @@ class Feed:
         if not task.tries:
             self._unnoted += 1
             task.shard.handed = max(task.shard.handed, task.ordinal + 1)
-        if self._breaker.gate(now_s) == "one":
+        is_asked = task.record.error is None and task.lot != "out"
+        if is_asked and self._breaker.gate(now_s) == "one":
             self._breaker.probe()
             self._probe = task
         self._pace.begun()

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from openautoglm.data import Record, Shard
+from openautoglm.errors import BadRowError
 from openautoglm.jobs.ledger.records import Claim
 from openautoglm.jobs.running.breaker import Breaker
 from openautoglm.jobs.running.feed import UNSETTLED, Feed
@@ -233,6 +234,28 @@ def test_a_source_that_fails_stops_the_feed_and_is_told() -> None:
     one.add(OpenShard(shard(3).claim, broken, frozenset(), window=1))
     assert one.take() is None
     assert isinstance(one.error, OSError)
+
+
+def test_a_row_that_cannot_be_read_tells_nothing_of_the_server() -> None:
+    def read(_: Shard) -> Iterator[Record]:
+        for n in range(20):
+            error = BadRowError("no JSON") if n == 10 else None
+            yield Record(key=str(n), position=str(n + 1), error=error)
+
+    one = feed(clock := Clock())
+    one.add(OpenShard(shard(20).claim, read, frozenset(), window=1))
+    for _ in range(10):
+        task = taken(one)
+        task.tries += 1
+        assert one.again(task, Trouble(ConnectionRefusedError()))
+    clock.now_s = 1.5
+    bad = taken(one)
+    assert bad.record.error is not None
+    probe = taken(one, bad)
+    thread, _ = blocks(one)
+    one.stop()
+    thread.join()
+    assert probe.ordinal == 11
 
 
 def test_while_most_rows_fail_new_ones_are_asked_first() -> None:

@@ -87,7 +87,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--methods", default=",".join(METHODS), help="methods")
     parser.add_argument("--shapes", default=",".join(FORMS), help="processes x threads")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--scale", type=float, help="part of the new tokens; 0.5b has 0.25")
+    parser.add_argument("--scale", type=float, help="part of the new tokens; 1, but 0.25 for 0.5b")
     parser.add_argument("--no-memory", action="store_true", help="leave the memory's speed out")
     parser.add_argument("--json", type=Path, help="write the figures here, tables and plots beside")
     return parser.parse_args()
@@ -283,11 +283,13 @@ def _keep(target: Path, figures: Figures, document: Mapping[str, object], text: 
     whole = {**document, "rows": rows}
     target.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", "utf-8")
     target.with_suffix(".md").write_text(text, "utf-8")
-    for model in dict.fromkeys(entry.model for entry in figures.entries.values()):
+    measured = list(dict.fromkeys(entry.model for entry in figures.entries.values()))
+    for model in measured:
         works = dict.fromkeys(e.work.name for e in figures.entries.values())
         panels = {name: figures.best(model, name) for name in works if figures.done(model, name)}
         drawn = plot.bars(f"{model}: tokens per second, each method at its best", panels)
-        target.with_name(f"{target.stem}-{model}.svg").write_text(drawn, "utf-8")
+        name = target.stem if len(measured) == 1 else f"{target.stem}_{model}"
+        target.with_name(f"{name}.svg").write_text(drawn, "utf-8")
 
 
 def _row(figures: Figures, entry: Entry) -> dict[str, object]:

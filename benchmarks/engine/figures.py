@@ -101,6 +101,20 @@ TARGETS: Final = (
         "copying by plain, one stream", "copying-single", ("ours-int8",), ("ours-int8-plain",), 2.0
     ),
     Target("copying by plain, 32 at once", "copying", ("ours-int8",), ("ours-int8-plain",), 2.0),
+    Target(
+        "copying, answers given, by plain, one stream",
+        "copying-said-single",
+        ("ours-int8",),
+        ("ours-int8-plain",),
+        2.0,
+    ),
+    Target(
+        "copying, answers given, by plain, 32 at once",
+        "copying-said",
+        ("ours-int8",),
+        ("ours-int8-plain",),
+        2.0,
+    ),
     Target("JSON by unconstrained", "json", ("ours-int8",), ("ours-int8",), 0.95, "uniform"),
     Target(
         "JSON without jumps by unconstrained",

@@ -1,7 +1,7 @@
 """What is asked of every method: prompts as tokens, and how many tokens each must get.
 
-Owns `Work` and its six kinds, made by a seed. Knows nothing of methods. Prompts are tokens, so that
-no method pays for another's tokenizer, and those of random models are drawn at random.
+Owns `Work` and its kinds, made by a seed. Knows nothing of methods. Prompts are tokens, so that no
+method pays for another's tokenizer, and those of random models are drawn at random.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class Work:
         copies: whether answers repeat parts of their prompts.
         schema: JSON schema that answers follow, None for none.
         jumps: with a schema: whether tokens that are the only ones possible may go undecoded.
+        answers: what a model that cannot copy is made to say, row by row; empty for its own words.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Work:
     copies: bool = False
     schema: str | None = None
     jumps: bool = True
+    answers: tuple[tuple[int, ...], ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -75,6 +77,7 @@ class Work:
             "prompts": self.prompts[index::parts],
             "lengths": self.lengths[index::parts],
             "at_once": max(1, self.at_once // parts),
+            "answers": self.answers[index::parts],
         }
         return Work(**{**asdict(self), **own})
 
@@ -107,6 +110,7 @@ def read(file: Path) -> Work:
     given = json.loads(file.read_text("utf-8"))
     given["prompts"] = tuple(map(tuple, given["prompts"]))
     given["lengths"] = tuple(given["lengths"])
+    given["answers"] = tuple(map(tuple, given.get("answers", ())))
     return Work(**given)
 
 
@@ -174,47 +178,71 @@ def json_steps(model: str, scale: float) -> Work:
 
 def copying(model: str, _: float) -> Work | None:
     """Facts out of 60 written messages as JSON; random weights copy nothing."""
-    if model in SHAPES:
-        return None
+    return None if model in SHAPES else _facts("copying", folder_of(model))
+
+
+def _facts(name: str, folder: Path, *, is_said: bool = False) -> Work:
     rows = [
         json.loads(line)
         for line in (ROOT / "models/nano/handwritten.jsonl").read_text("utf-8").splitlines()
     ]
-    answers = [json.dumps(r["facts"], ensure_ascii=False, separators=(",", ":")) for r in rows]
-    tokens = _Texts(folder_of(model))
+    texts = [json.dumps(r["facts"], ensure_ascii=False, separators=(",", ":")) for r in rows]
+    tokens = _Texts(folder)
+    answers = tuple(tokens.ids(text) for text in texts)
     return Work(
-        name="copying",
+        name=name,
         prompts=tuple(tokens.chat(_instruction() + "\n" + row["text"]) for row in rows),
-        lengths=tuple(tokens.count(answer) for answer in answers),
+        lengths=tuple(map(len, answers)),
         copies=True,
+        answers=answers if is_said else (),
     )
 
 
 def copying_single(model: str, scale: float) -> Work | None:
     """The first 15 of `copying`, one after another."""
-    work = copying(model, scale)
+    return _one_by_one(copying(model, scale))
+
+
+def copying_said(model: str, _: float) -> Work | None:
+    """`copying` in `nano`'s tokens, where a random model is made to say the right answers.
+
+    So a step costs what it costs a model of that size, and copies what a good one would.
+    """
+    return _facts("copying-said", NANO, is_said=True) if model in SHAPES else None
+
+
+def copying_said_single(model: str, scale: float) -> Work | None:
+    """The first 15 of `copying-said`, one after another."""
+    return _one_by_one(copying_said(model, scale))
+
+
+def _one_by_one(work: Work | None) -> Work | None:
     if work is None:
         return None
-    own = {"prompts": work.prompts[:15], "lengths": work.lengths[:15], "at_once": 1}
-    return Work(**{**asdict(work), **own, "name": "copying-single"})
+    first = {"prompts": work.prompts[:15], "lengths": work.lengths[:15]}
+    own = {**first, "answers": work.answers[:15], "at_once": 1, "name": f"{work.name}-single"}
+    return Work(**{**asdict(work), **own})
 
 
 class _Texts:
     """A folder's tokenizer."""
 
     def __init__(self, folder: Path) -> None:
+        from tokenizers import Tokenizer
+
         from openautoglm.engine.backends.native.text.tokens import Tokens
         from openautoglm.engine.model_folder import inspect
 
         self._tokens = Tokens(inspect(folder))
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
 
     def chat(self, text: str) -> tuple[int, ...]:
         from openautoglm.engine.prompt import Message
 
         return tuple(self._tokens.encode_prompt((Message(role="user", content=text),)))
 
-    def count(self, text: str) -> int:
-        return self._tokens.count(text)
+    def ids(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 def _instruction() -> str:
@@ -245,6 +273,8 @@ KINDS: Final[dict[str, Callable[[str, float], Work | None]]] = {
     "json-steps": json_steps,
     "copying": copying,
     "copying-single": copying_single,
+    "copying-said": copying_said,
+    "copying-said-single": copying_said_single,
 }
 VOCABULARIES: Final = {
     "nano": json.loads((NANO / "config.json").read_text("utf-8"))["vocab_size"]

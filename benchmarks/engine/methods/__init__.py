@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from work import Work
 
 ALL: Final = frozenset({"uniform", "variable", "shared", "single", "copying", "copying-single"})
-OURS: Final = ALL | {"json", "json-steps"}
-COPIES: Final = frozenset({"copying", "copying-single"})
+SAID: Final = frozenset({"copying-said", "copying-said-single"})
+OURS: Final = ALL | SAID | {"json", "json-steps"}
+COPIES: Final = SAID | {"copying", "copying-single"}
 
 
 class Method(Protocol):

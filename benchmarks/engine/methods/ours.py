@@ -11,8 +11,11 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast, final
 
+import numpy as np
+
 from openautoglm.engine.backends.native.model.model import Model
 from openautoglm.engine.backends.native.scheduling.constraint import GrammarConstraint
+from openautoglm.engine.backends.native.scheduling.faces import Chosen
 from openautoglm.engine.backends.native.scheduling.sampler import OperatorSampler
 from openautoglm.engine.backends.native.scheduling.scheduler import Rules, Scheduler
 from openautoglm.engine.backends.native.scheduling.sequence import Sequence
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from work import Work
 
     from methods import Setting
+    from openautoglm.engine.backends.native.scheduling.faces import Draw, Logits
     from openautoglm.engine.backends.native.weights.convert import Mode
 
 SLOTS: Final = 32
@@ -69,7 +73,8 @@ class Ours:
         if work.schema is not None:
             sequences = self._constrained(sequences, work.schema, jumps=work.jumps)
         groups = [sequences] if work.at_once > 1 else [[one] for one in sequences]
-        scheduler = Scheduler(self._model, OperatorSampler(), rules=rules)  # one, as a backend has
+        sampler = Saying(work) if work.answers else OperatorSampler()
+        scheduler = Scheduler(self._model, sampler, rules=rules)  # one, as a backend has
         return [answer for group in groups for answer in self._decode(scheduler, group)]
 
     def _decode(self, scheduler: Scheduler, sequences: Many[Sequence]) -> list[list[int]]:
@@ -97,12 +102,37 @@ class Ours:
 
 
 @final
+class Saying:
+    """The operator's sampler, which does all its work, and then says what it was told to."""
+
+    def __init__(self, work: Work) -> None:
+        self._sampler = OperatorSampler()
+        self._answers = dict(zip(work.prompts, work.answers, strict=False))  # a warm-up has fewer
+        self.remembers, self.takes_largest = self._sampler.remembers, self._sampler.takes_largest
+
+    def choose(self, logits: Logits, draws: Many[Draw]) -> Chosen:
+        """Choose the tokens of the answers; a draw that stands here again is a token further on."""
+        self._sampler.choose(logits, draws)
+        times: dict[int, int] = {}
+        tokens = np.zeros(len(draws), np.int64)
+        for index, draw in enumerate(draws):
+            if draw.notes is None:
+                draw.notes = self._answers[tuple(draw.ids[: draw.prompt_tokens])]
+            answer = cast("tuple[int, ...]", draw.notes)
+            ahead = times.get(id(draw), 0)
+            times[id(draw)] = ahead + 1
+            place = len(draw.ids) - draw.prompt_tokens + ahead
+            tokens[index] = answer[min(place, len(answer) - 1)]
+        return Chosen(tokens)
+
+
+@final
 class Unforced:
     """A constraint under which every token is decoded, also one that is the only one possible."""
 
     def __init__(self, tokens: object) -> None:
         inner = GrammarConstraint(tokens)  # type: ignore[arg-type]  # as it came from the grammar
-        self.mask, self.accept = inner.mask, inner.accept
+        self.mask, self.allows, self.accept = inner.mask, inner.allows, inner.accept
 
     def forced(self) -> list[int]:
         """Return none."""

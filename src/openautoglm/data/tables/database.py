@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     Fields = tuple[object, ...]
 
 PATIENCE_S: Final = 30.0
-"""How long a reading waits for a server that was there and is gone."""
+"""How long one waits for a server that was there and is gone."""
 _FIRST_PAUSE_S: Final = 0.1
 _LAST_PAUSE_S: Final = 2.0
 MOST_NAMES: Final = 20
+AWAY: Final = frozenset({None, "57P03"})
+"""What a server that does not answer, or is starting, says of itself: nothing, or that."""
 
 
 @final
@@ -59,6 +61,7 @@ class Database:
         self.dialect = dialect
         self.shown = shown
         self._engine = engine
+        self._was_there = False
 
     def __repr__(self) -> str:
         return f"Database({self.shown!r})"
@@ -73,7 +76,7 @@ class Database:
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            with self._engine.connect() as connection:
+            with self._connected() as connection:
                 yield connection
         except SQLAlchemyError as cause:
             raise InputNotFoundError(
@@ -92,7 +95,7 @@ class Database:
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            with self._engine.begin() as connection:
+            with self._connected() as connection, connection.begin():
                 yield connection
         except SQLAlchemyError as cause:
             raise OutputWriteError(
@@ -110,18 +113,16 @@ class Database:
         """
         from sqlalchemy.exc import DBAPIError
 
-        patient_until_s, pause_s = time.monotonic() + PATIENCE_S, _FIRST_PAUSE_S
         was_lost = False
-        while True:
+        for is_last in _patience():
             try:
                 with connection.begin():
                     return [tuple(row) for row in connection.exec_driver_sql(statement, values)]
             except DBAPIError as error:
                 was_lost = was_lost or error.connection_invalidated
-                if not was_lost or time.monotonic() > patient_until_s:
+                if not was_lost or is_last:
                     raise
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LAST_PAUSE_S)
+        raise AssertionError("the last try returns or raises")
 
     def columns_of(self, query: str) -> tuple[str, ...]:
         """Return the names of a query's columns.
@@ -211,9 +212,35 @@ class Database:
                     f"the name `{name[:100]}` {why}", got=self.shown, fix="use another name"
                 )
 
+    def _connected(self) -> Connection:
+        """Connect; a server that was there and is gone may come back for half a minute."""
+        from sqlalchemy.exc import OperationalError
+
+        for is_last in _patience():
+            try:
+                connection = self._engine.connect()
+            except OperationalError as error:
+                state = getattr(error.orig, "sqlstate", "")
+                if not self._was_there or is_last or state not in AWAY:
+                    raise
+            else:
+                self._was_there = True
+                return connection
+        raise AssertionError("the last try returns or raises")
+
     def close(self) -> None:
         """Give back what the engine holds."""
         self._engine.dispose()
+
+
+def _patience() -> Iterator[bool]:
+    """Yield for each try whether it is the last one; wait longer and longer in between."""
+    patient_until_s, pause_s = time.monotonic() + PATIENCE_S, _FIRST_PAUSE_S
+    while time.monotonic() < patient_until_s:
+        yield False
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LAST_PAUSE_S)
+    yield True
 
 
 def reason_of(error: Exception) -> str:

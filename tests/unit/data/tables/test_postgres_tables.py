@@ -306,6 +306,22 @@ def test_a_reading_goes_on_when_the_server_is_back(
     assert found == list(range(1, 31))
 
 
+def test_a_commit_and_a_reading_wait_for_a_server_that_is_away(
+    postgres_server: PostgresServer, postgres_url: str
+) -> None:
+    sink = open_sink(f"{postgres_url}?table=t", part=Part(job="j", shard=0))
+    sink.write([{"n": 1}])
+    run(postgres_url, "CREATE TABLE s(k INT PRIMARY KEY); INSERT INTO s VALUES (1)")
+    source = open_source(f"{postgres_url}?table=s")
+    postgres_server.stop()
+    start = threading.Thread(target=postgres_server.start)
+    start.start()
+    assert sink.commit().rows == 1
+    assert len(list(source.read())) == 1
+    start.join()
+    assert values(f"{postgres_url}?table=t") == [{"n": 1}]
+
+
 def test_a_connection_waits_for_nobody_between_two_rows(postgres_url: str) -> None:
     run(postgres_url, "CREATE TABLE t(k INT PRIMARY KEY); INSERT INTO t VALUES (1), (2)")
     records = open_source(f"{postgres_url}?table=t").read()

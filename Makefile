@@ -22,7 +22,7 @@ bench: .venv/.ready-test ## measure every published number again, beside its pee
 	$(BIN)/python benchmarks/run_all.py
 
 SOAKS := swap signing bus hostile plugin_zoo structured cycles "sessions --level L1" "sessions --level L2" \
-  "faults --level L1" "faults --level L2" replace
+  "faults --level L1" "faults --level L2" replace schedules batches
 
 soak: .venv/.ready-test ## hours in minutes: swaps, faults, cycles and replacements under load
 	failed=; for soak in $(SOAKS); do \
@@ -47,7 +47,7 @@ LLAMA := -DCMAKE_PROJECT_llama.cpp_INCLUDE=$(CURDIR)/tests/llama_cpp.cmake \
 
 .venv/.ready-test: .venv/.ready-run
 	CMAKE_ARGS='$(LLAMA)' $(PIP) llama-cpp-python
-	$(PIP) --editable '.[local,gguf,openai,plugins,wasm,nats,redis,dev]'
+	$(PIP) --editable '.[local,gguf,openai,plugins,wasm,nats,redis,data,s3,sql,jobs,dev]'
 	touch $@
 
 $(WASM)/node_modules/.ready: $(WASM)/package.json $(WASM)/package-lock.json

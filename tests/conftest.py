@@ -1,4 +1,4 @@
-"""Tiny random models, made once a session and shared by all tests that load one."""
+"""Tiny random models and servers of data, made once a session and shared by all tests."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import pytest
+
+from .postgres_server import postgres_server, postgres_url  # noqa: F401 - fixtures
+from .s3_server import s3_bucket, s3_endpoint  # noqa: F401 - fixtures
+from .web_server import web_server  # noqa: F401 - a fixture
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before huggingface_hub reads it
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch does: tiny models gain from no more

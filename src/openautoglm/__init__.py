@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from openautoglm.engine.row import Row
     from openautoglm.engine.sampling import SamplingParams
     from openautoglm.errors import OpenAutoGLMError
+    from openautoglm.jobs.batch_job import BatchJob
+    from openautoglm.jobs.run import Run
+    from openautoglm.jobs.schedules.schedule import Schedule
     from openautoglm.pipeline.graph import Pipeline
     from openautoglm.platform_io import PlatformIO
     from openautoglm.prompts.store import PromptStore
@@ -24,6 +27,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AutoGLM": "openautoglm.engine.autoglm",
+    "BatchJob": "openautoglm.jobs.batch_job",
     "Generation": "openautoglm.engine.generation",
     "OpenAutoGLMError": "openautoglm.errors",
     "Pipeline": "openautoglm.pipeline.graph",
@@ -32,12 +36,15 @@ _HOMES = {
     "PromptTemplate": "openautoglm.prompts.template",
     "Registry": "openautoglm.registry",
     "Row": "openautoglm.engine.row",
+    "Run": "openautoglm.jobs.run",
     "SamplingParams": "openautoglm.engine.sampling",
+    "Schedule": "openautoglm.jobs.schedules.schedule",
     "owned_by": "openautoglm.registry",
 }
 
 __all__ = [
     "AutoGLM",
+    "BatchJob",
     "Generation",
     "OpenAutoGLMError",
     "Pipeline",
@@ -46,7 +53,9 @@ __all__ = [
     "PromptTemplate",
     "Registry",
     "Row",
+    "Run",
     "SamplingParams",
+    "Schedule",
     "__version__",
     "owned_by",
 ]

@@ -26,11 +26,17 @@ class Settings:
         kernels: kernels or libraries preferred by operator, as in `add=reference;mul=fast,native`
             (`OPENAUTOGLM_KERNELS`).
         prompts_dir: folder of the prompt store (`OPENAUTOGLM_PROMPTS`), default `./prompts`.
+        home: folder of what is kept between runs, such as the ledger of jobs
+            (`OPENAUTOGLM_HOME`), default `~/.openautoglm`.
+        ledger: URL of another ledger of jobs and schedules (`OPENAUTOGLM_LEDGER`); None is the one
+            in `home`.
     """
 
     model: str | None = None
     prompts_dir: Path = Path("prompts")
     kernels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    home: Path = Path("~/.openautoglm")
+    ledger: str | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -39,6 +45,8 @@ class Settings:
             model=env.get("OPENAUTOGLM_MODEL") or None,
             prompts_dir=Path(env.get("OPENAUTOGLM_PROMPTS") or "prompts"),
             kernels=_read_kernels(env.get("OPENAUTOGLM_KERNELS") or ""),
+            home=Path(env.get("OPENAUTOGLM_HOME") or "~/.openautoglm"),
+            ledger=env.get("OPENAUTOGLM_LEDGER") or None,
         )
 
 

@@ -2,7 +2,8 @@
 
 `python` blocks share one namespace, `pycon` blocks are doctests, in `console` blocks every `$ `
 line is run by bash and what stands under it must come out (`...` matches anything). `yaml` blocks
-that name `components:` must load as pipelines, `json` and `toml` blocks must parse.
+that name `components:` must load as pipelines, jobs and schedules must follow the schema of their
+kind, `json` and `toml` blocks must parse.
 
 Usage: python document_runner.py PAGE.md   (in the folder the commands should run in)
 """
@@ -89,13 +90,19 @@ def run_console(body: str) -> None:
 
 
 def load_yaml(body: str) -> None:
-    """Load the block; a pipeline must be one that could run."""
+    """Load the block: a pipeline that could run, a job or schedule that follows its schema."""
     import yaml
 
-    if isinstance(document := yaml.safe_load(body), dict) and "components" in document:
+    document = yaml.safe_load(body)
+    if isinstance(document, dict) and "components" in document:
         from openautoglm import Pipeline
 
         Pipeline.from_yaml(body)
+    if isinstance(document, dict) and document.get("apiVersion") == "openautoglm/v1":
+        import jsonschema
+
+        schema = Path(f"spec/{document['kind'].lower()}.schema.json")
+        jsonschema.validate(document, json.loads(schema.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,15 @@ def test_an_empty_variable_means_unset() -> None:
 
 
 def test_each_variable_sets_its_field() -> None:
-    env = {"OPENAUTOGLM_MODEL": "./m", "OPENAUTOGLM_PROMPTS": "/p"}
-    assert Settings.from_env(env) == Settings(model="./m", prompts_dir=Path("/p"))
+    env = {
+        "OPENAUTOGLM_MODEL": "./m",
+        "OPENAUTOGLM_PROMPTS": "/p",
+        "OPENAUTOGLM_HOME": "/h",
+        "OPENAUTOGLM_LEDGER": "sqlite:////l.db",
+    }
+    assert Settings.from_env(env) == Settings(
+        model="./m", prompts_dir=Path("/p"), home=Path("/h"), ledger="sqlite:////l.db"
+    )
 
 
 def test_kernels_are_preferred_by_operator() -> None:

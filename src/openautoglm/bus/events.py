@@ -152,7 +152,7 @@ SENDERS: Final[Mapping[str, tuple[str, ...]]] = {
     PLUGIN_ROLLOUT: ("openautoglm.plugins.rollout:Rollouts",),
     KERNEL_RUN: ("openautoglm.bus.events:publisher",),
     MODEL_STATE: ("openautoglm.engine.autoglm:AutoGLM",),
-    JOB_STATE: ("openautoglm.pipeline.graph:Pipeline",),
+    JOB_STATE: ("openautoglm.pipeline.graph:Pipeline", "openautoglm.jobs.batch_job:BatchJob"),
 }
 """Who sends the messages of a type, as "module:attribute"."""
 

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from openautoglm import __version__
+from openautoglm.cli.batch import batch
+from openautoglm.cli.chaos import chaos
 from openautoglm.cli.doctor import doctor
 from openautoglm.cli.exits import EXIT_HELP
 from openautoglm.cli.models import models
@@ -16,8 +18,13 @@ from openautoglm.cli.plugin import plugin
 from openautoglm.cli.policy import policy
 from openautoglm.cli.prompt import prompt
 from openautoglm.cli.run import run
+from openautoglm.cli.schedule import schedule
+from openautoglm.cli.scheduler import scheduler
 
-COMMANDS = ("run", "prompt", "pipeline", "models", "op", "plugin", "policy", "doctor")
+COMMANDS = (
+    *("run", "batch", "schedule", "scheduler", "chaos"),
+    *("prompt", "pipeline", "models", "op", "plugin", "policy", "doctor"),
+)
 NO_HELP = {"help": False}
 """Without a default typer imports pydantic to coerce its own `--help`: a quarter of a second."""
 
@@ -54,6 +61,10 @@ def options(
 
 
 app.command()(run)
+app.add_typer(batch, name="batch")
+app.add_typer(schedule, name="schedule")
+app.command()(scheduler)
+app.command()(chaos)
 app.add_typer(prompt, name="prompt")
 app.add_typer(pipeline, name="pipeline")
 app.add_typer(models, name="models")

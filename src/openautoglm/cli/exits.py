@@ -21,6 +21,7 @@ class Exit(IntEnum):
     RECORDS_FAILED = 1
     USAGE = 2
     MACHINE = 3
+    PAUSED = 4
     BUG = 70
     INTERRUPTED = 130
     TERMINATED = 143
@@ -28,9 +29,10 @@ class Exit(IntEnum):
 
 EXIT_HELP: Final = (
     "Exit codes: 0 all well; 1 some records failed; 2 wrong usage or bad input, nothing was done; "
-    "3 the model or the machine cannot; 70 a bug in oag; 130 interrupted; 143 terminated."
+    "3 the model or the machine cannot; 4 a job is paused or cancelled; 70 a bug in oag; "
+    "130 interrupted; 143 terminated."
 )
-FATAL: Final = frozenset({"OAG503", "OAG504", "OAG602", "OAG603", "OAG604", "OAG727"})
+FATAL: Final = frozenset({"OAG503", "OAG504", "OAG602", "OAG603", "OAG604", "OAG727", "OAG806"})
 """What the machine cannot, besides the models of 3xx."""
 
 CALLERS: Final = frozenset({"OAG310", "OAG311", "OAG312", "OAG313", "OAG314", "OAG315"})

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from openautoglm.data.location import Location, Option, read_location
+from openautoglm.data.location import WEB, Location, Option, read_location
+from openautoglm.data.transports import PACKED, TRANSPORTS
 from openautoglm.errors import DataUrlError
 from openautoglm.registry import Registry, suggest
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from openautoglm.data.source import Source, SourceOpener
 
 Opener = TypeVar("Opener")
-ALIASES: Final = {"ndjson": "jsonl"}
+ALIASES: Final = {"ndjson": "jsonl", "pq": "parquet", "tsv": "csv"}
 """File endings that name a format of another name."""
 
 
@@ -28,8 +29,8 @@ def open_source(url: str | os.PathLike[str], **options: Option) -> Source:
     """Open what a URL or a path names, to read rows.
 
     Args:
-        url: `reviews.jsonl`, a folder of parts such as `jsonl+file://answers/`, `memory://name`, or
-            whatever a plugin adds.
+        url: `reviews.jsonl`, `https://host/reviews.csv.gz`, a folder of parts such as
+            `parquet+s3://bucket/answers/`, `memory://name`, or whatever a plugin adds.
         **options: of that kind of source; the same as `?name=value` in the URL.
 
     Raises:
@@ -64,12 +65,12 @@ def _chosen(
     for name in _names(location):
         if registry.has(name):
             return location, registry.get(name)
-    ending = PurePath(location.path).suffix
+    is_of_files = location.scheme in TRANSPORTS
     raise DataUrlError(
-        f"no kind of data has the scheme `{location.scheme}`"
-        if location.scheme != "file"
-        else f"no kind of data has the ending `{ending}`",
-        got=f"{location.url}; known: {', '.join(known)}",
+        f"no kind of data has the ending `{_ending(location)}`"
+        if is_of_files
+        else f"no kind of data has the scheme `{location.scheme}`",
+        got=f"{location.shown}; known: {', '.join(known)}",
         fix=suggest(_names(location)[-1], known)
         or "say the format, as in jsonl+file://PATH, or install the plugin that brings it",
     )
@@ -79,26 +80,50 @@ def _names(location: Location) -> tuple[str, ...]:
     """Return the entries that could serve a location, the most particular first."""
     if location.format:
         return (location.scheme, location.format)
-    if location.scheme == "file":
-        ending = PurePath(location.path).suffix.removeprefix(".").lower()
+    if location.scheme in TRANSPORTS:
+        ending = _ending(location).removeprefix(".")
         return (ALIASES.get(ending, ending),)
     return (location.scheme,)
 
 
-def _add_sources(registry: Registry[SourceOpener]) -> None:
-    from openautoglm.data.jsonl import open_jsonl
-    from openautoglm.data.memory import open_memory
+def _ending(location: Location) -> str:
+    """Return what a file's name ends in, behind which it may be packed."""
+    path = location.path.partition("?")[0] if location.scheme in WEB else location.path
+    return PurePath(path.lower().removesuffix(PACKED)).suffix
 
+
+def _add_sources(registry: Registry[SourceOpener]) -> None:
+    from openautoglm.data.batches import open_batch
+    from openautoglm.data.datasets import open_hf
+    from openautoglm.data.folders import open_folder
+    from openautoglm.data.formats import open_csv, open_jsonl, open_parquet
+    from openautoglm.data.memory import open_memory
+    from openautoglm.data.tables.opening import open_postgresql, open_sqlite
+
+    registry.add("csv", open_csv)
+    registry.add("folder", open_folder)
+    registry.add("hf", open_hf)
     registry.add("jsonl", open_jsonl)
     registry.add("memory", open_memory)
+    registry.add("openai-batch", open_batch)
+    registry.add("parquet", open_parquet)
+    registry.add("postgresql", open_postgresql)
+    registry.add("sqlite", open_sqlite)
 
 
 def _add_sinks(registry: Registry[SinkOpener]) -> None:
-    from openautoglm.data.jsonl_sink import open_jsonl_sink
+    from openautoglm.data.batches import open_batch_sink
+    from openautoglm.data.formats import open_csv_sink, open_jsonl_sink, open_parquet_sink
     from openautoglm.data.memory import open_memory_sink
+    from openautoglm.data.tables.opening import open_postgresql_sink, open_sqlite_sink
 
+    registry.add("csv", open_csv_sink)
     registry.add("jsonl", open_jsonl_sink)
     registry.add("memory", open_memory_sink)
+    registry.add("openai-batch", open_batch_sink)
+    registry.add("parquet", open_parquet_sink)
+    registry.add("postgresql", open_postgresql_sink)
+    registry.add("sqlite", open_sqlite_sink)
 
 
 SOURCES: Final[Registry[SourceOpener]] = Registry("source", builtins=_add_sources, point="source")

@@ -23,6 +23,16 @@ from openautoglm.errors.house import (
     NoOwnerError,
     UnknownNameError,
 )
+from openautoglm.errors.jobs import (
+    FencedError,
+    JobChangedError,
+    JobNotFoundError,
+    JobSpecError,
+    JobStateError,
+    LedgerError,
+    ScheduleError,
+    WorkerDiedError,
+)
 from openautoglm.errors.messages import (
     AuditBrokenError,
     BusClosedError,
@@ -123,12 +133,18 @@ __all__ = [
     "DeadlineExceededError",
     "EngineBusyError",
     "EngineClosedError",
+    "FencedError",
     "InputDecodeError",
     "InputNotFoundError",
     "InvalidParameterError",
     "InvalidPromptError",
+    "JobChangedError",
+    "JobNotFoundError",
+    "JobSpecError",
+    "JobStateError",
     "KernelFailedError",
     "KeyringError",
+    "LedgerError",
     "LibraryRefusedError",
     "MessageError",
     "MissingExtraError",
@@ -174,6 +190,7 @@ __all__ = [
     "PromptStoreError",
     "RespondFailedError",
     "SandboxUnavailableError",
+    "ScheduleError",
     "SchemaError",
     "SharedTensorError",
     "SignatureError",
@@ -192,6 +209,7 @@ __all__ = [
     "WasmCallError",
     "WasmModuleError",
     "WeightsCorruptError",
+    "WorkerDiedError",
 ]
 
 for _name in __all__:  # tracebacks and pickles name the place that users import from

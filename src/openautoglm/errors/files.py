@@ -12,7 +12,7 @@ class InputNotFoundError(OpenAutoGLMError, FileNotFoundError):
 
 
 class InputDecodeError(OpenAutoGLMError, ValueError):
-    """An input is not the text it should be; the message names the byte offset."""
+    """An input is not the text, or the kind of file, that it should be; the message says where."""
 
     code = "OAG502"
 

@@ -48,9 +48,31 @@ class BackendUnavailableError(OpenAutoGLMError, RuntimeError):
 
 
 class BackendRequestError(OpenAutoGLMError, RuntimeError):
-    """A remote model answered with an error, with garbage, or not at all."""
+    """A remote model answered with an error, with garbage, or not at all.
+
+    Attributes:
+        may_pass: whether the same request may be answered when it is made again later.
+        wait_s: how long the server asks to wait until then; None where it does not say.
+    """
 
     code = "OAG308"
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        got: object = None,
+        fix: str | None = None,
+        may_pass: bool = False,
+        wait_s: float | None = None,
+    ) -> None:
+        super().__init__(problem, got=got, fix=fix)
+        self.may_pass = may_pass
+        self.wait_s = wait_s
+
+    def __reduce__(self) -> tuple[object, ...]:
+        how = {"may_pass": self.may_pass, "wait_s": self.wait_s}
+        return type(self), (self.problem,), {"got": self.got, "fix": self.fix, **how}
 
 
 class EngineClosedError(OpenAutoGLMError, RuntimeError):

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
-import msgspec.inspect
 
 from openautoglm.errors import (
     InputNotFoundError,
@@ -18,6 +17,7 @@ from openautoglm.errors import (
     PipelineSyntaxError,
     UnknownNameError,
 )
+from openautoglm.pipeline.complaints import first_named, read_complaint, read_path
 from openautoglm.pipeline.nodes import Node, read_nodes
 from openautoglm.pipeline.spec import (
     REQUIRED,
@@ -41,25 +41,13 @@ MAX_BYTES: Final = 1_000_000
 SECTIONS: Final = (
     "name", "description", "version", "inputs", "components", "connections", "outputs", "offsets",
 )  # fmt: skip
-AT: Final = re.compile(r" - at `\$(?P<path>.*)`$")
 INSIDE: Final = re.compile(r"`\$(?P<path>[^`]*)`")  # where in a JSON schema
-QUOTED: Final = re.compile(r"`(\w+)`")
-EXPECTED: Final = re.compile(r"Expected `(?P<kind>\w+)")
-FIXES: Final = {
-    "int": "write a whole number",
-    "float": "write a number",
-    "str": "put it in quotes to make it a text",
-    "bool": "write true or false",
-    "array": "write a list: [a, b]",
-    "object": "write a mapping: {key: value}",
-}
 SHAPES: Final = {
     "a mapping": "write `key: value` below it, or {key: value}",
     "a list": "write `- item` below it, or [item, item]",
     "a text": "write a text; put a number in quotes to make it one",
     "a text or a list of texts": "write a text; put a number in quotes to make it one",
 }
-PART: Final = re.compile(r"\.(?P<key>[^.\[]+)|\[(?P<index>\d+|\.\.\.)\]")
 
 
 def read_source(source: str | os.PathLike[str]) -> tuple[str, str]:
@@ -107,7 +95,12 @@ def load_spec(text: str, *, name: str, steps: Registry[type[Step]]) -> PipelineS
     Raises:
         PipelineSyntaxError: names file, line, the thing and the fix.
     """
-    return _Loader(read_nodes(text, name=name), name, steps).spec()
+    return spec_of(read_nodes(text, name=name), name=name, steps=steps)
+
+
+def spec_of(root: Node, *, name: str, steps: Registry[type[Step]]) -> PipelineSpec:
+    """Read a pipeline that stands in another file, below `root`; errors as `load_spec`."""
+    return _Loader(root, name, steps).spec()
 
 
 class _Loader:
@@ -121,7 +114,7 @@ class _Loader:
             self._refuse(
                 (),
                 "a pipeline is a mapping of sections",
-                got=_kind(self._root),
+                got=self._root.described(),
                 fix=f"write the sections {', '.join(SECTIONS)}; a path must end in .yaml",
             )
         self._keys((), SECTIONS, must=("name", "components", "inputs", "outputs"))
@@ -172,27 +165,23 @@ class _Loader:
         self, error: msgspec.ValidationError, path: Path, step: type[Step]
     ) -> NoReturn:
         """Turn msgspec's "Expected `int`, got `str` - at `$.a[0]`" into a line of the file."""
-        message = str(error)
-        found = AT.search(message)
-        inner = _path(found["path"]) if found else ()
+        told = read_complaint(error, step)
         ours = error.__cause__
         if isinstance(ours, OpenAutoGLMError):
-            place = (*path, *(inner or self._named(path, ours.problem)))
+            place = (*path, *(told.path or self._named(path, ours.problem)))
             self._refuse(place, ours.problem, got=ours.got, fix=ours.fix, cause=error)
-        what = ".".join(map(str, inner)) or "params"
-        text = AT.sub("", message)
-        allowed = _literals(step, inner)
-        fix = f"use one of: {', '.join(allowed)}" if allowed else _fix(text)
-        self._refuse((*path, *inner), f"`{what}`: {text}", fix=fix, cause=error)
+        what = ".".join(map(str, told.path)) or "params"
+        problem = f"`{what}`: {told.problem}"
+        self._refuse((*path, *told.path), problem, fix=told.fix, cause=error)
 
     def _named(self, path: Path, problem: str) -> Path:
         """Return the path below `path` to the parameter that a message is about."""
         params = self._mapping(path) if self._has(path) else {}
         inside = INSIDE.search(problem)
         if inside and "schema" in params:
-            return ("schema", *_path(inside["path"]))
-        named = (name for name in QUOTED.findall(problem) if name in params)
-        name = next(named, next(iter(params)) if len(params) == 1 else None)
+            return ("schema", *read_path(inside["path"]))
+        lone = next(iter(params)) if len(params) == 1 else None
+        name = first_named(problem, params) or lone
         return () if name is None else (name,)
 
     def _connections(self) -> tuple[Connection, ...]:
@@ -272,7 +261,7 @@ class _Loader:
         self._refuse(
             path,
             f"`{what}` must be {expected}",
-            got=_kind(self._root.at(path)),
+            got=self._root.at(path).described(),
             fix=SHAPES[expected],
         )
 
@@ -296,46 +285,3 @@ class _Loader:
     ) -> NoReturn:
         place = self._locate(path, key=key)
         raise PipelineSyntaxError(f"{place}: {problem}", got=got, fix=fix) from cause
-
-
-def _fix(message: str) -> str:
-    expected = EXPECTED.search(message)
-    return FIXES.get(expected["kind"] if expected else "", "change the value")
-
-
-def _literals(step: type[Step], path: Path) -> tuple[str, ...]:
-    """Return the values a parameter may have when they are listed in its type."""
-    info = cast("msgspec.inspect.StructType", msgspec.inspect.type_info(step))
-    kinds = {field.name: field.type for field in info.fields}
-    kind = kinds.get(str(path[0])) if len(path) == 1 else None
-    return tuple(map(str, kind.values)) if isinstance(kind, msgspec.inspect.LiteralType) else ()
-
-
-def _path(text: str) -> Path:
-    """Read msgspec's `.a[0].b`."""
-    parts: list[str | int] = []
-    for match in PART.finditer(text):
-        key, index = match["key"], match["index"]
-        if key is not None:
-            parts.append(key)
-        elif index.isdigit():
-            parts.append(int(index))
-        else:
-            break  # msgspec does not say which key of a mapping
-    return tuple(parts)
-
-
-def _kind(node: Node) -> str:
-    match node.value:
-        case None:
-            return "nothing"
-        case bool():
-            return f"the truth value {str(node.value).lower()}"
-        case dict():
-            return "a mapping"
-        case list():
-            return "a list"
-        case str():
-            return f"the text {node.value[:40]!r}"
-        case _:
-            return f"the number {node.value}"

@@ -1,13 +1,14 @@
 """YAML text to plain values that still know where they were written.
 
-Owns `Node` and `read_nodes`. Reads the JSON part of YAML 1.2: mappings with text keys, lists,
-texts, numbers, true, false, null; `no`, `on` and dates stay text. Anchors and aliases work, within
-limits. Knows nothing of pipelines.
+Owns `Node`, `read_nodes` and `read_documents`. Reads the JSON part of YAML 1.2: mappings with text
+keys, lists, texts, numbers, true, false, null; `no`, `on` and dates stay text. Anchors and aliases
+work, within limits. Knows nothing of pipelines.
 """
 
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias, cast, final
 
@@ -73,6 +74,22 @@ class Node:
             return [node.plain() for node in self.value]
         return self.value
 
+    def described(self) -> str:
+        """Say what the value is, for a complaint about it."""
+        match self.value:
+            case None:
+                return "nothing"
+            case bool():
+                return f"the truth value {str(self.value).lower()}"
+            case dict():
+                return "a mapping"
+            case list():
+                return "a list"
+            case str():
+                return f"the text {self.value[:40]!r}"
+            case _:
+                return f"the number {self.value}"
+
     def at(self, path: Path) -> Node:
         """Return the node that a path leads to, or the last one on the way there."""
         node = self
@@ -97,8 +114,28 @@ def read_nodes(text: str, *, name: str) -> Node:
         >>> node.plain(), node.at(("a", 1)).column
         ({'a': [1, 'no']}, 8)
     """
-    try:
+    with _telling(name):
         return _Reader(text, name).document()
+
+
+def read_documents(text: str, *, name: str) -> list[Node]:
+    r"""Read the YAML documents of a text, divided by `---`; empty ones are left out.
+
+    Raises:
+        PipelineSyntaxError: as `read_nodes`; the limits are those of all documents together.
+
+    Example:
+        >>> [node.plain() for node in read_documents("a: 1\n---\nb: 2\n", name="x.yaml")]
+        [{'a': 1}, {'b': 2}]
+    """
+    with _telling(name):
+        return list(_Reader(text, name).documents())
+
+
+@contextmanager
+def _telling(name: str) -> Iterator[None]:
+    try:
+        yield
     except yaml.YAMLError as cause:
         mark = getattr(cause, "problem_mark", None)
         line = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
@@ -130,6 +167,15 @@ class _Reader:
         if not isinstance(event, yaml.StreamEndEvent):
             self._refuse(event, "a second document begins", fix="keep one pipeline in a file")
         return node
+
+    def documents(self) -> Iterator[Node]:
+        next(self._events)  # stream start
+        while not isinstance(next(self._events), yaml.StreamEndEvent):
+            self._anchors.clear()
+            node = self._node(next(self._events), 0)
+            next(self._events)  # document end
+            if node.value is not None:
+                yield node
 
     def _node(self, event: yaml.Event, depth: int) -> Node:
         if isinstance(event, yaml.AliasEvent):
@@ -223,7 +269,7 @@ class _Reader:
             self._refuse(
                 event,
                 f"more than {MAX_NODES} values, aliases counted each time",
-                fix="split the pipeline, or use fewer aliases",
+                fix="split the file, or use fewer aliases",
             )
 
     def _refuse(

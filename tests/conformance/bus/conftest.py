@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
-import shutil
 import socket
 import subprocess
 import tempfile
 import threading
 import uuid
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 import pytest
+from tests.debian import installed
 
 from openautoglm.bus.outboxes.memory import MemoryOutbox
 from openautoglm.bus.outboxes.nats import NatsOutbox
@@ -25,10 +22,10 @@ from openautoglm.bus.outboxes.sqlite import SqliteOutbox
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from openautoglm.bus import Outbox
 
-PATH: Final = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin"])
 STORES: Final = ("memory", "sqlite", "nats", "redis")
 AGAIN_S: Final = 0.3  # after which a message of a killed consumer is due again, at the servers
 
@@ -39,28 +36,6 @@ class Opens(Protocol):
     expression: str | None
 
     def __call__(self) -> Outbox: ...
-
-
-def installed(program: str, package: str) -> str:
-    """Return the path of a server's program, from its Debian package if it is not there yet."""
-    found = shutil.which(program, path=PATH)
-    if found is not None:
-        return found
-    if shutil.which("apt-get") is None:
-        pytest.skip(f"no {program} here, and no apt-get to install it with")
-    before = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    with (Path(tempfile.gettempdir()) / "openautoglm-apt.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for command in (["update"], ["install", "--yes", "--no-install-recommends", package]):
-            subprocess.run(
-                [*before, "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=240", *command],
-                check=True,
-                env=environment,
-            )
-    found = shutil.which(program, path=PATH)
-    assert found is not None, f"{package} brings no {program}"
-    return found
 
 
 @contextmanager

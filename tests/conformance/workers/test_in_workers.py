@@ -26,8 +26,7 @@ CODE = '''
 from collections.abc import Mapping
 from typing import ClassVar
 
-from openautoglm.data.jsonl import open_jsonl
-from openautoglm.data.jsonl_sink import open_jsonl_sink
+from openautoglm.data.formats import open_jsonl, open_jsonl_sink
 from openautoglm.ops import Operator
 from openautoglm.pipeline.step import Step
 from openautoglm.testing.echo import EchoBackend

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openautoglm.data import Part, Record, Shard, open_sink, open_source, writing
-from openautoglm.data import jsonl as module
+from openautoglm.data.formats import lines
 from openautoglm.errors import (
     BadRowError,
     DataUrlError,
+    InputDecodeError,
     InvalidParameterError,
     OutputWriteError,
     SinkConflictError,
@@ -70,7 +71,7 @@ def test_a_bad_row_is_a_record_with_the_line_and_the_rows_behind_it_follow(
 def test_a_line_without_end_costs_no_memory_and_one_row(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_LINE_BYTES", 20)
+    monkeypatch.setattr(lines, "MAX_ROW_BYTES", 20)
     path = write("a.jsonl", b'{"t":"' + b"x" * 40 + b'"}\n{"n":2}\n' + b"y" * 50)
     long, short, unended = open_source(path).read()
     assert isinstance(long.error, BadRowError)
@@ -104,6 +105,34 @@ def test_a_description_samples_columns_and_tells_that_a_file_changed(write: Writ
     assert before.size_bytes == path.stat().st_size
     path.write_bytes(path.read_bytes() + b"{}\n")
     assert open_source(path).describe().fingerprint != before.fingerprint
+
+
+def test_a_file_that_changed_since_it_was_opened_is_refused(write: Write) -> None:
+    path = write("a.jsonl", b'{"n":1}\n{"n":2}\n')
+    source = open_source(path)
+    first = next(source.read())
+    path.write_bytes(path.read_bytes() + b'{"n":3}\n')
+    with pytest.raises(SourceChangedError, match=r"`a\.jsonl` changed"):
+        list(source.read(resume_from=first.position))
+    rest = open_source(path).read(resume_from=first.position)
+    assert values(rest) == [{"n": 2}, {"n": 3}]
+
+
+def test_a_file_of_another_encoding_is_refused_with_the_way_to_change_it(write: Write) -> None:
+    path = write("a.jsonl", '{"n":1}\n'.encode("utf-16"))
+    with pytest.raises(InputDecodeError, match="UTF-16") as caught:
+        list(open_source(path).read())
+    assert "iconv" in str(caught.value)
+
+
+def test_files_of_one_name_in_several_folders_are_told_apart(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "rows.jsonl").write_text(f'{{"n":"{name}"}}\n')
+    for pattern in ("*/rows.jsonl", "**/*.jsonl"):
+        source = open_source(f"jsonl+file://{tmp_path}/{pattern}")
+        assert [record.key for record in source.read()] == ["a/rows.jsonl:1", "b/rows.jsonl:1"]
+        assert set(source.describe().fingerprint) == {"a/rows.jsonl", "b/rows.jsonl"}
 
 
 ROWS = st.lists(

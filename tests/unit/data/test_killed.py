@@ -39,13 +39,20 @@ if where == "committed":
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
 @pytest.mark.parametrize(
-    ("where", "is_there"),
-    [("written", False), ("synced", False), ("linked", True), ("committed", True)],
+    ("kind", "where", "is_there"),
+    [
+        ("jsonl", "written", False),
+        ("jsonl", "synced", False),
+        ("jsonl", "linked", True),
+        ("jsonl", "committed", True),
+        ("parquet", "synced", False),
+        ("csv", "linked", True),
+    ],
 )
 def test_a_part_is_there_whole_or_not_at_all_wherever_its_process_is_killed(
-    tmp_path: Path, where: str, *, is_there: bool
+    tmp_path: Path, kind: str, where: str, *, is_there: bool
 ) -> None:
-    url = f"jsonl+file://{tmp_path}/out/"
+    url = f"{kind}+file://{tmp_path}/out/"
     command = [sys.executable, "-c", CHILD, url, where, "1"]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     again = open_sink(url, part=Part(job="job", shard=0, attempt=2))
@@ -56,5 +63,5 @@ def test_a_part_is_there_whole_or_not_at_all_wherever_its_process_is_killed(
         found = again.commit()
     again.abort()
     assert found.rows == 200
-    assert [r.values["n"] for r in open_source(url).read()] == list(range(200))
-    assert found.size_bytes == (tmp_path / "out/job-000000.jsonl").stat().st_size
+    assert [int(str(r.values["n"])) for r in open_source(url).read()] == list(range(200))
+    assert found.size_bytes == (tmp_path / f"out/job-000000.{kind}").stat().st_size

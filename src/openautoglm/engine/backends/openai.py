@@ -8,6 +8,7 @@ part of a message, a repr or a log line.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -60,6 +61,10 @@ FIXES: Final = {
     422: "check the parameters; the server does not know one of them",
     429: "wait, or lower `concurrency`",
 }
+PASSING: Final = frozenset({408, 409, 425, 429})
+SERVER_ERROR: Final = 500
+WAIT_HEADERS: Final = {"retry-after-ms": 0.001, "retry-after": 1.0}
+"""What servers call the time to wait, and its unit in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +229,7 @@ class OpenAIBackend:
                 f"the server did not answer within {self._options.timeout_s:g} s",
                 got=self._where,
                 fix="raise timeout_s, or check the server",
+                may_pass=True,
             ) from cause
         except openai.APIStatusError as cause:
             message = str(cause.message).replace(self._options.api_key, "***")
@@ -231,18 +237,22 @@ class OpenAIBackend:
                 "the server refused the request",
                 got=f"HTTP {cause.status_code} from {self._where}: {message[:300]}",
                 fix=FIXES.get(cause.status_code, "try again later, or check the server's log"),
+                may_pass=cause.status_code in PASSING or cause.status_code >= SERVER_ERROR,
+                wait_s=_wait_s(cause.response.headers),
             ) from None  # the cause holds the request, and with it the key
         except openai.APIConnectionError as cause:
             raise BackendRequestError(
                 "the connection to the server failed",
                 got=f"{self._where}: {cause.__cause__ or cause}",
                 fix="check base_url, and that the server is up",
+                may_pass=True,
             ) from cause
         except (openai.APIError, ValueError, TypeError, AttributeError, LookupError) as cause:
             raise BackendRequestError(
                 "the server's answer is not what the protocol says",
                 got=f"{self._where}: {str(cause)[:200]}".replace(self._options.api_key, "***"),
                 fix="check that base_url is an OpenAI-compatible server",
+                may_pass=True,
             ) from cause
 
 
@@ -294,6 +304,7 @@ class _Answer:
                 "the server's answer broke off" if text else "the server's answer holds no text",
                 got=f"{len(text)} characters: {text[-60:]!r}",
                 fix="try again; if it stays so, check that base_url is an OpenAI-compatible server",
+                may_pass=True,
             )
         return Generation(
             text=text,
@@ -306,6 +317,18 @@ class _Answer:
             model=model,
             logprobs=tuple(self._logprobs),
         )
+
+
+def _wait_s(headers: Mapping[str, str]) -> float | None:
+    """Return how long the server asks to wait; a date is no number, and passed over."""
+    for name, unit_s in WAIT_HEADERS.items():
+        try:
+            wait_s = float(headers[name]) * unit_s
+        except (KeyError, ValueError):
+            continue
+        if 0 <= wait_s < math.inf:
+            return wait_s
+    return None
 
 
 def _beyond_openai(params: SamplingParams) -> dict[str, object]:

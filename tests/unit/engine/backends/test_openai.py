@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from openautoglm import AutoGLM
+from openautoglm.engine.backends.openai import _wait_s
 from openautoglm.engine.backends.openai_schema import response_format
 from openautoglm.engine.structured import Form
 from openautoglm.errors import (
@@ -87,7 +88,25 @@ def test_a_server_that_fails_ends_in_one_error_with_a_fix(fault: Fault) -> None:
         with pytest.raises(BackendRequestError, match=FAULTS[fault]) as caught:
             engine.run("hello")
         assert caught.value.fix
+        assert caught.value.may_pass is (fault != "bad_key")
         assert engine.run("again").text == "again"
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after": "3", "retry-after-ms": "20"}, 0.02),
+        ({"retry-after": "Mon, 23 Nov 2026 16:00:00 GMT"}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "nan"}, None),
+        ({}, None),
+    ],
+)
+def test_how_long_a_server_asks_to_wait_is_read_where_it_is_a_number(
+    headers: Mapping[str, str], wait_s: float | None
+) -> None:
+    assert _wait_s(headers) == wait_s
 
 
 def test_a_server_that_says_nothing_is_given_up_on() -> None:

@@ -1,0 +1,100 @@
+"""The ways to do a batch that are measured: where each runs, and how a peer is installed.
+
+Owns `METHODS`. A method is a program beside this file; it gets a `Task` as JSON and prints how long
+the rows took, its own start left out.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+HERE: Final = Path(__file__).parent
+
+
+def cache() -> Path:
+    """Return the folder of peers, outside the repository."""
+    given = os.environ.get("OAG_BENCHMARK_CACHE")
+    return Path(given) if given else Path.home() / ".cache" / "openautoglm-benchmarks"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a method is told.
+
+    Attributes:
+        source: JSON Lines.
+        sink: a folder that is not there yet.
+        rows: of the source.
+        processes: how many may work.
+        in_flight: rows under way at a time, all processes together.
+    """
+
+    source: str
+    sink: str
+    rows: int
+    processes: int
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """A method.
+
+    Attributes:
+        program: its file.
+        survives: what it keeps when its processes are killed, in few words.
+        needs: module that must be there.
+        install: how it gets there, for pip.
+        venv: name of a virtual environment in the cache; "" for ours.
+        most_rows: what it is given at most, where more take hours.
+    """
+
+    program: str
+    survives: str
+    needs: str = "openautoglm"
+    install: str = ""
+    venv: str = ""
+    most_rows: int = 1 << 30
+
+    @property
+    def python(self) -> str:
+        """The interpreter it runs in."""
+        return str(cache() / "peers" / self.venv / "bin/python") if self.venv else sys.executable
+
+    @property
+    def file(self) -> Path:
+        """The program."""
+        return HERE / self.program
+
+
+METHODS: Final[dict[str, About]] = {
+    "ours": About(program="ours.py", survives="every row, exactly once"),
+    "thread pool": About(program="thread_pool.py", survives="nothing", needs="json"),
+    "ray data, checkpoints": About(
+        program="ray_data.py",
+        survives="blocks that were written",
+        needs="ray",
+        install="'ray[data]==2.60.0'",
+        venv="ray",
+    ),
+    "dbos": About(
+        program="dbos_queue.py",
+        survives="rows that returned",
+        needs="dbos",
+        install="dbos==3.4.0",
+        venv="dbos",
+        most_rows=1000,
+    ),
+    "celery, redis": About(
+        program="celery_redis.py",
+        survives="rows not taken yet",
+        needs="celery",
+        install="'celery[redis]==5.7.0'",
+        venv="celery",
+        most_rows=5000,
+    ),
+}

@@ -1,0 +1,213 @@
+"""Whether a job can run, asked before anything is started: every field that cannot be, at once.
+
+Owns `check` and `Checked`. Knows nothing of ledgers and processes.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NoReturn, final
+
+import msgspec
+
+from openautoglm.data.catalog import open_source
+from openautoglm.data.location import redacted
+from openautoglm.engine.sampling import SamplingParams
+from openautoglm.errors import JobSpecError, OpenAutoGLMError
+from openautoglm.jobs.checking_columns import column_complaints
+from openautoglm.jobs.complaint import Complaint, of_error
+from openautoglm.jobs.destination import try_sink
+from openautoglm.jobs.embedding import embedded
+from openautoglm.jobs.spec import JobSpec
+from openautoglm.jobs.works import WAYS, read_intent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from openautoglm.data.source import Description
+    from openautoglm.jobs.works.intent import Intent
+
+AT_LEAST_ONE: Final = ("shard_rows", "workers", "concurrency", "tries", "max_row_bytes")
+OF_MODELS: Final = ("model", "schema", "options", "sampling", "settings")
+"""What a function has no use for."""
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A job that can run, as far as can be told before it does."""
+
+    spec: JobSpec
+    intent: Intent
+    description: Description
+
+
+def check(spec: JobSpec) -> Checked:
+    """Look at every field of a job; what is returned has its texts embedded.
+
+    Raises:
+        JobSpecError: names all that cannot be.
+        OpenAutoGLMError: a file of a template or a pipeline cannot be read.
+    """
+    _refuse_any(list(_types(spec)))  # of other types nothing more can be asked
+    spec = embedded(spec)
+    complaints = [*_numbers(spec), *_uses(spec), *_places(spec), *_asking(spec)]
+    intent = _intent(spec, complaints)
+    description = _described(spec, complaints)
+    if not any(c.field == "sink" for c in complaints):
+        complaints += of_error("sink", lambda: try_sink(spec.sink))
+    if description is not None:
+        complaints += column_complaints(spec, intent, description)
+    _refuse_any(complaints)
+    if intent is None or description is None:
+        raise AssertionError("what is missing has its complaint")
+    return Checked(spec=spec, intent=intent, description=description)
+
+
+def refuse(complaints: Sequence[Complaint]) -> NoReturn:
+    """Raise one error for all complaints."""
+    if len(complaints) == 1:
+        (only,) = complaints
+        raise JobSpecError(f"`{only.field}`: {only.problem}", got=only.got, fix=only.fix)
+    fields = ", ".join(f"`{name}`" for name in dict.fromkeys(c.field for c in complaints))
+    raise JobSpecError(
+        f"{len(complaints)} things keep this job from running, in {fields}",
+        got="".join(f"\n    {complaint}" for complaint in complaints),
+        fix="".join(f"\n    {c.field}: {c.fix}" for c in complaints if c.fix) or None,
+    )
+
+
+def _refuse_any(complaints: Sequence[Complaint]) -> None:
+    if complaints:
+        refuse(complaints)
+
+
+def _types(spec: JobSpec) -> Iterator[Complaint]:
+    for field in msgspec.structs.fields(JobSpec):
+        value = getattr(spec, field.name)
+        try:
+            msgspec.convert(msgspec.to_builtins(value), field.type)
+        except (msgspec.ValidationError, TypeError, ValueError) as cause:
+            is_json = isinstance(cause, msgspec.ValidationError)
+            yield Complaint(
+                field=field.name,
+                problem=str(cause) if is_json else "it is nothing that JSON holds",
+                got=f"{value!r} ({type(value).__name__})"[:200],
+                fix="give a value of that type" if is_json else "for example str(…)",
+            )
+
+
+def _numbers(spec: JobSpec) -> Iterator[Complaint]:
+    for name in AT_LEAST_ONE:
+        if getattr(spec, name) < 1:
+            yield _low(name, getattr(spec, name), "must be at least 1", f"{name}=1")
+    if not spec.backoff_s >= 0:
+        yield _low("backoff_s", spec.backoff_s, "must be 0 or more", "backoff_s=1.0")
+    limits = {
+        "budget.rows": spec.budget.rows,
+        "budget.tokens": spec.budget.tokens,
+        "budget.seconds": spec.budget.seconds,
+        "rate.rows_per_s": spec.rate.rows_per_s,
+        "rate.tokens_per_s": spec.rate.tokens_per_s,
+    }
+    for name, limit in limits.items():
+        if limit is not None and not limit > 0:
+            yield _low(name, limit, "must be above 0", "leave it out for no limit")
+    part = spec.budget.error_rate
+    if part is not None and not 0 <= part <= 1:
+        yield _low("budget.error_rate", part, "must be between 0 and 1", "error_rate=0.5")
+
+
+def _low(name: str, got: object, problem: str, fix: str) -> Complaint:
+    return Complaint(field=name, problem=problem, got=got, fix=fix)
+
+
+def _uses(spec: JobSpec) -> Iterator[Complaint]:
+    """Refuse what nobody would look at."""
+    if spec.function is not None:
+        for name in OF_MODELS:
+            if getattr(spec, name):
+                yield Complaint(
+                    field=name, problem="a function has no use for it", fix="leave it out"
+                )
+    elif spec.pipeline is not None and spec.schema is not None:
+        fix = "set it on the pipeline's `model.generate` step"
+        yield Complaint(field="schema", problem="it is for `template` alone", fix=fix)
+    if spec.id_column is None and spec.on_duplicate_id != "error":
+        yield Complaint(
+            field="on_duplicate_id",
+            problem="rows have no ids without `id_column`",
+            fix="name the column, or leave it out",
+        )
+
+
+def _asking(spec: JobSpec) -> Iterator[Complaint]:
+    """Look at what a model is asked with."""
+    if spec.function is None and spec.sampling:
+        yield from of_error("sampling", lambda: SamplingParams().override(spec.sampling))
+    schema = spec.schema
+    if spec.template is not None and schema is not None:
+        from openautoglm.pipeline.steps.schema import check_schema
+
+        yield from of_error("schema", lambda: check_schema(schema))
+
+
+def _places(spec: JobSpec) -> Iterator[Complaint]:
+    for field in ("source", "sink"):
+        url: str = getattr(spec, field)
+        if url.lower().startswith("memory:"):
+            yield Complaint(
+                field=field,
+                problem="a table in memory is of one process, and workers are others",
+                got=redacted(url),
+                fix="name a file, such as rows.jsonl",
+            )
+    if spec.source and os.path.normpath(spec.source) == os.path.normpath(spec.sink):
+        yield Complaint(
+            field="sink",
+            problem="it is the source as well",
+            got=redacted(spec.sink),
+            fix="write elsewhere: what is read must stay as it is",
+        )
+
+
+def _intent(spec: JobSpec, complaints: list[Complaint]) -> Intent | None:
+    if any(c.field in {"sampling", "schema"} for c in complaints):
+        return None  # it would complain of the same
+    found: list[Intent] = []
+    field = ", ".join(name for name in WAYS if getattr(spec, name) is not None) or "pipeline"
+    complaints += of_error(field, lambda: found.append(read_intent(spec)))
+    return found[0] if found else None
+
+
+def _described(spec: JobSpec, complaints: list[Complaint]) -> Description | None:
+    if any(c.field == "source" for c in complaints):
+        return None
+    found: list[Description] = []
+    complaints += of_error("source", lambda: found.append(describe(spec.source)))
+    return found[0] if found else None
+
+
+def describe(source: str) -> Description:
+    """Return what a source says of itself; errors as `open_source`."""
+    opened = open_source(source)
+    try:
+        return opened.describe()
+    finally:
+        opened.close()
+
+
+def read_spec(plain: bytes) -> JobSpec:
+    """Return a job from the JSON that the ledger keeps.
+
+    Raises:
+        JobSpecError: it was written by another version of this package.
+    """
+    try:
+        return msgspec.json.decode(plain, type=JobSpec)
+    except (msgspec.DecodeError, OpenAutoGLMError) as cause:
+        raise JobSpecError(
+            f"the ledger's description of the job cannot be read: {cause}",
+            fix="use the version of openautoglm that made it",
+        ) from cause

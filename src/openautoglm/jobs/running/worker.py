@@ -1,0 +1,164 @@
+"""One worker process of a batch: `python -m openautoglm.jobs.running.worker`.
+
+Owns what is put together: orders, ledger, source, work, sink, and the threads between them. See
+`openautoglm.jobs.orders` for what it is told and what it says.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from openautoglm.data.catalog import open_source
+from openautoglm.errors import LedgerError
+from openautoglm.jobs.destination import parts_url
+from openautoglm.jobs.home import home, open_at
+from openautoglm.jobs.orders import EXITS, Report
+from openautoglm.jobs.running.answering import Answering
+from openautoglm.jobs.running.breaker import Breaker
+from openautoglm.jobs.running.cache import FILE, AnswerCache
+from openautoglm.jobs.running.committing import Committer
+from openautoglm.jobs.running.crew import Crew
+from openautoglm.jobs.running.feed import Feed
+from openautoglm.jobs.running.journal_buffer import JournalBuffer
+from openautoglm.jobs.running.keeper import GRACE_S, Keeper, Parts
+from openautoglm.jobs.running.leash import Leash
+from openautoglm.jobs.running.open_shard import OpenShard
+from openautoglm.jobs.running.rate import Pace
+from openautoglm.jobs.running.reading import steadily
+from openautoglm.jobs.running.retrying import Backoff
+from openautoglm.jobs.running.told import fault_of
+from openautoglm.jobs.spec import JobSpec
+from openautoglm.jobs.works import open_work, read_intent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from openautoglm.data.source import Record, Shard, Source
+    from openautoglm.jobs.ledger.ledger import Ledger
+    from openautoglm.jobs.ledger.records import Claim
+    from openautoglm.jobs.orders import Orders
+    from openautoglm.jobs.work import Work
+
+GRACE_VARIABLE: Final = "OPENAUTOGLM_WORKER_GRACE_S"
+"""Environment: seconds that rows under way have to end in, where a worker is told to stop."""
+
+_log: Final = logging.getLogger("openautoglm.jobs")
+
+
+class Tools(NamedTuple):
+    """What a worker works with, all of it open."""
+
+    ledger: Ledger
+    spec: JobSpec
+    source: Source
+    work: Work
+
+
+def run(orders: Orders, *, is_told: Callable[[], bool], grace_s: float = GRACE_S) -> Report:
+    """Be a worker until there is a reason to end.
+
+    Args:
+        orders: what to do.
+        is_told: whether to stop; asked often.
+        grace_s: seconds that rows under way have to end in then.
+    """
+    with ExitStack() as stack:
+        try:
+            tools = _open(orders, stack)
+            keeper, crew = _assembled(orders, tools, stack, is_told=is_told, grace_s=grace_s)
+        except LedgerError as error:
+            return Report(why="stuck", error=fault_of(error))
+        except Exception as error:  # noqa: BLE001 - work and sources may raise anything: it is told
+            _log.warning("worker %d cannot begin", orders.index, exc_info=True)
+            return Report(why="unfit", error=fault_of(error))
+        report = keeper.run()
+        if not crew.is_at_work:  # else the model is in use; the process ends with it
+            tools.work.close()
+        return report
+
+
+def main() -> int:
+    """Do as standard input says; return the exit code."""
+    leash = Leash.of_process()
+    try:
+        orders = leash.orders()
+    except msgspec.DecodeError as error:
+        report = Report(why="unfit", error=fault_of(error))
+    else:
+        grace_s = float(os.environ.get(GRACE_VARIABLE) or GRACE_S)
+        report = run(orders, is_told=lambda: leash.is_told, grace_s=grace_s)
+    leash.report(report)
+    return EXITS[report.why]
+
+
+def _open(orders: Orders, stack: ExitStack) -> Tools:
+    ledger = open_at(orders.ledger)
+    stack.callback(ledger.close)
+    spec = msgspec.json.decode(ledger.job(orders.job).spec, type=JobSpec)
+    source = open_source(spec.source)
+    stack.callback(source.close)
+    return Tools(ledger, spec, source, open_work(spec))
+
+
+def _assembled(
+    orders: Orders,
+    tools: Tools,
+    stack: ExitStack,
+    *,
+    is_told: Callable[[], bool],
+    grace_s: float,
+) -> tuple[Keeper, Crew]:
+    ledger, spec, source, work = tools
+    wake = threading.Event()
+    backoff = Backoff(spec.backoff_s)
+    feed = Feed(
+        concurrency=spec.concurrency,
+        tries=spec.tries,
+        backoff=backoff,
+        breaker=Breaker(backoff),
+        pace=Pace(spec.rate, of=orders.of, now_s=time.monotonic()),
+        wake=wake.set,
+        clock=time.monotonic,
+    )
+    cache = stack.enter_context(_cache(spec, work, feed)) if spec.cache else None
+    buffer = JournalBuffer(wake.set)
+    crew = Crew(spec.concurrency, feed, Answering(spec, work, cache), buffer, cache)
+    committer = stack.enter_context(Committer(ledger, parts_url(spec.sink), wake.set))
+
+    def opened(claim: Claim, answered: frozenset[int]) -> OpenShard:
+        def read(shard: Shard) -> Iterator[Record]:
+            return steadily(source, shard, feed.pause)
+
+        return OpenShard(claim, read, answered, window=feed.window)
+
+    keeper = Keeper(
+        orders,
+        ledger,
+        Parts(feed, crew, buffer, committer, cache),
+        opened=opened,
+        is_static=spec.assignment == "static",
+        is_told=is_told,
+        wake=wake,
+        grace_s=grace_s,
+    )
+    return keeper, crew
+
+
+def _cache(spec: JobSpec, work: Work, feed: Feed) -> AnswerCache:
+    takes = read_intent(spec).takes()
+    return AnswerCache(home() / FILE, work.fingerprint(), takes, feed.release)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # threads of rows that did not end in time, or of a model, keep no process

@@ -1,0 +1,123 @@
+"""Opening ledgers: by which names, of which versions, by many at a time."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from openautoglm.errors import LedgerError
+from openautoglm.jobs.ledger import open_ledger
+from openautoglm.jobs.ledger.schema import prepare
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from openautoglm.jobs.ledger.database import Session
+    from openautoglm.jobs.ledger.sql_ledger import SqlLedger
+
+    from .conftest import Opens
+
+
+@pytest.mark.parametrize(
+    "url", ["", "sqlite://", "sqlite:///", "ledger.db", "mysql://ann:geheim@host/db"]
+)
+def test_another_url_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(LedgerError, match="a ledger is named by a URL") as raised:
+        open_ledger(url)
+    assert "sqlite:///PATH" in str(raised.value.fix)
+    assert "geheim" not in str(raised.value)
+
+
+def test_a_relative_path_is_one_and_folders_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ledger = open_ledger("sqlite:///some/where/ledger.db")
+    monkeypatch.chdir("/")
+    ledger.note("k", "s", {})
+    ledger.close()
+    file = tmp_path / "some/where/ledger.db"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LedgerError, match="the ledger cannot be opened") as raised:
+        open_ledger(f"sqlite:///{tmp_path}/file/ledger.db")
+    assert raised.value.fix is not None
+    with pytest.raises(LedgerError, match="the ledger cannot be opened"):
+        open_ledger(f"sqlite:///{tmp_path}")
+
+
+def test_what_was_written_is_there_when_it_is_opened_again(opens: Opens) -> None:
+    first = opens()
+    first.add_job("a", name="n", spec=b"{}", fingerprint={})
+    first.close()
+    assert opens().job("a").name == "n"
+
+
+def test_a_ledger_of_a_newer_version_is_refused(opens: Opens) -> None:
+    ledger = opens()
+    ledger._database.write(
+        lambda session: session.change("update oag_version set version = version + 1")
+    )
+    with pytest.raises(LedgerError, match="of a newer openautoglm") as raised:
+        opens()
+    assert raised.value.got == "version 2; this one knows 1"
+
+
+def test_others_may_keep_tables_of_their_own_and_change_them_later(ledger: SqlLedger) -> None:
+    first = ("create table oag_mine(num {serial}, content {bytes})",)
+    then = ("alter table oag_mine add column name text",)
+    prepare(ledger._database, "mine", [first])
+    prepare(ledger._database, "mine", [first])
+    prepare(ledger._database, "mine", [first, then])
+
+    def write(session: Session) -> int:
+        return session.insert("oag_mine", ("content", "name"), [(b"\0", "a"), (None, "b")])
+
+    assert ledger._database.write(write) == 2
+    rows = ledger._database.read(lambda session: session.rows("select name from oag_mine"))
+    assert sorted(rows) == [("a",), ("b",)]
+    with pytest.raises(LedgerError, match="tables for mine are of a newer"):
+        prepare(ledger._database, "mine", [first])
+    ledger.note("k", "s", {})
+
+
+def test_many_may_make_the_same_ledger_at_a_time(opens: Opens) -> None:
+    start = threading.Barrier(6)
+    failures: list[BaseException] = []
+
+    def make() -> None:
+        start.wait()
+        try:
+            opens().note("k", "s", {})
+        except BaseException as error:  # noqa: BLE001 - told by the thread that asserts
+            failures.append(error)
+
+    threads = [threading.Thread(target=make) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(opens().events("s")) == 6
+
+
+def test_a_file_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("dear diary, " * 100)
+    with pytest.raises(LedgerError, match="this file is no ledger"):
+        open_ledger(f"sqlite:///{text}")
+    assert text.read_text() == "dear diary, " * 100
+    other = tmp_path / "shop.db"
+    with sqlite3.connect(other) as connection:
+        connection.execute("create table orders(id)")
+    connection.close()
+    with pytest.raises(LedgerError, match="this SQLite file is no ledger") as raised:
+        open_ledger(f"sqlite:///{other}")
+    assert "holds orders" in str(raised.value.got)

@@ -1,0 +1,119 @@
+"""Rows with the same values are answered once, in this job and in those after it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from openautoglm.errors import LedgerError
+from openautoglm.jobs.running.cache import AnswerCache
+from openautoglm.jobs.running.tries import Parked
+from openautoglm.jobs.work import Answer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.jobs.running.conftest import Site
+
+
+def cache(
+    folder: Path, *, fingerprint: str = "f", takes: tuple[str, ...] | None = None
+) -> AnswerCache:
+    return AnswerCache(folder / "answers.db", {"work": fingerprint}, takes, lambda _: None)
+
+
+def test_same_rows_are_answered_once(site: Site) -> None:
+    calls: list[str] = []
+
+    def answer(row: dict[str, Any]) -> dict[str, object]:
+        calls.append(row["text"])
+        return {"upper": row["text"].upper()}
+
+    site.lines(f'{{"text": "{letter}"}}' for letter in "abc" * 40)
+    site.plan(answer, cache=True, concurrency=8, shard_rows=60)
+    assert site.work().why == "done"
+    assert sorted(calls) == ["a", "b", "c"]
+    assert [row["upper"] for row in site.answers()] == list("ABC" * 40)
+    site.plan(answer, cache=True, shard_rows=60, job="another")
+    assert site.work(job="another").why == "done"
+    assert site.ledger.counts("another").ok == 120
+    assert len(calls) == 3
+
+
+def test_a_row_that_comes_while_its_like_is_answered_waits_for_that(site: Site) -> None:
+    calls, others = 0, threading.Event()
+
+    def answer(row: dict[str, Any]) -> dict[str, object]:
+        nonlocal calls
+        if row["text"] == "other":
+            others.set()
+            return {}
+        calls += 1
+        others.wait(10)
+        return {}
+
+    site.lines(['{"text": "same"}'] * 6 + ['{"text": "other"}'])
+    site.plan(answer, cache=True, concurrency=3)
+    assert site.work().why == "done"
+    assert calls == 1
+    assert site.ledger.counts("letters-1").ok == 7
+
+
+def test_when_the_one_that_is_waited_for_fails_another_one_is_asked(site: Site) -> None:
+    lock, calls = threading.Lock(), 0
+
+    def answer(_: dict[str, Any]) -> dict[str, object]:
+        nonlocal calls
+        with lock:
+            calls += 1
+            if calls <= 2:
+                raise ValueError("not yet")
+        return {}
+
+    site.lines(['{"text": "same"}'] * 5)
+    site.plan(answer, cache=True)
+    assert site.work().why == "done"
+    counts = site.ledger.counts("letters-1")
+    assert (counts.ok, counts.failed, calls) == (3, 2, 3)
+
+
+def test_an_answer_is_kept_for_who_looks_at_the_same_values(tmp_path: Path) -> None:
+    with cache(tmp_path, takes=("text",)) as one:
+        key = one.key({"text": "a", "id": 1})
+        assert one.take(key) is None
+        one.put(key, Answer(outputs={"out": 1}, tokens=9))
+    with cache(tmp_path, takes=("text",)) as again:
+        assert again.take(again.key({"id": 2, "text": "a"})) == Answer(outputs={"out": 1})
+        assert again.take(again.key({"text": "b"})) is None
+
+
+def test_another_work_has_other_answers(tmp_path: Path) -> None:
+    with cache(tmp_path) as one, cache(tmp_path, fingerprint="g") as other:
+        assert one.key({"a": 1}) != other.key({"a": 1})
+
+
+def test_the_order_of_columns_does_not_count(tmp_path: Path) -> None:
+    with cache(tmp_path) as one:
+        assert one.key({"a": 1, "b": 2}) == one.key({"b": 2, "a": 1})
+
+
+def test_what_is_under_way_is_parked_until_it_is_there_or_given_up(tmp_path: Path) -> None:
+    freed: list[bytes] = []
+    with AnswerCache(tmp_path / "answers.db", {}, None, freed.append) as one:
+        key = one.key({"a": 1})
+        assert one.take(key) is None
+        assert isinstance(one.take(key), Parked)
+        one.give_up(key)
+        assert freed == [key]
+        assert one.take(key) is None
+        one.put(key, Answer(outputs={}))
+        assert freed == [key, key]
+        assert one.take(key) == Answer(outputs={})
+
+
+def test_a_file_that_is_no_cache_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "answers.db").write_bytes(b"something else " * 100)
+    with pytest.raises(LedgerError, match="cache"):
+        cache(tmp_path)

@@ -57,7 +57,8 @@ def main() -> None:
     results = HERE / "results"
     results.mkdir(exist_ok=True)
     scripts = [script for script in HERE.glob("*.py") if script.name not in NOT_BENCHMARKS]
-    whole = {script.stem: (script, ()) for script in sorted(scripts)}
+    jobs = [HERE / "jobs" / name for name in ("cron.py", "ledger.py", "throughput.py")]
+    whole = {script.stem: (script, ()) for script in [*sorted(scripts), *jobs]}
     whole |= {name: (HERE / "engine/engine.py", asked) for name, asked in ENGINE.items()}
     for name, (script, asked) in whole.items():
         print(f"# {name}", flush=True)

@@ -8,13 +8,16 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from openautoglm.errors import InvalidParameterError, MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import ModuleType
+
+
+HOME: Final = Path("~/.local/share/openautoglm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +29,8 @@ class Settings:
         kernels: kernels or libraries preferred by operator, as in `add=reference;mul=fast,native`
             (`OPENAUTOGLM_KERNELS`).
         prompts_dir: folder of the prompt store (`OPENAUTOGLM_PROMPTS`), default `./prompts`.
-        home: folder of what is kept between runs, such as the ledger of jobs
-            (`OPENAUTOGLM_HOME`), default `~/.openautoglm`.
+        home: folder of what is kept between runs: plugins, keys, the ledger of jobs
+            (`OPENAUTOGLM_HOME`), default `openautoglm` in `XDG_DATA_HOME`, or in `~/.local/share`.
         ledger: URL of another ledger of jobs and schedules (`OPENAUTOGLM_LEDGER`); None is the one
             in `home`.
     """
@@ -35,7 +38,7 @@ class Settings:
     model: str | None = None
     prompts_dir: Path = Path("prompts")
     kernels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    home: Path = Path("~/.openautoglm")
+    home: Path = HOME
     ledger: str | None = None
 
     @classmethod
@@ -45,9 +48,16 @@ class Settings:
             model=env.get("OPENAUTOGLM_MODEL") or None,
             prompts_dir=Path(env.get("OPENAUTOGLM_PROMPTS") or "prompts"),
             kernels=_read_kernels(env.get("OPENAUTOGLM_KERNELS") or ""),
-            home=Path(env.get("OPENAUTOGLM_HOME") or "~/.openautoglm"),
+            home=_home(env),
             ledger=env.get("OPENAUTOGLM_LEDGER") or None,
         )
+
+
+def _home(env: Mapping[str, str]) -> Path:
+    if own := env.get("OPENAUTOGLM_HOME"):
+        return Path(own)
+    shared = env.get("XDG_DATA_HOME")
+    return Path(shared) / "openautoglm" if shared else HOME
 
 
 def _read_kernels(text: str) -> dict[str, tuple[str, ...]]:

@@ -28,6 +28,13 @@ def test_each_variable_sets_its_field() -> None:
     )
 
 
+def test_home_follows_where_this_user_keeps_data() -> None:
+    assert Settings.from_env({}).home == Path("~/.local/share/openautoglm")
+    assert Settings.from_env({"XDG_DATA_HOME": "/data"}).home == Path("/data/openautoglm")
+    own = {"XDG_DATA_HOME": "/data", "OPENAUTOGLM_HOME": "/h"}
+    assert Settings.from_env(own).home == Path("/h")
+
+
 def test_kernels_are_preferred_by_operator() -> None:
     settings = Settings.from_env({"OPENAUTOGLM_KERNELS": "add=reference; mul=fast, native;"})
     assert settings.kernels == {"add": ("reference",), "mul": ("fast", "native")}

@@ -35,6 +35,7 @@ PLUGIN_ROLLOUT: Final = "plugin.rollout"
 KERNEL_RUN: Final = "kernel.run"
 MODEL_STATE: Final = "model.state"
 JOB_STATE: Final = "job.state"
+SCHEDULE_SLOT: Final = "schedule.slot"
 
 PluginStateName = Literal[
     "discovered",
@@ -58,6 +59,7 @@ PluginStateName = Literal[
 ]
 ModelStateName = Literal["loading", "ready", "asleep", "closed", "failed"]
 JobStateName = Literal["planned", "running", "paused", "done", "failed", "cancelled"]
+SlotStateName = Literal["waiting", "claimed", "launched", "ended", "skipped", "missed", "failed"]
 
 
 class PluginState(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,7 +136,22 @@ class JobState(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-Payload = PluginState | PluginRollout | KernelRun | ModelState | JobState
+class ScheduleSlot(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one time of a schedule.
+
+    `fire` is that time, in UTC as ISO 8601; `kind` says whose wish it is; `job` is empty where none
+    was started.
+    """
+
+    schedule: str
+    fire: str
+    kind: str
+    state: SlotStateName
+    job: str = ""
+    error: str = ""
+
+
+Payload = PluginState | PluginRollout | KernelRun | ModelState | JobState | ScheduleSlot
 
 TYPES: Final[Mapping[str, type[Payload]]] = {
     PLUGIN_STATE: PluginState,
@@ -142,6 +159,7 @@ TYPES: Final[Mapping[str, type[Payload]]] = {
     KERNEL_RUN: KernelRun,
     MODEL_STATE: ModelState,
     JOB_STATE: JobState,
+    SCHEDULE_SLOT: ScheduleSlot,
 }
 SENDERS: Final[Mapping[str, tuple[str, ...]]] = {
     CONFIG_UPDATE: (),  # whoever changed a setting
@@ -153,6 +171,7 @@ SENDERS: Final[Mapping[str, tuple[str, ...]]] = {
     KERNEL_RUN: ("openautoglm.bus.events:publisher",),
     MODEL_STATE: ("openautoglm.engine.autoglm:AutoGLM",),
     JOB_STATE: ("openautoglm.pipeline.graph:Pipeline", "openautoglm.jobs.batch_job:BatchJob"),
+    SCHEDULE_SLOT: ("openautoglm.jobs.schedules:Scheduler",),
 }
 """Who sends the messages of a type, as "module:attribute"."""
 

@@ -26,7 +26,7 @@ Ledger: TypeAlias = Annotated[
     typer.Option(
         "--ledger",
         metavar="URL",
-        help="Where jobs are remembered: OPENAUTOGLM_LEDGER, or ~/.openautoglm/ledger.db.",
+        help="Where jobs are remembered; OPENAUTOGLM_LEDGER, or ledger.db in OPENAUTOGLM_HOME.",
     ),
 ]
 ShowAs: TypeAlias = Annotated[

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from openautoglm.data.source import Description
     from openautoglm.jobs.works.intent import Intent
 
+SECRETS: Final = frozenset({"api_key"})
 AT_LEAST_ONE: Final = ("shard_rows", "workers", "concurrency", "tries", "max_row_bytes")
 OF_MODELS: Final = ("model", "schema", "options", "sampling", "settings")
 """What a function has no use for."""
@@ -134,6 +135,12 @@ def _uses(spec: JobSpec) -> Iterator[Complaint]:
     elif spec.pipeline is not None and spec.schema is not None:
         fix = "set it on the pipeline's `model.generate` step"
         yield Complaint(field="schema", problem="it is for `template` alone", fix=fix)
+    for name in SECRETS & set(spec.options):
+        yield Complaint(
+            field=f"options.{name}",
+            problem="a job is kept in its ledger, where others may read the key",
+            fix="leave it out and set OPENAI_API_KEY where the job runs",
+        )
     if spec.id_column is None and spec.on_duplicate_id != "error":
         yield Complaint(
             field="on_duplicate_id",

@@ -38,6 +38,13 @@ NEWS = [
     events.KernelRun(op="add", kernel="native", device="cpu", seconds=1e-6),
     events.ModelState(engine="1", model="nano", backend="nano", state="ready", seconds=0.5),
     events.JobState(job="1", task="extract", state="running", done=3, total=None),
+    events.ScheduleSlot(
+        schedule="nightly",
+        fire="2026-11-23T01:30:00.000000Z",
+        kind="time",
+        state="launched",
+        job="nightly-1",
+    ),
 ]
 
 

@@ -59,6 +59,14 @@ def test_every_field_that_cannot_be_is_named_at_once(desk: Desk) -> None:
     assert "did you mean `max_length`?" in said
 
 
+def test_a_key_is_kept_out_of_the_ledger(desk: Desk) -> None:
+    desk.number(3)
+    said = refusal(desk, template="Say {text}", options={"api_key": "sk-secret"})
+    assert "`options.api_key`" in said
+    assert "OPENAI_API_KEY" in said
+    assert "sk-secret" not in said
+
+
 def test_values_of_a_wrong_type_are_named_with_what_was_expected(desk: Desk) -> None:
     desk.number(1)
     said = refusal(desk, workers="2", keep=3, budget={"rows": "many"}, name=3, source=desk.source)

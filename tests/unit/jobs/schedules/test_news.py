@@ -10,8 +10,9 @@ import pytest
 
 from openautoglm import bus as module
 from openautoglm.bus import Bus, Message
+from openautoglm.bus.events import SCHEDULE_SLOT
 from openautoglm.jobs.schedules import Slot
-from openautoglm.jobs.schedules.news import SCHEDULE_SLOT, tell
+from openautoglm.jobs.schedules.news import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,6 +25,10 @@ ENGINE = {
         *("--models", "20m", "--shapes", "1x1"),
         *("--methods", f"{OURS},transformers-fp32,llama.cpp-f32,{INT8},openvino-q8_0-told"),
     ),
+    "engine_20m_paged": (
+        *("--models", "20m", "--shapes", "1x1", "--work", "uniform,variable"),
+        *("--methods", "ours-fp32,transformers-fp32,generate_batch-fp32"),
+    ),
     "engine_20m_two_cores": ("--models", "20m", "--work", "uniform,variable,single", *TWO_CORES),
     "engine_150m": (
         *("--models", "150m", "--shapes", "1x1", "--scale", "0.5"),

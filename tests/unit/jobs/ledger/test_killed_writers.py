@@ -26,12 +26,12 @@ ledger = open_ledger(sys.argv[1])
 while (claim := ledger.claim("j", sys.argv[2], lease_s=1000)) is not None:
     print("claimed", claim.shard.index, claim.attempt, flush=True)
     there = ledger.answered(claim)
-    todo = [at for at in range(60) if at not in there]
-    for start in range(0, len(todo), 7):
+    left = [at for at in range(60) if at not in there]
+    for start in range(0, len(left), 7):
         rows = [
             RowOutcome(ordinal=at, key=str(at), outcome="failed" if at % 10 == 3 else "ok",
                        payload=b"{}", tokens=at)
-            for at in todo[start:start + 7]
+            for at in left[start:start + 7]
         ]
         ledger.journal(claim, rows, handed=rows[-1].ordinal + 1, lease_s=1000)
         print("kept", claim.shard.index, *(row.ordinal for row in rows), flush=True)

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import gzip
-import multiprocessing
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -90,35 +91,32 @@ def test_a_cache_that_cannot_be_written_is_named_with_the_way_out(
         list(open_source(path).read())
 
 
-def fill(content: bytes, made: Path | None = None) -> Callable[[Writes], None]:
+def fill(content: bytes) -> Callable[[Writes], None]:
     def write(out: Writes) -> None:
         out.write(content)
-        if made is not None:
-            (made / f"{os.getpid()}").write_text("")
 
     return write
 
 
-def _fill_in_another(folder: str, made: Path) -> None:
-    os.environ["OPENAUTOGLM_CACHE"] = folder
-    write = fill(b"x" * 100_000, made)
-    with Spool("shared").open("key", write) as file:
-        assert len(file.read()) == 100_000
+FILLER = """
+import os, sys
+from pathlib import Path
+from openautoglm.data.transports.spool import Spool
+
+def write(out):
+    out.write(b"x" * 100_000)
+    (Path(sys.argv[1]) / str(os.getpid())).touch()
+
+with Spool("shared").open("key", write) as file:
+    assert len(file.read()) == 100_000
+"""
 
 
 def test_several_processes_fill_an_entry_once(tmp_path: Path) -> None:
     made = tmp_path / "made"
     made.mkdir()
-    context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(target=_fill_in_another, args=(str(tmp_path / "cache"), made))
-        for _ in range(3)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0, 0, 0]
+    processes = [subprocess.Popen([sys.executable, "-c", FILLER, str(made)]) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
     assert len(list(made.iterdir())) == 1
 
 

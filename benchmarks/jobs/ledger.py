@@ -1,6 +1,6 @@
 """What the ledger costs: rows kept, shards claimed and committed, counts of large jobs.
 
-python benchmarks/jobs/ledger.py [--url postgresql://…] [--shards 10000]
+python benchmarks/jobs/ledger.py [--url postgresql://…] [--shards 10000] [--json PATH]
 
 Without a URL the ledger is an SQLite file in a new folder of the working directory. A plain file
 that is synced after each batch is measured beside it: no journal that survives a power failure
@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from openautoglm.data import Shard
 from openautoglm.jobs.ledger import open_ledger
 from openautoglm.jobs.ledger.records import RowOutcome
-from timing import machine, table
+from timing import report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,11 +110,11 @@ def synced_file_rows_per_s(folder: Path, batch: int, rows: int) -> float:
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure, print a table, and write JSON where `--json PATH` says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url")
     parser.add_argument("--shards", type=int, default=10_000)
-    asked = parser.parse_args()
+    asked, rest = parser.parse_known_args()
     folder = Path(tempfile.mkdtemp(prefix="ledger-", dir=Path.cwd()))
     ledger = open_ledger(asked.url or f"sqlite:///{folder / 'ledger.db'}")
     figures: list[Figure] = []
@@ -145,8 +145,8 @@ def main() -> None:
     finally:
         ledger.close()
         shutil.rmtree(folder)
-    print(table(figures))
-    print(f"\n{machine()}")
+    sys.argv[1:] = rest  # `--json`, which `report` reads
+    report("The ledger of jobs", figures, notes="Medians of three.")
 
 
 if __name__ == "__main__":

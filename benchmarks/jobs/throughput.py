@@ -92,7 +92,8 @@ def _is_there(name: str, about: About) -> bool:
         is_there = False
     if not is_there:
         made = f"python -m venv {Path(about.python).parents[1]}; " if about.venv else ""
-        print(f"{name} is left out; {made}{about.python} -m pip install {about.install}")
+        how = f"{made}{about.python} -m pip install {about.install}"
+        print(f"{name} is left out; to install: {how}", file=sys.stderr)
     return is_there
 
 

@@ -64,18 +64,25 @@ def assault(  # noqa: PLR0913 - what an assault is, by keyword
         tell: is told of each fault.
 
     Raises:
-        JobStateError: the job did not end in an hour, or its driver cannot start.
+        JobStateError: the job did not end in an hour, or it failed or paused by itself.
     """
     seed = seed if seed is not None else random.SystemRandom().randrange(1 << 31)
     calls = folder / f"{run.id}.calls"
     one = _Assault(run, random.Random(seed), kinds, pause_s, calls, tell)  # noqa: S311 - a seed, no secret
     began_s = time.monotonic()
     one.go(faults, every_s)
+    end = run.status()
+    if end.state != "done":
+        raise JobStateError(
+            f"`{run.id}` is {end.state}, and not by the faults: its rows are not looked for",
+            got=end.reason or "no reason was given",
+            fix=f"see `oag batch errors {run.id}`, mend that, and begin again",
+        )
     found = places(spec, (row.key for row in run.errors()))
     made = calls_in(calls)
     return ChaosReport(
         job=run.id,
-        state=run.status().state,
+        state=end.state,
         **found._asdict(),
         faults=dict(one.hits),
         calls=made,
@@ -125,6 +132,7 @@ class _Assault:
             VARIABLE: str(calls),
         }
         self._sleepers: list[threading.Timer] = []
+        self._hits_at_pause = 0
 
     def go(self, faults: int, every_s: tuple[float, float]) -> None:
         """Attack until the faults are spent, then wait for the job's end."""
@@ -136,7 +144,7 @@ class _Assault:
                 if not self._is_over(target, wait_s):
                     if self.hits.total() < faults:
                         self._attack(target)
-                elif self._run.status().state in ENDED:
+                elif self._has_ended():
                     return
                 if not target.is_alive:
                     target = self._start()
@@ -146,6 +154,14 @@ class _Assault:
             if target.is_alive:
                 target.kill_driver()
         raise JobStateError("the job did not end", got=f"{LIMIT_S:.0f} s", fix="try fewer rows")
+
+    def _has_ended(self) -> bool:
+        """Whether the job is over, or paused again though nothing was hit since its last pause."""
+        state = self._run.status().state
+        if state != "paused":
+            return state in ENDED
+        hits, self._hits_at_pause = self._hits_at_pause, self.hits.total()
+        return hits == self._hits_at_pause
 
     def _is_over(self, target: Target, wait_s: float) -> bool:
         try:

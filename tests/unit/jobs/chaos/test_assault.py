@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from openautoglm.errors import InvalidParameterError
+from openautoglm.errors import InvalidParameterError, JobStateError
 from openautoglm.jobs.chaos.assault import FAULTS, assault, read_kinds
 from openautoglm.jobs.chaos.verdict import places
 from openautoglm.jobs.home import open_at
@@ -70,6 +70,15 @@ def test_a_stopped_worker_that_wakes_doubles_nothing(desk: Desk) -> None:
 
     assert report.is_exact
     assert report.answered == 600
+
+
+def test_a_job_that_pauses_by_itself_is_not_resumed_for_ever(desk: Desk) -> None:
+    desk.number(300)
+    job = desk.job(function="job_functions:broken", concurrency=4)
+
+    with pytest.raises(JobStateError, match="is paused, and not by the faults") as refused:
+        assault(planned(desk, job), job, faults=0, folder=desk.folder)
+    assert "oag batch errors" in (refused.value.fix or "")
 
 
 def test_rows_that_are_lost_or_doubled_are_seen(desk: Desk) -> None:

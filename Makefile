@@ -47,7 +47,7 @@ LLAMA := -DCMAKE_PROJECT_llama.cpp_INCLUDE=$(CURDIR)/tests/llama_cpp.cmake \
 
 .venv/.ready-test: .venv/.ready-run
 	CMAKE_ARGS='$(LLAMA)' $(PIP) llama-cpp-python
-	$(PIP) --editable '.[local,gguf,openai,plugins,wasm,nats,redis,data,s3,sql,jobs,dev]'
+	$(PIP) --editable '.[local,gguf,openai,plugins,wasm,nats,redis,data,s3,sql,jobs,ray,dev]'
 	touch $@
 
 $(WASM)/node_modules/.ready: $(WASM)/package.json $(WASM)/package-lock.json

@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import statistics
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 Cell = str | int | float | None
+QUIET = 0.2
+"""So many busy cores do not matter."""
 
 
 def machine() -> dict[str, object]:
@@ -52,11 +55,43 @@ def medians_s(cases: Mapping[str, Callable[[], object]], *, rounds: int) -> dict
     return {name: statistics.median(taken) for name, taken in times.items()}
 
 
+def busy_cores(seconds: float = 1.0) -> float:
+    """Return how many cores are busy while this process waits."""
+    began = busy_s()
+    threading.Event().wait(seconds)
+    return (busy_s() - began) / seconds
+
+
+def noise(busy: float) -> str:
+    """Say what so many busy cores, before anything was measured, mean for the times."""
+    if busy < QUIET:
+        return ""
+    return f"Timed while {busy:.1f} cores were busy otherwise: compare the times with each other."
+
+
+def busy_s() -> float:
+    """Return the seconds that cores were busy since the machine started, all together."""
+    first = Path("/proc/stat").read_text("ascii").split("\n", 1)[0]
+    user, nice, system, _idle, _wait, *rest = map(int, first.split()[1:9])
+    return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
+
+
 def report(title: str, rows: Sequence[Mapping[str, Cell]], *, notes: str = "") -> None:
     """Print a table, and write it as JSON where `--json PATH` says."""
     parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--json", type=Path, help="write the figures here too")
-    target = parser.parse_args().json
+    publish(title, rows, notes=notes, target=parser.parse_args().json)
+
+
+def publish(
+    title: str,
+    rows: Sequence[Mapping[str, Cell]],
+    *,
+    notes: str,
+    target: Path | None,
+    more: Mapping[str, object] | None = None,
+) -> None:
+    """Print a table; write it, and more than it says, as JSON where there is a target."""
     print(f"## {title}\n")
     print(table(rows))
     here = machine()
@@ -66,6 +101,7 @@ def report(title: str, rows: Sequence[Mapping[str, Cell]], *, notes: str = "") -
     print(f"{here['memory_gib']} GiB, Python {here['python']}.\n")
     if target is not None:
         document = {"title": title, "machine": here, "notes": notes, "rows": list(rows)}
+        document |= more or {}
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
 

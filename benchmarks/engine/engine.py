@@ -33,10 +33,10 @@ import plot
 import work
 from figures import Entry, Figures
 from methods import METHODS
-from processes import Crew, RefusedError, Run, busy_cores
+from processes import Crew, RefusedError, Run
 from shapes import MODELS, cache
 
-from timing import machine, table
+from timing import busy_cores, machine, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, final
 
 from methods import METHODS
 
+from timing import busy_s
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 WORKER: Final = Path(__file__).parent / "worker.py"
 LIMIT_S: Final = 1800.0  # of one answer
 TASKSET: Final = which("taskset") or "taskset"
-TICKS: Final = os.sysconf("SC_CLK_TCK")
 SHOWN: Final = 300
 
 
@@ -143,9 +144,9 @@ class Crew:
             RefusedError: a process failed.
         """
         self._tell(file, repeats=0)
-        busy = _busy_s()
+        busy = busy_s()
         found = self._tell(file, repeats=repeats)
-        spent = _busy_s() - busy
+        spent = busy_s() - busy
         wall_s = max(one["end"] for one in found) - min(one["start"] for one in found)
         cpu_s = sum(one["cpu_s"] for one in found)
         answers: list[list[int]] = [[] for _ in work.prompts]
@@ -191,17 +192,3 @@ class Crew:
     def _end(self) -> None:
         for process in self._processes:
             process.kill()
-
-
-def busy_cores(seconds: float = 1.0) -> float:
-    """Return how many cores are busy while this process waits."""
-    began = _busy_s()
-    threading.Event().wait(seconds)
-    return (_busy_s() - began) / seconds
-
-
-def _busy_s() -> float:
-    """Return the seconds that cores were busy since the machine started, all together."""
-    first = Path("/proc/stat").read_text("ascii").split("\n", 1)[0]
-    user, nice, system, _idle, _wait, *rest = map(int, first.split()[1:9])
-    return (user + nice + system + sum(rest)) / TICKS

@@ -24,6 +24,7 @@ from openautoglm.bus.message import MAX_MESSAGE_BYTES
 from openautoglm.bus.outbox import Retry  # noqa: TC001 - msgspec reads the types of the fields
 from openautoglm.bus.words import shown, told, written
 from openautoglm.errors import BusClosedError, MessageError, OpenAutoGLMError, RespondFailedError
+from openautoglm.errors.passing import let_pass, passes_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,11 +65,15 @@ class Ask(msgspec.Struct, tag="ask", kw_only=True, omit_defaults=True):
 
 
 class Answer(msgspec.Struct, tag="answer", kw_only=True, omit_defaults=True):
-    """What became of an ask: a message, nothing, or an error (code, problem, got, fix)."""
+    """What became of an ask: a message, nothing, or an error (code, problem, got, fix).
+
+    With an error, `passes_after_s` is that of `errors.passing`.
+    """
 
     number: int
     message: bytes = b""
     error: tuple[str, str, str, str] | None = None
+    passes_after_s: float | None = None
 
 
 class Tell(msgspec.Struct, tag="tell", kw_only=True):
@@ -132,12 +137,13 @@ class Peer:
         try:
             answer = Answer(number=ask.number, message=work())
         except OpenAutoGLMError as error:
-            answer = Answer(number=ask.number, error=_worded(error))
+            answer = _failed(ask, error)
         except BaseException as error:  # noqa: BLE001 - a handler's SystemExit is an answer too
             failed = RespondFailedError(
                 "a handler failed", got=told(error), fix="catch it in the handler"
             )
-            answer = Answer(number=ask.number, error=_worded(failed))
+            failed.__cause__ = error
+            answer = _failed(ask, failed)
         with suppress(BusClosedError):  # nobody waits for it any more
             self._send(answer)
 
@@ -207,7 +213,9 @@ class Peer:
         else:
             code, problem, got, fix = answer.error
             kind = _CODES.get(code, RespondFailedError)
-            future.set_exception(kind(problem, got=got or None, fix=fix or None))
+            error = kind(problem, got=got or None, fix=fix or None)
+            let_pass(error, answer.passes_after_s)
+            future.set_exception(error)
 
     def _end(self) -> None:
         with self._lock:
@@ -218,6 +226,10 @@ class Peer:
             self._connection.shutdown(socket.SHUT_RDWR)
         for future in pending:
             future.set_exception(_ended())
+
+
+def _failed(ask: Ask, error: OpenAutoGLMError) -> Answer:
+    return Answer(number=ask.number, error=_worded(error), passes_after_s=passes_after_s(error))
 
 
 def _worded(error: OpenAutoGLMError) -> tuple[str, str, str, str]:

@@ -60,9 +60,14 @@ class PluginLoadError(OpenAutoGLMError, RuntimeError):
 
 
 class PluginCrashedError(OpenAutoGLMError, RuntimeError):
-    """A plugin's worker died in a call that is not made again; the message says what is known."""
+    """A plugin's worker died in a call that is not made again; the message says what is known.
+
+    Attributes:
+        may_pass: true: another worker takes its place, and not every row kills it.
+    """
 
     code = "OAG731"
+    may_pass = True
 
 
 class PluginTimeoutError(OpenAutoGLMError, TimeoutError):

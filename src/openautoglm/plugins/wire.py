@@ -10,6 +10,7 @@ from typing import Final
 
 from openautoglm import errors
 from openautoglm.errors import OpenAutoGLMError
+from openautoglm.errors.passing import let_pass, passes_after_s
 
 _CLASSES: Final[dict[str, type[OpenAutoGLMError]]] = {
     value.code: value
@@ -18,17 +19,20 @@ _CLASSES: Final[dict[str, type[OpenAutoGLMError]]] = {
 }
 
 
-def plain_error(error: BaseException) -> dict[str, str | None]:
-    """Return an error as texts; one that is not ours becomes its class and message.
+def plain_error(error: BaseException) -> dict[str, object]:
+    """Return an error as plain values; one that is not ours becomes its class and message.
 
     Example:
         >>> plain_error(KeyError("id"))["problem"]
         "KeyError: 'id'"
     """
+    after_s = passes_after_s(error)
+    passing = {} if after_s is None else {"passes_after_s": after_s}
     if not isinstance(error, OpenAutoGLMError):
-        return {"code": OpenAutoGLMError.code, "problem": f"{type(error).__name__}: {error}"}
+        problem = f"{type(error).__name__}: {error}"
+        return {"code": OpenAutoGLMError.code, "problem": problem, **passing}
     got = None if error.got is None else str(error.got)
-    return {"code": error.code, "problem": error.problem, "got": got, "fix": error.fix}
+    return {"code": error.code, "problem": error.problem, "got": got, "fix": error.fix, **passing}
 
 
 def error_from(plain: object) -> OpenAutoGLMError:
@@ -40,8 +44,10 @@ def error_from(plain: object) -> OpenAutoGLMError:
     """
     parts = plain if isinstance(plain, dict) else {}
     kind = _CLASSES.get(str(parts.get("code")), OpenAutoGLMError)
-    return kind(
+    error = kind(
         str(parts.get("problem", "an error without words")),
         got=parts.get("got"),
         fix=None if parts.get("fix") is None else str(parts["fix"]),
     )
+    let_pass(error, parts.get("passes_after_s"))
+    return error

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final, final
 import msgspec
 
 from openautoglm.errors import BadRowError, OpenAutoGLMError, StepError, WorkerDiedError
+from openautoglm.errors.passing import asked_wait_s, may_pass
 from openautoglm.jobs.ledger.records import RowOutcome
 from openautoglm.jobs.running.json_values import check_json
-from openautoglm.jobs.running.retrying import asked_wait_s, may_pass
 from openautoglm.jobs.running.told import fault_of
 from openautoglm.jobs.running.tries import Parked, Trouble
 from openautoglm.registry import suggest

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from openautoglm.jobs.running.retrying import Backoff, asked_wait_s, may_pass
+from openautoglm.errors.passing import asked_wait_s, may_pass
+from openautoglm.jobs.running.retrying import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

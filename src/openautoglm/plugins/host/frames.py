@@ -13,6 +13,7 @@ import msgspec
 
 from openautoglm import errors
 from openautoglm.errors import OpenAutoGLMError, PluginCallError, PluginProtocolError
+from openautoglm.errors.passing import let_pass, passes_after_s
 
 PACKET: Final = 64 * 1024
 """Bytes of a frame at most; what is longer goes through shared memory."""
@@ -84,7 +85,7 @@ class Reply(msgspec.Struct, array_like=True, gc=False):
 
 
 class Failure(msgspec.Struct, array_like=True):
-    """An error as it crosses."""
+    """An error as it crosses; `passes_after_s` is that of `errors.passing`."""
 
     code: str
     problem: str
@@ -92,6 +93,7 @@ class Failure(msgspec.Struct, array_like=True):
     fix: str | None
     raised: str
     where: str
+    passes_after_s: float | None = None
 
 
 class Sign(IntEnum):
@@ -167,17 +169,33 @@ def failure_of(error: BaseException, where: str = "") -> Failure:
         problem, fix = error.problem, error.fix
     else:
         problem, got, fix = _said(error), None, None
-    return Failure(code, problem[:_MAX_TEXT], got, fix, type(error).__name__, where[:_MAX_TEXT])
+    return Failure(
+        code,
+        problem[:_MAX_TEXT],
+        got,
+        fix,
+        type(error).__name__,
+        where[:_MAX_TEXT],
+        passes_after_s(error),
+    )
 
 
 def error_of(value: object, said_by: str) -> OpenAutoGLMError:
     """Return the error that a Failure describes: its own class where the host has it.
+
+    It may pass where it might have over there.
 
     Args:
         value: the failure, decoded or encoded.
         said_by: method, contribution and plugin, for errors that are the plugin's own.
     """
     failure = _read_failure(value)
+    error = _error_of(failure, said_by)
+    let_pass(error, failure.passes_after_s)
+    return error
+
+
+def _error_of(failure: Failure, said_by: str) -> OpenAutoGLMError:
     kind = _CLASSES.get(failure.code)
     if kind is not None:
         return kind(failure.problem, got=failure.got, fix=failure.fix)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openautoglm.errors import BackendRequestError, OutputParseError, StepError
-from openautoglm.jobs.running.retrying import LONGEST_S, Backoff, asked_wait_s, may_pass
+from openautoglm.errors.passing import asked_wait_s, may_pass
+from openautoglm.jobs.running.retrying import LONGEST_S, Backoff
 from openautoglm.testing.openai_server import OpenAIServer
 
 if TYPE_CHECKING:

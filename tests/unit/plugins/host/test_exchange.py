@@ -11,13 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openautoglm.errors import (
+    BackendRequestError,
     NoKernelError,
     OpenAutoGLMError,
     PluginCallError,
     PluginCrashedError,
     PluginProtocolError,
     SharedTensorError,
+    StepError,
 )
+from openautoglm.errors.passing import asked_wait_s, may_pass
 from openautoglm.native.arena import MIB, Arena, lend, lend_for_writing
 from openautoglm.native.mappings import Mappings
 from openautoglm.plugins.host import frames
@@ -270,3 +273,35 @@ def test_an_error_whose_text_raises_is_still_told() -> None:
 def test_a_malformed_failure_is_an_error_of_the_protocol() -> None:
     with pytest.raises(PluginProtocolError):
         frames.error_of({"code": 5}, "x")
+
+
+@pytest.mark.parametrize(
+    ("error", "passes", "wait_s"),
+    [
+        (BackendRequestError("busy", may_pass=True, wait_s=2.5), True, 2.5),
+        (BackendRequestError("no such model"), False, 0.0),
+        (ConnectionResetError("by peer"), True, 0.0),
+        (TimeoutError(), True, 0.0),
+        (KeyError("x"), False, 0.0),
+    ],
+)
+def test_an_error_that_may_pass_may_pass_on_the_other_side_too(
+    error: Exception,
+    passes: bool,  # noqa: FBT001 - of the table
+    wait_s: float,
+) -> None:
+    found = crossed(error)
+    assert may_pass(found) is passes
+    assert asked_wait_s(found) == wait_s
+    assert may_pass(crossed(found)) is passes  # through one more process
+
+
+def test_what_an_error_was_raised_from_is_judged_before_it_crosses() -> None:
+    error = StepError("in step")
+    error.__cause__ = BackendRequestError("busy", may_pass=True, wait_s=1.0)
+    assert asked_wait_s(crossed(error)) == 1.0
+
+
+def test_a_worker_that_says_nothing_of_passing_is_understood() -> None:
+    old = ["OAG403", "in step", None, None, "StepError", ""]
+    assert not may_pass(frames.error_of(frames.packed(old), "`run` of `a`"))

@@ -78,7 +78,7 @@ class Ready(msgspec.Struct, array_like=True, tag=True):
 class Failed(msgspec.Struct, array_like=True, tag=True):
     """The model could not be loaded, because of a plain error."""
 
-    error: dict[str, str | None]
+    error: dict[str, object]
 
 
 class Beat(msgspec.Struct, array_like=True, tag=True):

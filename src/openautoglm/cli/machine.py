@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -18,8 +17,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from openautoglm.platform_io.packages import Package, look_for_packages
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 PROBE_TIMEOUT_S: Final = 10
 MEMORY_LIMITS: Final = (
@@ -32,10 +33,6 @@ USEFUL_FLAGS: Final = (
     *("asimd", "asimddp", "fphp", "asimdhp", "i8mm", "bf16", "sve", "sve2"),
 )
 """Processor flags that decide how fast a model runs: x86, then ARM."""
-
-REQUIREMENT: Final = re.compile(
-    r"(?P<name>[A-Za-z0-9._-]+)[^;]*(;.*extra\s*==\s*['\"](?P<extra>[^'\"]+))?"
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,15 +66,6 @@ class Graphics:
     name: str
     memory: int
     driver: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Package:
-    """A package we use; `extra` is None for what is always installed."""
-
-    name: str
-    version: str | None
-    extra: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,26 +186,6 @@ def parse_nvidia_smi(text: str) -> tuple[Graphics, ...]:
         for row in rows
         if len(row) == 3  # noqa: PLR2004 - the three columns of the query
     )
-
-
-def look_for_packages(requirements: Iterable[str]) -> tuple[Package, ...]:
-    """Return the version of every required package, without importing any."""
-    found = (REQUIREMENT.match(text) for text in requirements)
-    return tuple(
-        Package(name=m["name"], version=installed_version(m["name"]), extra=m["extra"])
-        for m in found
-        if m is not None
-        and m["extra"] != "dev"
-        and m["name"] != "openautoglm"  # an extra in another
-    )
-
-
-def installed_version(package: str) -> str | None:
-    """Return a package's version from its metadata, or None when it is not installed."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _fields(text: str, separator: str) -> Mapping[str, str]:

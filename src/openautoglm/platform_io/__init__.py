@@ -17,17 +17,21 @@ from openautoglm.platform_io.detection import (
     remove_driver,
     revoke_drivers,
 )
+from openautoglm.platform_io.devices import Device, ListsDevices, devices_of
 from openautoglm.platform_io.interface import FilePath, PlatformIO
 
 __all__ = [
     "Choice",
+    "Device",
     "Driver",
     "Facts",
     "FilePath",
+    "ListsDevices",
     "PlatformIO",
     "add_driver",
     "choose",
     "detect",
+    "devices_of",
     "explain",
     "forget",
     "remove_driver",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, final
 
+from openautoglm.platform_io.devices import found_in
 from openautoglm.platform_io.refusals import checked_data, checked_key, checked_path
 from openautoglm.platform_io.replacing import Abilities, read_whole, replace_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from openautoglm.platform_io.devices import Device
     from openautoglm.platform_io.interface import FilePath
 
 POSIX = Abilities()
@@ -31,10 +34,15 @@ class LocalIO:
     """
 
     def __init__(
-        self, *, env: Mapping[str, str] | None = None, abilities: Abilities | None = None
+        self,
+        *,
+        env: Mapping[str, str] | None = None,
+        abilities: Abilities | None = None,
+        devices: Path = Path("/dev"),
     ) -> None:
         self._env = os.environ if env is None else env
         self._abilities = abilities or (WINDOWS if os.name == "nt" else POSIX)
+        self._devices = devices
 
     def read_file(self, path: FilePath) -> bytes:
         """Return the whole content of a file; see `PlatformIO.read_file`."""
@@ -50,3 +58,7 @@ class LocalIO:
     def get_env(self, key: str, default: str = "") -> str:
         """Return an environment variable; see `PlatformIO.get_env`."""
         return self._env.get(checked_key(key), default)
+
+    def list_devices(self) -> tuple[Device, ...]:
+        """Return the devices that this process may open; see `ListsDevices`."""
+        return found_in(self._devices)

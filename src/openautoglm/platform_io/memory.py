@@ -11,6 +11,7 @@ from openautoglm.platform_io import refusals
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from openautoglm.platform_io.devices import Device
     from openautoglm.platform_io.interface import FilePath
 
 
@@ -26,6 +27,7 @@ class MemoryIO:
         env: the whole environment.
         folders: folders that exist though they are empty.
         capacity_bytes: the size of the "disk"; None has no end.
+        devices: what it has of them.
 
     Example:
         >>> io = MemoryIO(files={"/in/a.txt": b"hello"}, env={"LANG": "zh_CN"})
@@ -41,6 +43,7 @@ class MemoryIO:
         env: Mapping[str, str] | None = None,
         folders: Iterable[str] = (),
         capacity_bytes: int | None = None,
+        devices: Iterable[Device] = (),
     ) -> None:
         self._files = {
             _absolute(path): refusals.checked_data(data) for path, data in (files or {}).items()
@@ -48,6 +51,7 @@ class MemoryIO:
         self._env = dict(env or {})
         self._folders = frozenset(map(_absolute, folders))
         self._capacity_bytes = capacity_bytes
+        self._devices = tuple(devices)
         self._lock = threading.Lock()
 
     def read_file(self, path: FilePath) -> bytes:
@@ -76,6 +80,10 @@ class MemoryIO:
     def get_env(self, key: str, default: str = "") -> str:
         """Return an environment variable; see `PlatformIO.get_env`."""
         return self._env.get(refusals.checked_key(key), default)
+
+    def list_devices(self) -> tuple[Device, ...]:
+        """Return the devices that were passed; see `ListsDevices`."""
+        return self._devices
 
     def _is_folder(self, name: str) -> bool:
         inside = name.rstrip("/") + "/"

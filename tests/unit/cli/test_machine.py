@@ -16,17 +16,15 @@ from openautoglm.cli.ending import run_to_end
 from openautoglm.cli.machine import (
     Machine,
     Memory,
-    Package,
     gib,
-    installed_version,
     look,
     look_for_graphics,
-    look_for_packages,
     parse_cpuinfo,
     parse_meminfo,
     parse_nvidia_smi,
 )
 from openautoglm.errors import MissingExtraError
+from openautoglm.platform_io.packages import Package, installed_version, look_for_packages
 from openautoglm.settings import need
 
 if TYPE_CHECKING:

@@ -102,7 +102,7 @@ class Charge:
         if last is None or last.owner in self._buried or not last.presence.is_gone():
             return False
         self._buried.add(last.owner)
-        self._ledger.leave_charge(self._job, last.owner)
+        self._ledger.leave_charge(self._job, last.owner, is_gone=True)
         return True
 
     def _is_at_work(self) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 
 from openautoglm.data.location import redacted
 from openautoglm.errors import JobChangedError, JobNotFoundError
+from openautoglm.jobs.ledger import deaths
 from openautoglm.jobs.ledger.records import Event, JobRecord, State
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _STATE: Final = "select state from oag_job where id = :job"
 _HOLD: Final = f"{_STATE} {{lock}}"
 _SET: Final = """update oag_job set state = :state, reason = :reason, changed_s = :at_s
 where id = :job"""
+_DRIVER: Final = "select driver from oag_job where id = :job {lock}"
 _CHARGE: Final = """update oag_job
 set driver = :owner, lease_boot = :boot, lease_until = {now} + :lease_s
 where id = :job
@@ -122,12 +124,18 @@ def set_state(
 def take_charge(session: Session, job: str, owner: str, *, lease_s: float) -> bool:
     """Become, or stay, the one driver; see `Ledger.take_charge`."""
     state_of(session, job)
-    return session.change(_CHARGE, {"job": job, "owner": owner, "lease_s": lease_s}) == 1
+    ((was,),) = session.rows(_DRIVER, {"job": job})
+    is_taken = session.change(_CHARGE, {"job": job, "owner": owner, "lease_s": lease_s}) == 1
+    if is_taken and was not in {"", owner}:
+        deaths.note_driver(session, job, was)
+    return is_taken
 
 
-def leave_charge(session: Session, job: str, owner: str) -> None:
-    """Give the driving back where it is this owner's."""
-    session.change(_UNCHARGE, {"job": job, "owner": owner})
+def leave_charge(session: Session, job: str, owner: str, *, is_gone: bool) -> None:
+    """Give the driving back where it is this owner's; see `Ledger.leave_charge`."""
+    was_in_charge = session.change(_UNCHARGE, {"job": job, "owner": owner}) == 1
+    if is_gone and was_in_charge:
+        deaths.note_driver(session, job, owner)
 
 
 def end_plan(session: Session, job: str) -> None:

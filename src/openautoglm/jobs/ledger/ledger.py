@@ -66,8 +66,15 @@ class Ledger(Protocol):
         """Become, or stay, the one driver of a job; False where another one's lease holds."""
         ...
 
-    def leave_charge(self, job: str, owner: str) -> None:
-        """Give a job's driving back."""
+    def leave_charge(self, job: str, owner: str, *, is_gone: bool = False) -> None:
+        """Give a job's driving back.
+
+        Args:
+            job: of which.
+            owner: whose driving it was.
+            is_gone: somebody else does it for a driver that was killed, which is evidence of kills
+                from outside. A driver whose lease ran out counts likewise.
+        """
         ...
 
     # shards
@@ -153,6 +160,8 @@ class Ledger(Protocol):
     def suspect(self, claim: Claim, ordinal: int | None) -> None:
         """Note, before it is begun, the only row that is worked on; None when it came back.
 
+        A row that workers died of before, and after which another or none is noted, is cleared.
+
         Raises:
             FencedError: the claim is lost.
         """
@@ -189,7 +198,8 @@ class Ledger(Protocol):
     def leave(self, owner: str, ending: Ending) -> int:
         """Free all shards of an owner that is gone, or stops; return how many.
 
-        Suspects of a worker that died are counted.
+        Suspects of a worker that died are counted; of one that was killed or lost it is kept what
+        it had, for `Claim.evidence`.
         """
         ...
 
@@ -211,7 +221,7 @@ class Ledger(Protocol):
         """Plan all rows in quarantine once more, in shards of their own; return how many.
 
         They leave the quarantine. Where their shard is not committed yet they only leave its
-        journal.
+        journal. What is known of kills among them is forgotten.
         """
         ...
 

@@ -80,6 +80,43 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @final
+class Met(msgspec.Struct, frozen=True):
+    """What a worker that was killed or lost did with a shard it had.
+
+    Attributes:
+        owner: its name.
+        handed: rows of the shard, in order, that were known to be begun.
+        alone: ordinal of the only row it worked on; -1 where that was of another shard; None where
+            there may have been several.
+    """
+
+    owner: str
+    handed: int
+    alone: int | None
+
+
+@final
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a job's processes that were killed or lost, as it bears on one shard.
+
+    Attributes:
+        killed: workers and drivers of the job, each once.
+        here: those that had this shard.
+        tries: how often a row of the job was begun alone.
+        hits: how often the process was killed or lost meanwhile.
+        rows_hit: rows this happened to.
+        cleared: such rows that came back when they were tried again.
+    """
+
+    killed: int = 0
+    here: tuple[Met, ...] = ()
+    tries: int = 0
+    hits: int = 0
+    rows_hit: int = 0
+    cleared: int = 0
+
+
+@final
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """A shard that one worker may work on until another attempt begins.
 
@@ -95,6 +132,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
         suspects: by ordinal: how often a worker died while this row was the only one it worked on.
         certain: those suspects whose worker ended by itself at least once (`crashed`). Of the
             others it is not known: they were killed from outside, or their lease ran out.
+        evidence: for and against the suspects; empty where there are none.
     """
 
     job: str
@@ -106,6 +144,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     handed: int
     suspects: Mapping[int, int]
     certain: frozenset[int] = frozenset()
+    evidence: Evidence = Evidence()
 
 
 @final

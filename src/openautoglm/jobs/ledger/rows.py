@@ -13,7 +13,7 @@ import msgspec
 from openautoglm.data.sink import Receipt
 from openautoglm.data.source import Shard
 from openautoglm.errors import JobStateError
-from openautoglm.jobs.ledger import jobs, shards
+from openautoglm.jobs.ledger import deaths, jobs, shards
 from openautoglm.jobs.ledger.records import Claim, Counts, Quarantined, RowOutcome, State
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ _QUARANTINE: Final = """select s.idx, q.ordinal, q.key, q.error, q.tries, q.cont
 from oag_shard s join oag_quarantine q on q.shard = s.num
 where s.job = :job and s.failed > 0 and s.idx >= :idx and (s.idx > :idx or q.ordinal > :ordinal)
 order by s.idx, q.ordinal limit :top"""
-_FAILED: Final = """select num, begins, ends, settled + is_done from oag_shard
+_FAILED: Final = """select num, idx, begins, ends, settled + is_done from oag_shard
 where job = :job and failed > 0 order by idx {lock}"""
 _FAILED_ROWS: Final = "select ordinal from oag_quarantine where shard = :num order by ordinal"
 _FORGET: Final = """delete from oag_row where shard = :num
@@ -195,7 +195,7 @@ def retry(session: Session, job: str) -> int:
     planned: dict[int, list[int]] = {}
     again: list[Shard] = []
     taken = 0
-    for num, start, stop, settled in failed:
+    for num, place, start, stop, settled in failed:
         ordinals = [ordinal for (ordinal,) in session.rows(_FAILED_ROWS, {"num": num})]
         if settled:
             index = top + 1 + len(again)
@@ -206,6 +206,7 @@ def retry(session: Session, job: str) -> int:
             session.change(_RELEASE, {"num": num})
         session.change(_UNCOUNT, {"num": num, "taken": len(ordinals)})
         session.change(_EMPTY, {"num": num})
+        deaths.forget(session, job, place)
         taken += len(ordinals)
     shards.add(session, job, again, only=planned, is_again=True)
     return taken

@@ -52,6 +52,13 @@ num {serial}, at_s double precision not null, kind text not null, subject text n
 content {bytes} not null)""",
         "create index oag_event_subject on oag_event(subject, num)",
     ),
+    (
+        """create table oag_death(
+job text not null, owner text not null, idx integer not null, attempt integer not null,
+handed integer not null, alone integer, primary key(job, owner, idx, attempt)) {clustered}""",
+        "alter table oag_shard add column alone integer not null default 0",
+        "alter table oag_shard add column cleared integer not null default 0",
+    ),
 )
 """What each version adds to the one before it."""
 

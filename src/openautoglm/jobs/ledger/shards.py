@@ -12,8 +12,8 @@ import msgspec
 
 from openautoglm.data.source import Shard
 from openautoglm.errors import FencedError
-from openautoglm.jobs.ledger import jobs
-from openautoglm.jobs.ledger.records import Claim, Ending, State
+from openautoglm.jobs.ledger import deaths, jobs
+from openautoglm.jobs.ledger.records import Claim, Ending, Evidence, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +35,9 @@ lease_boot = :boot, lease_until = {now} + :lease_s,
 crashes = :crashes, suspect = null, suspects = :suspects where num = :num"""
 _RENEW: Final = f"""update oag_shard
 set lease_boot = :boot, lease_until = {{now}} + :lease_s where {HELD}"""  # noqa: S608 - ours
-_SUSPECT: Final = f"update oag_shard set suspect = :ordinal where {HELD}"  # noqa: S608 - ours
+_SUSPECTED: Final = f"select suspect, suspects from oag_shard where {HELD} {{lock}}"  # noqa: S608 - ours
+_SUSPECT: Final = f"""update oag_shard set suspect = :ordinal, alone = alone + :alone,
+cleared = cleared + :cleared where {HELD}"""  # noqa: S608 - ours
 _ABSOLVE: Final = f"update oag_shard set crashes = 0 where {HELD}"  # noqa: S608 - ours
 _COMMIT: Final = f"""update oag_shard set is_done = 1, receipt = :receipt, suspect = null,
 suspects = null where {HELD} returning num"""  # noqa: S608 - ours
@@ -112,6 +114,7 @@ def _take(session: Session, job: str, owner: str, lease_s: float, row: Found) ->
     suspects = _read(kept)
     if holder:  # nobody knows how that attempt ended
         crashes, suspects = crashes + 1, _blamed(suspects, suspect, "lost")
+        deaths.note_worker(session, holder)
     values: dict[str, Value] = {"num": num, "owner": owner, "lease_s": lease_s, "crashes": crashes}
     session.change(_TAKE, {**values, "suspects": _written(suspects)})
     return Claim(
@@ -124,6 +127,7 @@ def _take(session: Session, job: str, owner: str, lease_s: float, row: Found) ->
         handed=handed,
         suspects={ordinal: blame.deaths for ordinal, blame in suspects.items()},
         certain=frozenset(ordinal for ordinal, blame in suspects.items() if blame.certain),
+        evidence=deaths.evidence(session, job, index) if suspects else Evidence(),
     )
 
 
@@ -141,8 +145,13 @@ def renew(
 
 def suspect(session: Session, held: Claim, ordinal: int | None) -> None:
     """Note the only row that is worked on; see `Ledger.suspect`."""
-    if session.change(_SUSPECT, {**fence(held), "ordinal": ordinal}) != 1:
+    found = session.rows(_SUSPECTED, fence(held))
+    if not found:
         refuse(held)
+    was, kept = found[0]
+    is_cleared = was is not None and was != ordinal and was in _read(kept)
+    counts = {"alone": int(ordinal is not None), "cleared": int(is_cleared)}
+    session.change(_SUSPECT, {**fence(held), "ordinal": ordinal, **counts})
 
 
 def absolve(session: Session, held: Claim) -> None:
@@ -164,8 +173,10 @@ def commit(session: Session, held: Claim, receipt: Receipt | None) -> None:
 def leave(session: Session, owner: str, ending: Ending) -> int:
     """Free all shards of an owner; see `Ledger.leave`."""
     owned = session.rows(_OWNED, {"owner": owner}) if owner else []
+    is_bad = ending != "returned"
+    if ending in {"killed", "lost"}:
+        deaths.note_worker(session, owner)
     for num, crashes, noted, kept in owned:
-        is_bad = ending != "returned"
         suspects = _blamed(_read(kept), noted, ending)
         values: dict[str, Value] = {"num": num, "crashes": crashes + int(is_bad)}
         session.change(_FREE, {**values, "suspects": _written(suspects)})

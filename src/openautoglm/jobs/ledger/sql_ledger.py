@@ -70,9 +70,11 @@ class SqlLedger:
             partial(of_jobs.take_charge, job=job, owner=owner, lease_s=lease_s), is_durable=False
         )
 
-    def leave_charge(self, job: str, owner: str) -> None:
+    def leave_charge(self, job: str, owner: str, *, is_gone: bool = False) -> None:
         """Give the driving back; see `Ledger`."""
-        self._database.write(partial(of_jobs.leave_charge, job=job, owner=owner), is_durable=False)
+        self._database.write(
+            partial(of_jobs.leave_charge, job=job, owner=owner, is_gone=is_gone), is_durable=False
+        )
 
     def add_shards(
         self, job: str, shards: Sequence[Shard], *, only: Mapping[int, Sequence[int]] | None = None

@@ -2,13 +2,16 @@
 
 Owns `Care`. A shard of which two attempts in a row ended badly is worked on carefully: every row
 that may have been under way when a worker died is the only one in its process, and is noted in the
-ledger before. What it does not find: rows that kill a worker only together. Knows nothing of
-processes.
+ledger before. One that a worker died of is out, or, where it may be innocent (`Suspicion`), done
+again when all others are. What it does not find: rows that kill a worker only together. Knows
+nothing of processes.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
+
+from openautoglm.jobs.running.suspicion import Suspicion
 
 if TYPE_CHECKING:
     from openautoglm.jobs.ledger.records import Claim
@@ -17,9 +20,6 @@ if TYPE_CHECKING:
 CRASHES: Final = 2
 """Bad endings in a row after which a shard is worked on carefully."""
 
-DEATHS: Final = 2
-"""Of workers that had this row alone; after them it is out, however they ended."""
-
 
 @final
 class Care:
@@ -27,7 +27,8 @@ class Care:
 
     Args:
         claim: what is held.
-        window: rows that may have been begun behind those that are known to have been.
+        window: rows that may have been begun behind those that are known to have been; those that
+            died before are taken to have had the same.
 
     Attributes:
         is_on: the shard is worked on carefully.
@@ -48,10 +49,11 @@ class Care:
         self.is_on = claim.crashes >= CRASHES
         self._handed = claim.handed
         self._window = window
+        suspicion = Suspicion(claim.evidence, window=window)
         self._out = frozenset(
             ordinal
             for ordinal, deaths in claim.suspects.items()
-            if deaths >= DEATHS or ordinal in claim.certain
+            if ordinal in claim.certain or suspicion.is_enough(ordinal, deaths)
         )
         self._last = frozenset(claim.suspects) - self._out
 

@@ -24,7 +24,15 @@ from hypothesis.stateful import (
 
 from openautoglm.data import Shard
 from openautoglm.errors import FencedError
-from openautoglm.jobs.ledger.records import Claim, Counts, Ending, RowOutcome, State
+from openautoglm.jobs.ledger.records import (
+    Claim,
+    Counts,
+    Ending,
+    Evidence,
+    Met,
+    RowOutcome,
+    State,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +61,8 @@ class ModelShard:
     noted: int | None = None
     suspects: dict[int, int] = field(default_factory=dict)
     certain: set[int] = field(default_factory=set)
+    tries: int = 0
+    cleared: int = 0
     journal: dict[int, RowOutcome] = field(default_factory=dict)
     quarantine: dict[int, RowOutcome] = field(default_factory=dict)
     ok: int = 0
@@ -82,6 +92,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.job = f"job-{next(JOBS)}"
         self.is_running = True
         self.shards: list[ModelShard] = []
+        self.deaths: dict[tuple[int, str, int], tuple[int, int | None]] = {}
         self.claims: list[Claim] = []
 
     @property
@@ -108,6 +119,7 @@ class LedgerMachine(RuleBasedStateMachine):
             return
         shard = free[0]
         if shard.owner:
+            self.note_deaths(shard.owner)
             shard.end("lost")
         shard.owner, shard.is_live, shard.attempt = owner, lease_s > 0, shard.attempt + 1
         assert claim == Claim(
@@ -120,9 +132,31 @@ class LedgerMachine(RuleBasedStateMachine):
             handed=shard.handed,
             suspects=shard.suspects,
             certain=frozenset(shard.certain),
+            evidence=self.evidence(shard.index) if shard.suspects else Evidence(),
         )
         assert self.ledger.answered(claim) == set(shard.journal)
         self.claims.append(claim)
+
+    def note_deaths(self, owner: str) -> None:
+        """Note what somebody who was killed or lost had."""
+        had = [s for s in self.shards if s.owner == owner and not s.is_done]
+        is_alone = any(shard.noted is not None for shard in had)
+        for shard in had:
+            alone = -1 if is_alone and shard.noted is None else shard.noted
+            self.deaths.setdefault((shard.index, owner, shard.attempt), (shard.handed, alone))
+
+    def evidence(self, index: int) -> Evidence:
+        """Return what the ledger should know of the job's deaths."""
+        alone = [(at, row) for (at, *_), (_, row) in self.deaths.items() if row not in {None, -1}]
+        entries = sorted(self.deaths.items())
+        return Evidence(
+            killed=len({owner for _, owner, _ in self.deaths}),
+            here=tuple(Met(owner, *what) for (at, owner, _), what in entries if at == index),
+            tries=sum(shard.tries for shard in self.shards),
+            hits=len(alone),
+            rows_hit=len(set(alone)),
+            cleared=sum(shard.cleared for shard in self.shards),
+        )
 
     def one_of(self, data: st.DataObject) -> tuple[Claim, ModelShard]:
         """Draw a claim: more often than not a new one, else perhaps a zombie's."""
@@ -191,6 +225,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def suspect(self, data: st.DataObject, ordinal: int | None) -> None:
         claim, shard = self.one_of(data)
         if self.fenced(claim, lambda: self.ledger.suspect(claim, ordinal)):
+            shard.tries += ordinal is not None
+            shard.cleared += shard.noted in shard.suspects and shard.noted != ordinal
             shard.noted = ordinal
 
     @precondition(lambda self: self.claims)
@@ -208,6 +244,8 @@ class LedgerMachine(RuleBasedStateMachine):
         owner = f"{self.job}-w{name}"
         owned = [shard for shard in self.shards if shard.owner == owner and not shard.is_done]
         assert self.ledger.leave(owner, ending) == len(owned)
+        if ending in {"killed", "lost"}:
+            self.note_deaths(owner)
         for shard in owned:
             shard.end(ending)
 
@@ -263,6 +301,9 @@ class LedgerMachine(RuleBasedStateMachine):
         assert self.ledger.retry(self.job) == sum(len(one.quarantine) for one in self.shards)
         for shard in tuple(self.shards):
             failed, shard.quarantine = tuple(sorted(shard.quarantine)), {}
+            if failed:
+                gone = {owner for at, owner, _ in self.deaths if at == shard.index}
+                self.deaths = {key: d for key, d in self.deaths.items() if key[1] not in gone}
             if failed and (shard.is_settled or shard.is_done):
                 self.shards.append(ModelShard(len(self.shards), failed, is_again=True))
             elif failed:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import sqlite3
 import stat
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
+from openautoglm.data import Shard
 from openautoglm.errors import LedgerError
 from openautoglm.jobs.ledger import open_ledger
-from openautoglm.jobs.ledger.schema import prepare
+from openautoglm.jobs.ledger.open import open_database
+from openautoglm.jobs.ledger.schema import JOBS, STEPS, prepare
+from openautoglm.jobs.ledger.sql_ledger import SqlLedger
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from openautoglm.jobs.ledger.database import Session
-    from openautoglm.jobs.ledger.sql_ledger import SqlLedger
 
     from .conftest import Opens
 
@@ -67,7 +70,25 @@ def test_a_ledger_of_a_newer_version_is_refused(opens: Opens) -> None:
     )
     with pytest.raises(LedgerError, match="of a newer openautoglm") as raised:
         opens()
-    assert raised.value.got == "version 2; this one knows 1"
+    assert raised.value.got == "version 3; this one knows 2"
+
+
+def test_a_ledger_of_the_first_version_goes_on_with_what_it_holds(ledger_url: str) -> None:
+    database = open_database(ledger_url)
+    prepare(database, JOBS, STEPS[:1])
+    old = SqlLedger(database)
+    old.add_job("a", name="n", spec=b"{}", fingerprint={})
+    old.add_shards("a", [Shard(index=0, rows=5)])
+    old.set_state("a", "running", among=frozenset({"planned"}))
+    old.close()
+    with closing(open_ledger(ledger_url)) as ledger:
+        claim = ledger.claim("a", "w", lease_s=9.0)
+        assert claim is not None
+        ledger.suspect(claim, 3)
+        assert ledger.leave("w", "killed") == 1
+        claim = ledger.claim("a", "v", lease_s=9.0)
+        assert claim is not None
+        assert (claim.evidence.killed, claim.evidence.tries) == (1, 1)
 
 
 def test_others_may_keep_tables_of_their_own_and_change_them_later(ledger: SqlLedger) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from openautoglm.data import Receipt, Shard
 from openautoglm.errors import FencedError, JobNotFoundError, JobStateError
-from openautoglm.jobs.ledger.records import Claim, Ending, RowOutcome
+from openautoglm.jobs.ledger.records import Claim, Ending, Evidence, Met, RowOutcome
 
 if TYPE_CHECKING:
     from openautoglm.jobs.ledger.records import State
@@ -234,3 +234,80 @@ def test_a_claim_may_be_repeated_by_its_owner_under_a_new_attempt(
     with pytest.raises(FencedError):
         ledger.journal(first, [outcome(0)], handed=1, lease_s=LONG_S)
     ledger.journal(second, [outcome(0)], handed=1, lease_s=LONG_S)
+
+
+def test_what_workers_had_that_were_killed_is_kept_for_and_against_a_suspect(
+    ledger: SqlLedger, job: str
+) -> None:
+    first = taken(ledger, job, "w1")
+    ledger.journal(first, [outcome(0)], handed=3, lease_s=LONG_S)
+    assert taken(ledger, job, "w1").shard.index == 1
+    ledger.leave("w1", "killed")
+    ledger.suspect(taken(ledger, job, "w2"), 1)
+    ledger.leave("w2", "lost")
+    ledger.leave("w2", "killed")  # by who hears of it later
+    claim = taken(ledger, job, "w3")
+    assert claim.suspects == {1: 1}
+    assert claim.evidence == Evidence(
+        killed=2, here=(Met("w1", 3, None), Met("w2", 3, 1)), tries=1, hits=1, rows_hit=1
+    )
+    other = taken(ledger, job, "w3")
+    assert (other.shard.index, other.suspects, other.evidence) == (1, {}, Evidence())
+    ledger.suspect(claim, 2)
+    ledger.suspect(claim, 1)
+    ledger.suspect(claim, 1)
+    ledger.suspect(claim, None)  # it came back
+    ledger.leave("w3", "returned")
+    assert taken(ledger, job, "w4").evidence == Evidence(
+        killed=2,
+        here=(Met("w1", 3, None), Met("w2", 3, 1)),
+        tries=4,
+        hits=1,
+        rows_hit=1,
+        cleared=1,
+    )
+
+
+def test_a_worker_that_had_a_row_of_another_shard_alone_is_no_evidence_against_this_one(
+    ledger: SqlLedger, job: str
+) -> None:
+    for at, ending in enumerate(("killed", "lease")):
+        claims = [taken(ledger, job, f"w{at}") for _ in range(2)]
+        ledger.suspect(claims[at], 4)
+        if ending == "killed":
+            ledger.leave("w0", "killed")
+        else:
+            ledger.renew(claims, lease_s=ENDED_S)
+    first, second = (taken(ledger, job, "w3") for _ in range(2))
+    assert [met.alone for met in first.evidence.here] == [4, -1]
+    assert [met.alone for met in second.evidence.here] == [-1, 4]
+
+
+def test_rows_that_are_tried_again_begin_without_the_evidence_against_them(
+    ledger: SqlLedger, job: str
+) -> None:
+    ledger.suspect(taken(ledger, job, "w1"), 3)
+    ledger.leave("w1", "killed")
+    claim = taken(ledger, job, "w2")
+    failed = RowOutcome(ordinal=3, key="k3", outcome="failed", payload=b"{}")
+    ledger.journal(claim, [failed], handed=5, lease_s=LONG_S)
+    assert ledger.retry(job) == 1
+    ledger.suspect(taken(ledger, job, "w3"), 3)
+    ledger.leave("w3", "killed")
+    assert taken(ledger, job, "w4").evidence.killed == 1
+
+
+def test_a_driver_that_did_not_give_its_job_back_is_evidence_of_kills(
+    ledger: SqlLedger, job: str
+) -> None:
+    assert ledger.take_charge(job, "d1", lease_s=LONG_S)
+    assert ledger.take_charge(job, "d1", lease_s=ENDED_S)
+    assert ledger.take_charge(job, "d2", lease_s=LONG_S)
+    ledger.leave_charge(job, "d1", is_gone=True)  # it is not in charge
+    ledger.leave_charge(job, "d2", is_gone=True)
+    assert ledger.take_charge(job, "d3", lease_s=LONG_S)
+    ledger.leave_charge(job, "d3")
+    ledger.suspect(taken(ledger, job, "w1"), 3)
+    ledger.leave("w1", "killed")
+    evidence = taken(ledger, job, "w2").evidence
+    assert (evidence.killed, len(evidence.here)) == (3, 1)

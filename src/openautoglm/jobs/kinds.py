@@ -13,7 +13,7 @@ import msgspec
 
 from openautoglm.data.anchor import anchored
 from openautoglm.errors import JobSpecError, ScheduleError
-from openautoglm.jobs.documents import SPEC, Document, documents_of, read_file
+from openautoglm.jobs.documents import SPEC, documents_of, opened, read_file
 from openautoglm.jobs.embedding import ENDINGS, embedded
 from openautoglm.jobs.schedules.schedule import Schedule
 from openautoglm.jobs.spec import JobSpec
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from openautoglm.errors import OpenAutoGLMError
+    from openautoglm.pipeline.document import Document
     from openautoglm.pipeline.spec import Path as Way
 
 KINDS: Final[Mapping[str, type[OpenAutoGLMError]]] = {
@@ -108,27 +109,27 @@ def read_kinds_text(text: str, *, name: str = "<text>", folder: Path | None = No
 
 def kinds_of(documents: Iterable[Document], *, folder: Path) -> Kinds:
     """Return what documents describe; errors as `read_kinds`."""
-    opened = [(document, *document.open(KINDS)) for document in documents]
-    _check_names(opened)
+    found = [opened(document, KINDS) for document in documents]
+    _check_names(found)
     jobs = {
-        name: _job(document, SPEC, name, folder) for document, kind, name in opened if kind == "Job"
+        name: _job(document, SPEC, name, folder) for document, kind, name in found if kind == "Job"
     }
     schedules = {
         name: _schedule(document, name, jobs, folder)
-        for document, kind, name in opened
+        for document, kind, name in found
         if kind == "Schedule"
     }
     places = {
         name: {field: document.place((*SPEC, field)) for field in document.mapping(SPEC)}
-        for document, kind, name in opened
+        for document, kind, name in found
         if kind == "Job"
     }
-    return Kinds(file=opened[0][0].file, jobs=jobs, schedules=schedules, places=places)
+    return Kinds(file=found[0][0].file, jobs=jobs, schedules=schedules, places=places)
 
 
-def _check_names(opened: Iterable[tuple[Document, str, str]]) -> None:
+def _check_names(found: Iterable[tuple[Document, str, str]]) -> None:
     seen: set[tuple[str, str]] = set()
-    for document, kind, name in opened:
+    for document, kind, name in found:
         if (kind, name) in seen:
             problem = f"there are two of kind {kind} with the name `{name}`"
             document.refuse(("metadata", "name"), problem, fix="rename one")

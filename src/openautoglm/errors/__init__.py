@@ -24,6 +24,7 @@ from openautoglm.errors.house import (
     UnknownNameError,
 )
 from openautoglm.errors.jobs import (
+    ClusterError,
     FencedError,
     JobChangedError,
     JobNotFoundError,
@@ -128,6 +129,7 @@ __all__ = [
     "BusClosedError",
     "BusDeniedError",
     "CheckFailedError",
+    "ClusterError",
     "ContentStoreError",
     "DataUrlError",
     "DeadlineExceededError",

@@ -51,3 +51,9 @@ class WorkerDiedError(OpenAutoGLMError, RuntimeError):
     """A worker process died whenever it worked on this row."""
 
     code = "OAG808"
+
+
+class ClusterError(OpenAutoGLMError, RuntimeError):
+    """A cluster cannot be reached, or lacks what the workers of a job need."""
+
+    code = "OAG809"

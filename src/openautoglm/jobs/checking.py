@@ -16,6 +16,7 @@ from openautoglm.data.location import redacted
 from openautoglm.engine.sampling import SamplingParams
 from openautoglm.errors import JobSpecError, OpenAutoGLMError
 from openautoglm.jobs.checking_columns import column_complaints
+from openautoglm.jobs.checking_resources import resource_complaints
 from openautoglm.jobs.complaint import Complaint, of_error
 from openautoglm.jobs.destination import try_sink
 from openautoglm.jobs.embedding import embedded
@@ -54,6 +55,7 @@ def check(spec: JobSpec) -> Checked:
     _refuse_any(list(_types(spec)))  # of other types nothing more can be asked
     spec = embedded(spec)
     complaints = [*_numbers(spec), *_uses(spec), *_places(spec), *_asking(spec)]
+    complaints += resource_complaints(spec.resources)
     intent = _intent(spec, complaints)
     description = _described(spec, complaints)
     if not any(c.field == "sink" for c in complaints):

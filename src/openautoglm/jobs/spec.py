@@ -71,6 +71,8 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         shard_rows: rows that are planned, tried again and committed together.
         workers: processes; each has a model of its own.
         concurrency: rows under way in each.
+        resources: what each worker needs of a machine of a cluster, by name: `CPU`, 1 where it is
+            left out, `GPU`, `memory` in bytes, devices such as `oag-camera`; on one machine nothing.
         assignment: whoever is free takes the next shard, or each worker has every n-th.
         tries: of a row whose error may pass; then it goes into quarantine.
         backoff_s: before the second try; doubled for each one further, a minute at most.
@@ -99,6 +101,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     shard_rows: int = 1000
     workers: int = 1
     concurrency: int = 64
+    resources: Mapping[str, float] = {}
     assignment: Assignment = "dynamic"
     tries: int = 5
     backoff_s: float = 1.0

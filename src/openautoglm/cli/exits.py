@@ -32,7 +32,9 @@ EXIT_HELP: Final = (
     "3 the model or the machine cannot; 4 a job is paused or cancelled; 70 a bug in oag; "
     "130 interrupted; 143 terminated."
 )
-FATAL: Final = frozenset({"OAG503", "OAG504", "OAG602", "OAG603", "OAG604", "OAG727", "OAG806", "OAG809"})
+FATAL: Final = frozenset(
+    {"OAG503", "OAG504", "OAG602", "OAG603", "OAG604", "OAG727", "OAG806", "OAG809"}
+)
 """What the machine cannot, besides the models of 3xx."""
 
 CALLERS: Final = frozenset({"OAG310", "OAG311", "OAG312", "OAG313", "OAG314", "OAG315"})

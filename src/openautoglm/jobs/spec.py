@@ -72,7 +72,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         workers: processes; each has a model of its own.
         concurrency: rows under way in each.
         resources: what each worker needs of a machine of a cluster, by name: `CPU`, 1 where it is
-            left out, `GPU`, `memory` in bytes, devices such as `oag-camera`; on one machine nothing.
+            left out, `GPU`, `memory` in bytes, devices such as `oag-camera`; ignored on one.
         assignment: whoever is free takes the next shard, or each worker has every n-th.
         tries: of a row whose error may pass; then it goes into quarantine.
         backoff_s: before the second try; doubled for each one further, a minute at most.

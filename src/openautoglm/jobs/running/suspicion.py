@@ -38,7 +38,8 @@ class Suspicion:
     p = 0.25 it is 11. Above p = 0.5 no count tells, and 21 are taken.
 
     What it does not see: one row that takes far longer than all others of a job whose workers are
-    killed before it can end.
+    killed before it can end; and somebody outside whose first four kills all meet the same row, the
+    last two of them while it is alone.
 
     Args:
         evidence: of the job, for the shard that the rows are of.

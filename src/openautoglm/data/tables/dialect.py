@@ -69,6 +69,14 @@ class Dialect(Protocol):
         """Return a query so that nothing in it stands for a value."""
         ...
 
+    def census(self, key: Sequence[str]) -> str:
+        """Return an expression that tells sets of keys apart, whatever their order.
+
+        Args:
+            key: expressions, none of them null.
+        """
+        ...
+
     def row_id(self, columns: Sequence[str]) -> str:
         """Return what names a row of a table without a key; empty where nothing does."""
         ...

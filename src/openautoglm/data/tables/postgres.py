@@ -89,6 +89,10 @@ class PostgresDialect:
         """Double percent signs, which stand for values otherwise."""
         return query.replace("%", "%%")
 
+    def census(self, key: Sequence[str]) -> str:
+        """Add up hashes of the keys' texts."""
+        return f"sum(hashtextextended(ROW({', '.join(key)})::text, 0))"
+
     def row_id(self, columns: Sequence[str]) -> str:
         """Return nothing: what PostgreSQL has, `ctid`, changes when a row does."""
         del columns

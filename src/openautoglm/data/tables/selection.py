@@ -42,6 +42,7 @@ class Selection:
         names: of the columns, in order.
         storages: what each column holds; empty where the driver sees to that.
         columns: as a description has them; empty where only rows tell.
+        census: an expression that tells sets of keys apart; empty without a key.
         digest: changes when what is asked for does.
         mark: stands for a value.
     """
@@ -54,6 +55,7 @@ class Selection:
     names: tuple[str, ...]
     storages: Mapping[str, Storage]
     columns: tuple[Column, ...]
+    census: str
     digest: str
     mark: str
 
@@ -88,10 +90,16 @@ class Selection:
         key = ", ".join(self.key)
         return f"SELECT {key} FROM {self.relation} ORDER BY {order} LIMIT 1"  # noqa: S608 - quoted names
 
-    def count(self, after: Fields | None = None, upto: Fields | None = None) -> tuple[str, Fields]:
-        """Return what counts rows."""
+    def count(self) -> str:
+        """Return what counts all rows."""
+        return f"SELECT count(*) FROM {self.relation}"  # noqa: S608 - quoted names
+
+    def counted(
+        self, after: Fields | None = None, upto: Fields | None = None
+    ) -> tuple[str, Fields]:
+        """Return what counts rows with a key, and tells their keys from others."""
         where, values = self._between(after, upto)
-        return f"SELECT count(*) FROM {self.relation}{where}", values  # noqa: S608 - quoted names
+        return f"SELECT count(*), {self.census} FROM {self.relation}{where}", values  # noqa: S608 - quoted names
 
     def null_key(self) -> str:
         """Return what finds a row whose key has a null in it."""
@@ -141,6 +149,7 @@ def of_table(database: Database, address: Address, table: Table) -> Selection:
         names=tuple(table.columns),
         storages={} if database.dialect.is_typed else table.columns,
         columns=_columns(table, is_typed=database.dialect.is_typed),
+        census=database.dialect.census(key),
         digest=", ".join(f"{name}:{storage}" for name, storage in table.columns.items()),
         mark=database.dialect.mark,
     )
@@ -163,16 +172,18 @@ def of_query(database: Database, address: Address) -> Selection:
                 got=address.shown,
                 fix=suggest(name, names) or f"columns: {', '.join(names)}",
             )
+    key = tuple(f"r.{database.quoted(name)}" for name in address.key)
     digest = hashlib.sha256(address.query.encode()).hexdigest()[:16]
     return Selection(
         name=address.name,
         relation=relation,
         fields="r.*",
-        key=tuple(f"r.{database.quoted(name)}" for name in address.key),
+        key=key,
         is_unique=False,
         names=names,
         storages={},
         columns=(),
+        census=database.dialect.census(key),
         digest=f"sha256:{digest} {', '.join(names)}",
         mark=database.dialect.mark,
     )

@@ -2,9 +2,9 @@
 
 A position is the key of a row, so rows that are added or taken away elsewhere move nothing. Rows
 are read page by page, in transactions that end before the rows are handed out; how large a page is
-follows from how large its rows are. A shard is a range of keys with a number of rows; where there
-are more or fewer, the reading ends in an error. What it does not notice: rows that are changed in
-place, or one taken away and another one added within a shard.
+follows from how large its rows are. A shard is a range of keys, sealed with a digest of those that
+it has; where others are there, the reading ends in an error, before it begins or at its end. What
+it does not notice: other columns of a row that are changed in place.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final, final
 
+from openautoglm.data.seal import seal_of, sealed, unsealed
 from openautoglm.data.source import Description, Record, Shard
 from openautoglm.data.tables.record import Records
 from openautoglm.data.tables.storage import Undecodable
@@ -46,18 +47,18 @@ class TableSource:
         self._to_records = Records(selection)
 
     def describe(self) -> Description:
-        """Count the rows and look at the last one."""
+        """Count the rows, look at their keys and at the last one."""
         chosen = self._selection
         with self._database.reading() as connection:
             self._check_key(connection)
-            rows = self._count(connection)
+            rows, seal = self._counted(connection)
             last = self._database.fetch(connection, chosen.last())
             columns = chosen.columns or self._to_records.sampled(self._database, connection)
         place = _written(self._plain(last[0])) if last else "none"
         return Description(
             url=self._database.shown,
             columns=columns,
-            fingerprint={chosen.name: f"{chosen.digest} rows={rows} last={place}"},
+            fingerprint={chosen.name: f"{chosen.digest} rows={rows} last={place} keys={seal}"},
             rows=rows,
             is_sampled=not chosen.columns,
         )
@@ -80,19 +81,15 @@ class TableSource:
     ) -> Iterator[Record]:
         """Yield rows in the order of their key."""
         first = None if shard is None or shard.start is None else self._place(shard.start)
-        upto = None if shard is None or shard.stop is None else self._place(shard.stop)
+        stop, seal = unsealed(shard.stop) if shard is not None and shard.stop else ("", "")
+        upto = self._place(stop) if stop else None
         after = first if resume_from is None else self._place(resume_from)
-        read = 0
         with self._database.reading() as connection:
-            if shard is not None and shard.rows is not None:
-                self._check_rows(self._count(connection, first, upto), shard)
-            elif after is None:
+            if shard is None and after is None:
                 self._check_key(connection)
-            for record in self._records(connection, after, upto):
-                read += 1
-                yield record
-        if shard is not None and resume_from is None:
-            self._check_rows(read, shard)
+            self._check(connection, (first, upto), shard, seal)
+            yield from self._records(connection, after, upto)
+            self._check(connection, (first, upto), shard, seal)  # nothing changed meanwhile
 
     def close(self) -> None:
         """Forget the engine; connections are open only while rows are read."""
@@ -101,19 +98,28 @@ class TableSource:
     def _ranges(self, connection: Connection, rows: int) -> Iterator[Shard]:
         chosen, fetch = self._selection, self._database.fetch
         index = 0
+        begun: Fields | None = None
         after: Fields | None = None
-        start: Position | None = None
         while found := fetch(connection, *chosen.boundary(after, rows=rows)):
             after = self._plain(found[0])
-            end = _written(after)
-            yield Shard(index=index, start=start, stop=end, rows=rows)
-            index, start = index + 1, end
+            yield self._shard(connection, index, begun, after)
+            index, begun = index + 1, after
         last = fetch(connection, chosen.last())
         upto = self._plain(last[0]) if last else None
-        rest = self._count(connection, after, upto)
-        if rest or not index:
-            stop = None if upto is None else _written(upto)
-            yield Shard(index=index, start=start, stop=stop, rows=rest)
+        rest = self._shard(connection, index, begun, upto)
+        if rest.rows or not index:
+            yield rest
+
+    def _shard(
+        self, connection: Connection, index: int, after: Fields | None, upto: Fields | None
+    ) -> Shard:
+        rows, seal = self._counted(connection, after, upto)
+        return Shard(
+            index=index,
+            start=None if after is None else _written(after),
+            stop=None if upto is None else sealed(_written(upto), seal),
+            rows=rows,
+        )
 
     def _records(
         self, connection: Connection, after: Fields | None, upto: Fields | None
@@ -144,11 +150,12 @@ class TableSource:
                 raise
             raise self._moved(_written(values), "the key is of another type") from cause
 
-    def _count(
+    def _counted(
         self, connection: Connection, after: Fields | None = None, upto: Fields | None = None
-    ) -> int:
-        found = self._database.fetch(connection, *self._selection.count(after, upto))
-        return int(str(found[0][0]))
+    ) -> tuple[int, str]:
+        """Return how many rows there are, and a digest of their keys."""
+        ((rows, census),) = self._database.fetch(connection, *self._selection.counted(after, upto))
+        return int(str(rows)), seal_of([str(census)])
 
     def _check_key(self, connection: Connection) -> None:
         """Refuse a key that leaves rows without a name, or gives two of them one."""
@@ -158,14 +165,25 @@ class TableSource:
         if not chosen.is_unique and (twice := fetch(connection, chosen.double_key())):
             raise self._unfit(f"two rows have the key {_written(self._plain(twice[0]))}")
 
-    def _check_rows(self, found: int, shard: Shard) -> None:
-        if shard.rows is not None and found != shard.rows:
-            raise SourceChangedError(
-                "rows were added or taken away since the shards were made",
-                got=f"shard {shard.index} of {self._database.shown} has {found} rows instead of "
-                f"{shard.rows}",
-                fix="begin anew, or read a table that nobody changes",
-            )
+    def _check(
+        self,
+        connection: Connection,
+        bounds: tuple[Fields | None, Fields | None],
+        shard: Shard | None,
+        seal: str,
+    ) -> None:
+        """Refuse a shard whose rows are not those that it was made of."""
+        if shard is None or shard.rows is None:
+            return
+        rows, now = self._counted(connection, *bounds)
+        if rows == shard.rows and seal in {"", now}:
+            return
+        found = "other keys than it had" if rows == shard.rows else f"{rows} rows"
+        raise SourceChangedError(
+            "rows were added or taken away since the shards were made",
+            got=f"shard {shard.index} of {self._database.shown}, of {shard.rows} rows, has {found}",
+            fix="begin anew, or read a table that nobody changes",
+        )
 
     def _place(self, position: Position) -> Fields:
         """Return the key in a position, or refuse one that has none."""

@@ -7,6 +7,7 @@ an INTEGER PRIMARY KEY, which a job that is resumed notices by the largest one a
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from types import MappingProxyType
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 PATIENCE_S: Final = 60.0
 """How long a transaction waits for another one to end."""
 ROW_IDS: Final = ("rowid", "_rowid_", "oid")
+CENSUS: Final = "oag_census"
+"""A function of ours, in connections that read."""
 MAGIC: Final = b"SQLite format 3\0"
 TYPES: Final[Mapping[Storage, str]] = MappingProxyType(
     {
@@ -79,6 +82,10 @@ class SqliteDialect:
         """Return it: a driver that gets no values leaves a `?` to SQLite, which refuses it."""
         return query
 
+    def census(self, key: Sequence[str]) -> str:
+        """Add up hashes of the keys' bytes."""
+        return f"{CENSUS}({', '.join(f'hex({expression})' for expression in key)})"
+
     def row_id(self, columns: Sequence[str]) -> str:
         """Return a name of the row's number that no column has."""
         taken = {column.lower() for column in columns}
@@ -103,6 +110,21 @@ class SqliteDialect:
         """Return nothing: a transaction that may write is alone from its beginning."""
         del table, is_new
         return ()
+
+
+@final
+class _Census:
+    """Adds up hashes of rows, so that their order does not matter."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def step(self, *key: str) -> None:
+        content = "|".join(key).encode()  # hexadecimal digits
+        self._sum += int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
+
+    def finalize(self) -> str:
+        return f"{self._sum:x}"
 
 
 def path_of(location: Location) -> Path:
@@ -169,6 +191,7 @@ def _engine(path: Path, prepare: Callable[[sqlite3.Connection, object], None]) -
 
 def _prepare_reading(connection: sqlite3.Connection, _record: object) -> None:
     connection.text_factory = _decoded
+    connection.create_aggregate(CENSUS, -1, _Census)
     connection.execute("PRAGMA query_only=ON").close()
 
 

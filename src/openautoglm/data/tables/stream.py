@@ -1,8 +1,9 @@
 """Rows of a query without a key, as they come: `StreamSource`.
 
-One shard; a position is a number of rows and a digest of the last one. Going on from there reads
-the query again and passes over so many rows; where the last of them is another one than it was, it
-ends in an error, so rows are not mixed up, but a query without ORDER BY may have to be read anew.
+One shard; a position is a number of rows and a digest of all of them. Going on from there reads
+the query again and passes over so many rows; where they are others than they were, it ends in an
+error, so rows are not mixed up, but a query without ORDER BY may have to be read anew. So does the
+shard, which ends at the position of the last row: all rows are looked at before the first is given.
 A reading holds a transaction and, on the server, a cursor from its first row to its last; a SQLite
 file that is not in WAL mode takes no rows meanwhile. Name a key where there is one.
 """
@@ -65,28 +66,33 @@ class StreamSource:
         )
 
     def shards(self, *, rows: int) -> Iterator[Shard]:
-        """Yield one shard."""
+        """Yield one shard, which means reading all rows."""
         if rows < 1:
             raise InvalidParameterError("a shard has at least one row", got=rows, fix="rows=1000")
         with self._database.reading() as connection:
-            yield Shard(index=0, rows=self._count(connection))
+            rows, end = self._end(connection)
+        yield Shard(index=0, stop=end, rows=rows)
 
     def read(
         self, shard: Shard | None = None, *, resume_from: Position | None = None
     ) -> Iterator[Record]:
         """Yield rows, behind so many where a position says so."""
         passed, digest = self._place(resume_from)
-        number = 0
-        with self._database.reading() as connection, closing(self._records(connection)) as records:
-            for number, record in enumerate(records, start=1):
-                if number > passed:
-                    yield record
-                elif number == passed and not record.position.endswith(digest):
-                    raise self._moved(resume_from, f"row {number} is another one now")
+        number, end = 0, None
+        with self._database.reading() as connection:
+            if shard is not None:
+                self._check(shard, *self._end(connection))
+            with closing(self._records(connection)) as records:
+                for number, record in enumerate(records, start=1):
+                    end = record.position
+                    if number > passed:
+                        yield record
+                    elif number == passed and not end.endswith(digest):
+                        raise self._moved(resume_from, f"the first {number} rows are others now")
         if number < passed:
             raise self._moved(resume_from, f"there are {number} rows")
-        if shard is not None and shard.rows not in {None, number}:
-            raise self._moved(resume_from, f"there are {number} rows instead of {shard.rows}")
+        if shard is not None:
+            self._check(shard, number, end)
 
     def close(self) -> None:
         """Forget the engine; connections are open only while rows are read."""
@@ -95,13 +101,30 @@ class StreamSource:
     def _records(self, connection: Connection) -> Generator[Record]:
         options = connection.execution_options(stream_results=True, max_row_buffer=BUFFERED_ROWS)
         with closing(options.exec_driver_sql(self._query, ())) as rows:
+            digest = hashlib.blake2b(digest_size=6)
             for number, row in enumerate(rows, start=1):
                 record = self._to_records.record(str(number), "", tuple(row))
-                position = f"{number}:{_digest(record)}"
+                digest.update(_content(record))
+                position = f"{number}:{digest.hexdigest()}"
                 yield msgspec.structs.replace(record, position=position)
 
+    def _end(self, connection: Connection) -> tuple[int, Position | None]:
+        """Return how many rows there are, and the position of the last one."""
+        rows, end = 0, None
+        with closing(self._records(connection)) as records:
+            for record in records:
+                rows, end = rows + 1, record.position
+        return rows, end
+
+    def _check(self, shard: Shard, rows: int, end: Position | None) -> None:
+        """Refuse a shard whose rows are not those that it was made of."""
+        if shard.rows not in {None, rows}:
+            raise self._moved(shard.stop, f"there are {rows} rows instead of {shard.rows}")
+        if shard.stop not in {None, end}:
+            raise self._moved(shard.stop, "rows are others, or in another order, than before")
+
     def _count(self, connection: Connection) -> int:
-        found = self._database.fetch(connection, *self._selection.count())
+        found = self._database.fetch(connection, self._selection.count())
         return int(str(found[0][0]))
 
     def _place(self, position: Position | None) -> tuple[int, str]:
@@ -120,6 +143,5 @@ class StreamSource:
         )
 
 
-def _digest(record: Record) -> str:
-    content = msgspec.json.encode(record.values if record.error is None else str(record.error))
-    return hashlib.blake2b(content, digest_size=6).hexdigest()
+def _content(record: Record) -> bytes:
+    return msgspec.json.encode(record.values if record.error is None else str(record.error))

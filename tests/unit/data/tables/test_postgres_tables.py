@@ -101,6 +101,29 @@ def test_keys_of_many_types_name_rows(postgres_url: str, kind: str, keys: list[s
     ]
 
 
+@pytest.mark.parametrize("key", ["", "&key=k", "&key=grp,%25"])
+def test_a_row_taken_away_and_another_added_inside_a_shard_is_noticed(
+    postgres_url: str, key: str
+) -> None:
+    run(
+        postgres_url,
+        'CREATE TABLE t(k NUMERIC PRIMARY KEY, grp TEXT, "%" TIMESTAMPTZ);'
+        "INSERT INTO t SELECT n, 'a', '2026-11-23'::timestamptz + n * interval '1 second'"
+        " FROM generate_series(1, 9) n",
+    )
+    source = open_source(f"{postgres_url}?table=t{key}")
+    shards, before = list(source.shards(rows=4)), source.describe().fingerprint
+    run(
+        postgres_url,
+        "DELETE FROM t WHERE k = 6;"
+        "INSERT INTO t VALUES (6.5, 'a', '2026-11-23'::timestamptz + interval '6.5 seconds')",
+    )
+    with pytest.raises(SourceChangedError, match=r"shard 1 .* of 4 rows, has other keys"):
+        next(source.read(shards[1]))
+    assert [len(list(source.read(shard))) for shard in (shards[0], shards[2])] == [4, 1]
+    assert source.describe().fingerprint != before
+
+
 def test_a_position_of_another_type_is_refused(postgres_url: str) -> None:
     run(postgres_url, "CREATE TABLE t(k INT PRIMARY KEY)")
     with pytest.raises(SourceChangedError, match="another type"):

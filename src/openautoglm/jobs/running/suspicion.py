@@ -22,6 +22,9 @@ MOST: Final = 21
 CHANCE: Final = 1e-6
 """That a row which was hit by kills from outside is taken for guilty."""
 
+SLOW: Final = 1.5
+"""How much likelier than others a row may be hit, which takes longer."""
+
 
 @final
 class Suspicion:
@@ -32,10 +35,12 @@ class Suspicion:
     chance may hit a row again and again. How likely that is for a row which is alone, `p`, is taken
     from the job's own record: rows that were begun alone and those that were hit then; and, since
     long rows are hit more often, above all from rows that were hit before and begun again. A row
-    that was hit once is innocent, and is hit n - 1 times more, with the chance p ** (n - 1); so n
-    is chosen that this is below one in a million. With p = 0.06, as where a worker is killed every
-    second and a row takes 30 ms with what is noted of it, that is 6, which is also the least; with
-    p = 0.25 it is 11. Above p = 0.5 no count tells, and 21 are taken.
+    that was hit once and is innocent is hit n - 1 times more with the chance p ** (n - 1); n is
+    chosen so that this is below one in a million, `p` being taken half as large again. Where a
+    worker is killed every second and a row takes 30 ms with what is noted of it, p is 0.03, and n
+    is 6, which is also the least; with p = 0.1 it is 9, with p = 0.2 it is 13. Above 0.33 no count
+    tells, and 21 are taken. Of 220,000 rows that were hit in a simulation, with up to three kills a
+    second, none was out.
 
     What it does not see: one row that takes far longer than all others of a job whose workers are
     killed before it can end; and somebody outside whose first four kills all meet the same row, the
@@ -47,7 +52,7 @@ class Suspicion:
 
     Example:
         >>> from openautoglm.jobs.ledger.records import Evidence, Met
-        >>> guilty = (Met("a", 0, None), Met("b", 9, None), Met("c", 9, 7), Met("d", 9, 7))
+        >>> guilty = (Met("a", 4, None), Met("b", 9, None), Met("c", 9, 7), Met("d", 9, 7))
         >>> deaths = Evidence(killed=4, here=guilty, tries=20, hits=2, rows_hit=1)
         >>> Suspicion(deaths, window=4).is_enough(7, 2)
         True
@@ -89,4 +94,4 @@ class Suspicion:
         at_first = (first_hit + 1) / (first + 2)
         others_again = max(hit_again - (deaths - 1), 0)
         again = (others_again + at_first) / (others_again + seen.cleared + 1)
-        return max(at_first, again)
+        return min(SLOW * max(at_first, again), 0.5)

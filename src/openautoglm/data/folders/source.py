@@ -2,8 +2,9 @@
 
 The key of a row is its file's path below the folder, and so is its position. Files are listed when
 the source is opened, each is read when its row is due: a large folder needs memory for names alone,
-and a file that is added later is seen by the next source. What it does not notice: a file that is
-changed in place, to the same size and within the file system's clock, between two readings.
+and a file that is added later is seen by the next source. A shard is sealed with the names, sizes
+and times of its files; where they are others, reading it ends in an error. What it does not notice:
+a file that is changed in place and keeps its size and its time.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Final, final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from openautoglm.data.folders.contents import ImageContent, TextContent
+from openautoglm.data.seal import seal_of, sealed, unsealed
 from openautoglm.data.source import Column, Description, Record, Shard
 from openautoglm.errors import (
     BadRowError,
@@ -86,7 +88,7 @@ class FolderSource:
             yield Shard(
                 index=index,
                 start=_position(names[first - 1]) if first else None,
-                stop=_position(names[stop - 1]) if stop else None,
+                stop=sealed(_position(names[stop - 1]), self._seal(first, stop)) if stop else None,
                 rows=stop - first,
             )
 
@@ -95,21 +97,39 @@ class FolderSource:
     ) -> Iterator[Record]:
         """Yield files one after another."""
         start, end = (None, None) if shard is None else (shard.start, shard.stop)
+        place, seal = unsealed(end) if end else ("", "")
         first = 0 if start is None else self._behind(start)
-        stop = len(self._names) if end is None else self._behind(end)
-        if shard is not None and shard.rows not in {None, stop - first}:
-            raise SourceChangedError(
-                "files were added or removed since the shards were made",
-                got=f"shard {shard.index} of {self._url} has {stop - first} files instead of "
-                f"{shard.rows}",
-                fix="begin anew, or read a folder that nobody changes",
-            )
+        stop = self._behind(place) if place else len(self._names)
         begin = first if resume_from is None else self._behind(resume_from)
+        self._check(shard, first, stop, seal)
         for name in self._names[begin:stop]:
             yield self._record(name)
+        self._check(shard, first, stop, seal)  # no file changed meanwhile
 
     def close(self) -> None:
         """Do nothing: files are open only while they are read."""
+
+    def _check(self, shard: Shard | None, first: int, stop: int, seal: str) -> None:
+        """Refuse a shard whose files are not those that it was made of."""
+        if shard is None:
+            return
+        is_whole = shard.rows in {None, stop - first}
+        if is_whole and seal in {"", self._seal(first, stop)}:
+            return
+        found = "others, or changed ones" if is_whole else f"{stop - first} files"
+        raise SourceChangedError(
+            "files were changed, added or removed since the shards were made",
+            got=f"shard {shard.index} of {self._url}, of {shard.rows} files, has {found}",
+            fix="begin anew, or read a folder that nobody changes",
+        )
+
+    def _seal(self, first: int, stop: int) -> str:
+        """Return what tells files from others."""
+        return seal_of(
+            f"{_position(name)}\0{status.st_size}\0{status.st_mtime_ns}"
+            for name in self._names[first:stop]
+            for status in [self._status(name)]
+        )
 
     def _record(self, name: str) -> Record:
         key, position = _shown(name), _position(name)

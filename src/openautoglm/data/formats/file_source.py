@@ -1,8 +1,9 @@
 """Rows of files one after another, whatever their format and wherever they lie.
 
 Owns `FileSource`. A position is the number of a file and a spot in it. The files are those that
-were found when the source was opened, as they were then: one that changed is refused. Rows are read
-as they are taken.
+were found when the source was opened, as they were then: one that changed is refused, also while it
+is read. A shard is sealed with the versions of its files, so that a source that was opened later,
+when they were others, refuses it. Rows are read as they are taken.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from openautoglm.data.columns import columns_of
 from openautoglm.data.formats.format import START, Spot
+from openautoglm.data.seal import seal_of, sealed, unsealed
 from openautoglm.data.source import Description, Record, Shard
 from openautoglm.errors import InvalidParameterError, OpenAutoGLMError, SourceChangedError
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 SAMPLE_ROWS: Final = 100
 MOST_COUNTED: Final = 100
 """Files that are opened to say how many rows there are; of more, that is not known."""
+MOST_NAMED: Final = 3
 POSITION: Final = re.compile(r"(\d{1,18}):(\d{1,18}):(\d{1,18})", re.ASCII)
 
 
@@ -75,14 +78,14 @@ class FileSource:
         index, count, start, end = 0, 0, _BEGINNING, _BEGINNING
         for place, fresh in self._ends(rows):
             if count and count + fresh > rows:
-                yield _shard(index, start, end, count)
+                yield self._shard(index, start, end, count)
                 index, count, start = index + 1, 0, end
             end, count = place, count + fresh
             if count >= rows:
-                yield _shard(index, start, end, count)
+                yield self._shard(index, start, end, count)
                 index, count, start = index + 1, 0, end
         if count or not index:
-            yield _shard(index, start, end, count)
+            yield self._shard(index, start, end, count)
 
     def read(
         self, shard: Shard | None = None, *, resume_from: Position | None = None
@@ -90,8 +93,7 @@ class FileSource:
         """Yield the rows of a shard or of all files."""
         begin = shard.start if shard is not None and resume_from is None else resume_from
         start = _BEGINNING if begin is None else self._place(begin)
-        end = None if shard is None else shard.stop
-        stop = None if end is None else self._place(end)
+        stop = None if shard is None else self._stop(shard)
         if stop is not None and start >= stop:
             self._check(start)
             return
@@ -103,6 +105,7 @@ class FileSource:
             else:
                 yield Record(key=key, position=str(place), values=item.values)
             if stop is not None and place >= stop:
+                self._files.check(self._found[number])
                 return
 
     def close(self) -> None:
@@ -119,6 +122,7 @@ class FileSource:
                 begin = start.spot if number == start.file else START
                 for item in file.items(begin):
                     yield number, item
+                self._files.check(self._found[number])
 
     def _ends(self, rows: int) -> Iterator[tuple[_Place, int]]:
         for number in range(len(self._found)):
@@ -157,6 +161,32 @@ class FileSource:
         except OSError as cause:
             raise self._files.refusal(stored.path, cause) from cause
 
+    def _shard(self, index: int, start: _Place, stop: _Place, rows: int) -> Shard:
+        end = sealed(str(stop), self._seal(start, stop))
+        return Shard(index=index, start=str(start), stop=end, rows=rows)
+
+    def _seal(self, start: _Place, stop: _Place) -> str:
+        """Return what tells the files of a shard from others."""
+        files = self._found[start.file : stop.file + 1]
+        return seal_of(f"{stored.name}\0{stored.version}" for stored in files)
+
+    def _stop(self, shard: Shard) -> _Place | None:
+        """Return where a shard ends, of files that are what they were when it was made."""
+        if shard.stop is None:
+            return None
+        end, seal = unsealed(shard.stop)
+        stop = self._place(end)
+        start = _BEGINNING if shard.start is None else self._place(shard.start)
+        if seal not in {"", self._seal(start, stop)}:
+            files = self._found[start.file : stop.file + 1]
+            now = ", ".join(f"{stored.name} {stored.version}" for stored in files[:MOST_NAMED])
+            raise SourceChangedError(
+                "files were changed, added or taken away since the shards were made",
+                got=f"shard {shard.index} of {self._url}; it would be of {now}",
+                fix="bring back the files as they were, or begin anew",
+            )
+        return stop
+
     def _place(self, position: Position) -> _Place:
         found = POSITION.fullmatch(position)
         if found is None or int(found[1]) >= len(self._found):
@@ -174,7 +204,3 @@ class FileSource:
             got=f"position {position!r} of {self._url}: no row ends there",
             fix="read from the beginning, or bring back the files as they were",
         )
-
-
-def _shard(index: int, start: _Place, stop: _Place, rows: int) -> Shard:
-    return Shard(index=index, start=str(start), stop=str(stop), rows=rows)

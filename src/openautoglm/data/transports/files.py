@@ -59,6 +59,14 @@ class Files(Protocol):
         """
         ...
 
+    def check(self, stored: Stored) -> None:
+        """Look, when a file was read, whether it is what was found; where each read does not.
+
+        Raises:
+            SourceChangedError: it is not.
+        """
+        ...
+
     def refusal(self, path: str, cause: OSError) -> OpenAutoGLMError:
         """Return the error that `cause` means for whoever reads a file."""
         ...

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, final
 from openautoglm.data.sink import Receipt
 from openautoglm.data.transports.files import Stored, changed
 from openautoglm.errors import OutputWriteError, SinkConflictError
-from openautoglm.platform_io.refusals import not_found, unreadable, unwritable
+from openautoglm.platform_io.refusals import not_found, reason, unreadable, unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,6 +43,15 @@ class LocalFiles:
             file.close()
             raise changed(stored, now)
         return file
+
+    def check(self, stored: Stored) -> None:
+        """Look at the file's size and time."""
+        try:
+            now = _version(Path(stored.path).stat())
+        except OSError as cause:
+            now = reason(cause)
+        if now != stored.version:
+            raise changed(stored, now)
 
     def refusal(self, path: str, cause: OSError) -> OpenAutoGLMError:
         """Say it in the words of all files."""

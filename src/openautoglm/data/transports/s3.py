@@ -107,6 +107,9 @@ class S3Files:
         """Open an object; each piece that is fetched is of the version that was found."""
         return buffered(stored.size or 0, lambda start, stop: self._piece(stored, start, stop))
 
+    def check(self, stored: Stored) -> None:
+        """Do nothing: each piece was of the version that was found."""
+
     def refusal(self, path: str, cause: OSError) -> OpenAutoGLMError:
         """Say what the service said."""
         shown = f"s3://{path}"

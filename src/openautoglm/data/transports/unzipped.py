@@ -45,6 +45,11 @@ class UnzippedFiles:
             f"{stored.origin} {stored.version}", lambda out: self._unpack(stored, out)
         )
 
+    def check(self, stored: Stored) -> None:
+        """Look at what is read where it lies; what was unpacked stays what it was."""
+        if not stored.name.lower().endswith(ENDING):
+            self._files.check(stored)
+
     def refusal(self, path: str, cause: OSError) -> OpenAutoGLMError:
         """Say what the transport says."""
         return self._files.refusal(path, cause)

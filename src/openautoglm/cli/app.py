@@ -20,9 +20,10 @@ from openautoglm.cli.prompt import prompt
 from openautoglm.cli.run import run
 from openautoglm.cli.schedule import schedule
 from openautoglm.cli.scheduler import scheduler
+from openautoglm.cli.worker import worker
 
 COMMANDS = (
-    *("run", "batch", "schedule", "scheduler", "chaos"),
+    *("run", "batch", "schedule", "scheduler", "worker", "chaos"),
     *("prompt", "pipeline", "models", "op", "plugin", "policy", "doctor"),
 )
 NO_HELP = {"help": False}
@@ -64,6 +65,7 @@ app.command()(run)
 app.add_typer(batch, name="batch")
 app.add_typer(schedule, name="schedule")
 app.command()(scheduler)
+app.add_typer(worker, name="worker")
 app.command()(chaos)
 app.add_typer(prompt, name="prompt")
 app.add_typer(pipeline, name="pipeline")

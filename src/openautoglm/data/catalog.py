@@ -1,7 +1,8 @@
 """The kinds of sources and sinks there are, by the scheme of their URLs.
 
-Owns `SOURCES`, `SINKS` and the choice of a kind for a URL. Knows nothing of how one reads or
-writes.
+Owns `SOURCES`, `SINKS` and the choice of a kind for a URL: what was registered for all of a scheme
+(`jsonl+file`) comes before what was for its format (`jsonl`), and a format that is there serves the
+transports that are here before a plugin is looked for. Knows nothing of how one reads or writes.
 """
 
 from __future__ import annotations
@@ -61,8 +62,11 @@ def _chosen(
     registry: Registry[Opener], url: str | os.PathLike[str], options: dict[str, Option]
 ) -> tuple[Location, Opener]:
     location = read_location(url, options)
-    known = registry.names()
-    for name in _names(location):
+    known, names = registry.names(), _names(location)
+    there = [name for name in names if name in known]
+    if there and (there[0] == names[0] or location.transport in TRANSPORTS):
+        return location, registry.get(there[0])  # no plugin is looked for
+    for name in names:
         if registry.has(name):
             return location, registry.get(name)
     is_of_files = location.scheme in TRANSPORTS
@@ -71,7 +75,7 @@ def _chosen(
         if is_of_files
         else f"no kind of data has the scheme `{location.scheme}`",
         got=f"{location.shown}; known: {', '.join(known)}",
-        fix=suggest(_names(location)[-1], known)
+        fix=suggest(names[-1], known)
         or "say the format, as in jsonl+file://PATH, or install the plugin that brings it",
     )
 

@@ -33,6 +33,8 @@ class Settings:
             (`OPENAUTOGLM_HOME`), default `openautoglm` in `XDG_DATA_HOME`, or in `~/.local/share`.
         ledger: URL of another ledger of jobs and schedules (`OPENAUTOGLM_LEDGER`); None is the one
             in `home`.
+        engine: what runs the workers of jobs (`OPENAUTOGLM_ENGINE`): `local`, `ray`, or the address
+            of a Ray cluster; None is `local`.
     """
 
     model: str | None = None
@@ -40,6 +42,7 @@ class Settings:
     kernels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     home: Path = HOME
     ledger: str | None = None
+    engine: str | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -50,6 +53,7 @@ class Settings:
             kernels=_read_kernels(env.get("OPENAUTOGLM_KERNELS") or ""),
             home=_home(env),
             ledger=env.get("OPENAUTOGLM_LEDGER") or None,
+            engine=env.get("OPENAUTOGLM_ENGINE") or None,
         )
 
 

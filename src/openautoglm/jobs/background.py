@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from openautoglm.errors import JobStateError
-from openautoglm.jobs.crew import import_path
+from openautoglm.jobs.crews.process import import_path
 from openautoglm.jobs.faults import error_of
 from openautoglm.jobs.home import log_file
 from openautoglm.jobs.orders import Fault
@@ -18,8 +18,13 @@ from openautoglm.jobs.orders import Fault
 PROGRAM: Final = "openautoglm.jobs.driver"
 
 
-def start_driver(job: str, ledger: str) -> None:
+def start_driver(job: str, ledger: str, engine: str) -> None:
     """Start a driver in the background; return when the job runs.
+
+    Args:
+        job: its id.
+        ledger: URL of its ledger.
+        engine: what runs its workers.
 
     Raises:
         JobChangedError: the source, the model or anything else is not what it was begun with.
@@ -27,7 +32,12 @@ def start_driver(job: str, ledger: str) -> None:
     """
     log = log_file(job)
     # in the environment, not among the arguments, which everybody sees: there may be a password
-    environment = {**os.environ, "PYTHONPATH": import_path(), "OPENAUTOGLM_LEDGER": ledger}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": import_path(),
+        "OPENAUTOGLM_LEDGER": ledger,
+        "OPENAUTOGLM_ENGINE": engine,
+    }
     with open(log or os.devnull, "ab") as words:  # noqa: PTH123 - a path or none
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
             [sys.executable, "-m", PROGRAM, job, "--detach"],

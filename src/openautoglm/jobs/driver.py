@@ -20,11 +20,13 @@ import msgspec
 from openautoglm.errors import OpenAutoGLMError
 from openautoglm.jobs.charge import Charge
 from openautoglm.jobs.checking import describe, read_spec
+from openautoglm.jobs.crews.engine import Engine
 from openautoglm.jobs.faults import error_of, in_short
 from openautoglm.jobs.fingerprints import check_unchanged, fingerprint
 from openautoglm.jobs.finishing import Finishing
 from openautoglm.jobs.home import ledger_url, open_at
 from openautoglm.jobs.metering import Meter
+from openautoglm.jobs.orders import Orders
 from openautoglm.jobs.running.told import fault_of
 from openautoglm.jobs.shift import Pace, Shift, Stop
 from openautoglm.jobs.telling import Teller
@@ -53,6 +55,7 @@ class Driver:
     Args:
         job: its id.
         url: of the ledger.
+        engine: what runs its workers; None is the one of the settings.
         on_progress: is told how far the job is, several times a second.
         on_begin: is called once the job is in charge and runs.
         pace: of looking.
@@ -63,11 +66,14 @@ class Driver:
         job: str,
         url: str,
         *,
+        engine: Engine | None = None,
         on_progress: Watcher | None = None,
         on_begin: Callable[[], None] | None = None,
         pace: Pace | None = None,
     ) -> None:
         self._job, self._url = job, url
+        self._engine = engine or Engine.read()
+        self._engine.check(url)
         self._on_progress, self._on_begin = on_progress, on_begin
         self._pace = pace or Pace()
         self._meter, self._teller = Meter(), Teller()
@@ -80,6 +86,7 @@ class Driver:
         Raises:
             JobChangedError: the source, the model or anything else is not what it was begun with.
             JobStateError: another process runs the job.
+            ClusterError: there is no such cluster, or it lacks what a worker needs.
             OpenAutoGLMError: what made the job fail.
             KeyboardInterrupt: the job is paused.
         """
@@ -103,11 +110,12 @@ class Driver:
         try:
             spec = read_spec(record.spec)
             _check(record, spec)
-            ledger.set_state(self._job, "running", among=CAN_BEGIN)
-            if self._on_begin is not None:
-                self._on_begin()
-            shift = Shift(record, spec, self._url, ledger, charge, self._pace)
-            stop = shift.run(self._told)
+            with self._engine.crew(self._orders(spec), spec.resources) as crew:
+                ledger.set_state(self._job, "running", among=CAN_BEGIN)
+                if self._on_begin is not None:
+                    self._on_begin()
+                shift = Shift(record, self._url, ledger, charge, crew, self._pace)
+                stop = shift.run(self._told)
             if stop.state == "done":
                 stop = self._finished(ledger, spec)
         except KeyboardInterrupt as interrupt:
@@ -123,6 +131,13 @@ class Driver:
             ledger.set_state(self._job, stop.state, reason=stop.reason, among=RUNNING)
         if stop.state == "done":
             self._clean(ledger, spec)
+
+    def _orders(self, spec: JobSpec) -> Orders:
+        """Return what all workers of the job are told."""
+        lease_s = self._pace.lease_s
+        return Orders(
+            ledger=self._url, job=self._job, index=0, of=spec.workers, owner="", lease_s=lease_s
+        )
 
     def _finished(self, ledger: Ledger, spec: JobSpec) -> Stop:
         """Put the output together; what is in the way pauses the job."""

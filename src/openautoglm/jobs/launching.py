@@ -17,6 +17,7 @@ from openautoglm.data.location import read_location
 from openautoglm.errors import JobNotFoundError, JobStateError
 from openautoglm.jobs.background import start_driver
 from openautoglm.jobs.checking import check
+from openautoglm.jobs.crews.engine import Engine
 from openautoglm.jobs.fingerprints import fingerprint
 from openautoglm.jobs.home import ledger_url, open_at
 from openautoglm.jobs.ledger.records import ENDED
@@ -75,10 +76,16 @@ class LocalLauncher:
 
     Args:
         ledger: URL of the ledger; None is the one of the settings.
+        engine: what runs the workers of jobs; None is the one of the settings.
+
+    Raises:
+        ClusterError: there is no such cluster, or it cannot work with that ledger.
     """
 
-    def __init__(self, ledger: str | None = None) -> None:
+    def __init__(self, ledger: str | None = None, *, engine: str | None = None) -> None:
         self._url = ledger_url(ledger)
+        self._engine = Engine.read(engine)
+        self._engine.check(self._url)
 
     def launch(self, spec: JobSpec, job: str) -> str:
         """Start a job of this id, unless there is one; see `Launcher`.
@@ -99,7 +106,7 @@ class LocalLauncher:
 
     def _start(self, job: str) -> None:
         try:
-            start_driver(job, self._url)
+            start_driver(job, self._url, self._engine.name)
         except JobStateError:
             if self.state_of(job) == "planned":  # else another scheduler was quicker
                 raise

@@ -15,6 +15,7 @@ from openautoglm.data.location import read_location
 from openautoglm.data.sink import writing
 from openautoglm.errors import JobStateError
 from openautoglm.jobs.checking import read_spec
+from openautoglm.jobs.crews.engine import Engine
 from openautoglm.jobs.destination import is_of_files, is_one_file
 from openautoglm.jobs.home import ledger_url, open_at
 from openautoglm.jobs.launching import cancel, pause
@@ -148,6 +149,7 @@ class Run:
         *,
         background: bool = False,
         budget: Budget | None = None,
+        engine: str | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Progress:
         """Go on with a job that was paused, killed or cancelled, or that failed.
@@ -155,24 +157,29 @@ class Run:
         Args:
             background: return at once, and let a process of its own go on.
             budget: counts from now on, in the place of the job's own.
+            engine: what runs the workers from now on, as in `BatchJob.run`; it may be another one.
             on_progress: is told how far the job is, where it is not in the background.
 
         Raises:
             JobChangedError: the source, the model or anything else is not what it was begun with.
             JobStateError: another process runs it.
+            ClusterError: there is no such cluster, or it lacks what a worker needs.
             OpenAutoGLMError: what makes it fail.
         """
+        runs_on = Engine.read(engine)
+        runs_on.check(self._url)
         if budget is not None:
             with self._opened() as ledger:
                 Notes(ledger, self._job).set_budget(budget)
         if background:
             from openautoglm.jobs.background import start_driver
 
-            start_driver(self._job, self._url)
+            start_driver(self._job, self._url, runs_on.name)
             return self.status()
         from openautoglm.jobs.driver import Driver
 
-        return Driver(self._job, self._url, on_progress=on_progress).run()
+        driver = Driver(self._job, self._url, engine=runs_on, on_progress=on_progress)
+        return driver.run()
 
     def errors(self) -> Iterator[Quarantined]:
         """Yield the rows in quarantine."""

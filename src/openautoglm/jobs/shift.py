@@ -11,17 +11,16 @@ import threading
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self, final
+from typing import TYPE_CHECKING, Final, Self, assert_never, final
 
 from openautoglm.errors import LedgerError
-from openautoglm.jobs.crew import GRACE_S, Crew, Ended
-from openautoglm.jobs.endings import in_words, judge
+from openautoglm.jobs.checking import read_spec
+from openautoglm.jobs.crews.crew import GRACE_S, Began, Ended
 from openautoglm.jobs.faults import in_short
-from openautoglm.jobs.home import log_file, open_at
+from openautoglm.jobs.home import open_at
 from openautoglm.jobs.notes import Notes
 from openautoglm.jobs.orders import Fault
 from openautoglm.jobs.planning import Planner
-from openautoglm.jobs.presence import presence_of
 from openautoglm.jobs.restarts import Restarts
 from openautoglm.jobs.running.told import fault_of
 from openautoglm.jobs.spending import Spending
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from openautoglm.jobs.charge import Charge
+    from openautoglm.jobs.crews.crew import Crew, News
     from openautoglm.jobs.ledger.ledger import Ledger
     from openautoglm.jobs.ledger.records import Counts, Ending, JobRecord, State
     from openautoglm.jobs.spec import JobSpec
@@ -80,26 +80,25 @@ class Shift:
 
     Args:
         record: of the job.
-        spec: of it.
         url: of the ledger.
         ledger: the same, opened by this thread.
         charge: of the job.
+        crew: of the job, entered; whoever entered it leaves it.
         pace: of looking.
     """
 
     def __init__(
         self,
         record: JobRecord,
-        spec: JobSpec,
         url: str,
         ledger: Ledger,
         charge: Charge,
+        crew: Crew,
         pace: Pace,
     ) -> None:
+        spec = read_spec(record.spec)
         self._job, self._spec, self._ledger = record.id, spec, ledger
-        self._charge, self._pace = charge, pace
-        self._log = log_file(record.id)
-        self._crew = Crew(record.id, url, of=spec.workers, lease_s=pace.lease_s, log=self._log)
+        self._charge, self._crew, self._pace = charge, crew, pace
         self._planning = _Planning(record, spec, url)
         self._notes = Notes(ledger, record.id)
         self._counts = ledger.counts(record.id)
@@ -118,14 +117,14 @@ class Shift:
         Args:
             tell: is told of every look.
         """
-        with self._crew, self._planning:
+        with self._planning:
             try:
                 stop = self._look(tell)
                 if stop is None:
                     self._begin()
                 while stop is None:
-                    for ended in self._crew.wait(self._tick_s()):
-                        self._take_in(ended)
+                    for news in self._crew.wait(self._tick_s()):
+                        self._hear(news)
                     stop = self._look(tell)
                 return stop
             finally:
@@ -136,11 +135,16 @@ class Shift:
         for owner in self._notes.gone_workers():
             self._ledger.leave(owner, "lost")
         for index in range(self._spec.workers):
-            self._start(index)
+            self._crew.start(index)
 
-    def _start(self, index: int) -> None:
-        owner, process = self._crew.start(index)
-        self._notes.worker_began(owner, presence_of(process))
+    def _hear(self, news: News) -> None:
+        match news:
+            case Began(owner=owner, presence=presence):
+                self._notes.worker_began(owner, presence)
+            case Ended():
+                self._take_in(news)
+            case never:
+                assert_never(never)
 
     def _end(self) -> None:
         """Let the workers go; that a ledger cannot be told of it must not hide why."""
@@ -148,7 +152,7 @@ class Shift:
         gone = self._crew.stop(self._pace.grace_s)
         with contextlib.suppress(LedgerError):
             for ended in gone:
-                self._ledger.leave(ended.owner, "returned" if ended.is_told else _judged(ended))
+                self._ledger.leave(ended.owner, "returned" if ended.is_told else ended.ending)
             self._notes.ran(self._spending.seconds(self._running_s()))
 
     def _look(self, tell: Callable[[JobRecord, Counts], object]) -> Stop | None:
@@ -171,14 +175,14 @@ class Shift:
 
     def _start_due(self, now_s: float) -> None:
         for index in self._restarts.due(now_s=now_s):
-            self._start(index)
+            self._crew.start(index)
         if now_s >= self._noted_s + NOTE_S:
             self._noted_s = now_s
             self._notes.ran(self._spending.seconds(self._running_s()))
 
     def _take_in(self, ended: Ended) -> None:
         """Free the shards of a worker that is gone, and decide what that means."""
-        ending = _judged(ended)
+        ending = ended.ending
         self._ledger.leave(ended.owner, ending)
         report = ended.report
         if ending != "returned" or report is None:
@@ -191,16 +195,15 @@ class Shift:
             self._restarts.later(ended.index, now_s=time.monotonic(), wait_s=IDLE_S)
 
     def _bury(self, ended: Ended, ending: Ending) -> None:
-        how = in_words(ended.code, is_for_memory=ended.is_for_memory)
-        self._notes.died(ended.owner, how, ending)
+        self._notes.died(ended.owner, ended.how, ending)
         now_s, done = time.monotonic(), self._counts.done + self._counts.shards_done
         self._restarts.died(ended.index, ending, now_s=now_s, done=done)
         if self._restarts.is_hopeless:
             fault = Fault(
                 code="OAG804",
                 problem="workers die again and again before they do anything",
-                got=f"the last one {how}",
-                fix=f"see what they say: {self._log}" if self._log else "",
+                got=f"the last one {ended.how}",
+                fix=f"see what they say: {self._crew.words}" if self._crew.words else "",
             )
             self._stop = Stop(state="failed", reason=in_short(fault), fault=fault)
 
@@ -250,7 +253,3 @@ class _Planning:
         self.stop()
         if not self._is_over:
             self._thread.join()
-
-
-def _judged(ended: Ended) -> Ending:
-    return judge(ended.code, ended.report, is_for_memory=ended.is_for_memory)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from openautoglm.jobs.crew import read_report
+from openautoglm.jobs.crews.process import read_report
 from openautoglm.jobs.endings import in_words, judge, memory_kills
 from openautoglm.jobs.orders import Report
 from openautoglm.jobs.presence import presence_of

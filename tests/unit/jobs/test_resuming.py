@@ -16,7 +16,7 @@ import pytest
 
 from openautoglm.errors import JobStateError
 from openautoglm.jobs import restarts
-from openautoglm.jobs.crew import import_path
+from openautoglm.jobs.crews.process import import_path
 from openautoglm.jobs.home import ledger_url, open_at
 from openautoglm.jobs.launching import register
 from openautoglm.jobs.presence import presence_of

@@ -1,0 +1,152 @@
+"""A connection to a Ray cluster, kept quiet and bounded in time: `joined`, `nodes_of`, `groups_of`.
+
+Without an address it is the cluster that `RAY_ADDRESS` names or that this machine is a node of,
+and where there is none, one on this machine alone, which ends with the connection. Knows nothing of
+jobs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from openautoglm.errors import ClusterError
+from openautoglm.jobs.crews.address import CLIENT, Address, probe
+from openautoglm.settings import need
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from types import ModuleType
+
+EXTRA: Final = "ray"
+WHY: Final = "--engine ray"
+LIMIT_S: Final = 60.0
+"""For a cluster that said hello to take this machine in, or for one to start here."""
+QUIET: Final[Mapping[str, str]] = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "error",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+"""Environment of Ray, where the user says nothing else: it tells nobody, and little."""
+
+
+def ray_module() -> ModuleType:
+    """Return Ray.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)  # read when it is imported
+    return need("ray", extra=EXTRA, why=WHY)
+
+
+def found(address: Address | None) -> Address | None:
+    """Return the cluster that is meant; None is the one of this machine.
+
+    Raises:
+        ClusterError: there is nothing at its address.
+        MissingExtraError: what speaks to it is not installed.
+    """
+    named = os.environ.get("RAY_ADDRESS", "")
+    if address is None and ":" in named:
+        address = Address.read(named)
+    if address is not None:
+        if address.is_client:
+            need("grpc", extra=EXTRA, why=f"an address with {CLIENT}")
+        probe(address)
+    return address
+
+
+@contextmanager
+def joined(address: Address | None) -> Iterator[ModuleType]:
+    """Connect this process to a cluster, unless it is to one already, which stays so.
+
+    Raises:
+        ClusterError: it cannot be.
+        MissingExtraError: Ray is not installed.
+    """
+    ray = ray_module()
+    if ray.is_initialized():
+        yield ray
+        return
+    place = found(address)
+    _connect(ray, place)
+    try:
+        yield ray
+    finally:
+        with contextlib.suppress(Exception):  # it may be gone already
+            ray.shutdown()
+
+
+def nodes_of(ray: ModuleType) -> dict[str, Mapping[str, float]]:
+    """Return what each node has in all, by a name for people."""
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    return {
+        f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})": node["Resources"] for node in alive
+    }
+
+
+def groups_of(ray: ModuleType) -> list[Mapping[str, float]]:
+    """Return what a node has of each kind that an autoscaler may add; none without one."""
+    try:
+        asked = ray.remote(num_cpus=0)(_groups).remote()
+        answer: list[Mapping[str, float]] = ray.get(asked, timeout=LIMIT_S)
+    except Exception:  # noqa: BLE001 - whatever it is, no autoscaler answers
+        return []
+    return answer
+
+
+def _groups() -> list[dict[str, float]]:
+    """Ask on a node: a client has no state of the cluster."""
+    from ray._private.state import state
+
+    config = state.get_cluster_config()
+    groups = [] if config is None else config.node_group_configs
+    return [dict(group.resources) for group in groups if group.max_count]
+
+
+def _connect(ray: ModuleType, place: Address | None) -> None:
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if place is not None:
+        _bounded(lambda: ray.init(str(place), **options), f"the Ray cluster at {place}")
+        return
+    try:
+        _bounded(lambda: ray.init("auto", **options), "the Ray cluster of this machine")
+    except ConnectionError:  # there is none
+        _bounded(
+            lambda: ray.init("local", include_dashboard=False, **options), "Ray on this machine"
+        )
+
+
+def _bounded(connect: Callable[[], object], what: str) -> None:
+    """Connect in a thread, which leaves signals to this process, and which may be given up.
+
+    Raises:
+        ClusterError: it took too long, or failed.
+        ConnectionError: there is nothing to connect to.
+    """
+    failed: list[BaseException] = []
+
+    def tried() -> None:
+        try:
+            connect()
+        except BaseException as error:  # noqa: BLE001 - Ray ends processes by `SystemExit`
+            failed.append(error)
+
+    thread = threading.Thread(target=tried, name="openautoglm-ray", daemon=True)
+    thread.start()
+    thread.join(LIMIT_S)
+    if failed and isinstance(failed[0], ConnectionError) and "find any running" in str(failed[0]):
+        raise failed[0]
+    if failed or thread.is_alive():
+        why = " ".join(str(failed[0]).split())[:500] if failed else f"not in {LIMIT_S:g} s"
+        raise ClusterError(
+            f"{what} cannot be joined",
+            got=why or "no reason was given",
+            fix="make this machine a node of it: oag worker join HOST:PORT; or use ray://HOST:10001",
+        ) from (failed[0] if failed else None)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from openautoglm.data import open_sink, open_source, writing
-from openautoglm.data.batches import requests
+from openautoglm.data.batches import opening, requests
 from openautoglm.errors import BadRowError, DataUrlError
 
 if TYPE_CHECKING:
@@ -67,17 +67,21 @@ def test_the_texts_of_a_request_are_a_column(
     assert record.values == {**GOOD, "body": body, "prompt": prompt}
 
 
-def test_more_than_openai_takes_is_told_and_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_files_of_any_size_are_read_and_larger_ones_than_openai_takes_refused_on_demand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = written(tmp_path / "r.jsonl", *[{**GOOD, "custom_id": str(n)} for n in range(5)])
-    monkeypatch.setattr(requests, "MOST_REQUESTS", 3)
+    monkeypatch.setattr(opening, "MOST_REQUESTS", 4)
+    assert sum(shard.rows or 0 for shard in open_source(url).shards(rows=2)) == 5
+    with pytest.raises(DataUrlError, match=r"r\.jsonl.*\n.*more than 4 requests\n.*split"):
+        list(open_source(f"{url}?limits=openai").shards(rows=2))
+    monkeypatch.setattr(opening, "MOST_REQUESTS", 5)
+    assert len(list(open_source(f"{url}?limits=openai").shards(rows=2))) == 3
     monkeypatch.setattr(requests, "MOST_BYTES", 100)
-    source = open_source(url)
-    assert sum(shard.rows or 0 for shard in source.shards(rows=2)) == 5
-    said = [record.getMessage() for record in caplog.records]
-    assert len(said) == 2
-    assert all("OpenAI takes no such file" in message for message in said)
+    with pytest.raises(DataUrlError, match="more than 100"):
+        open_source(f"{url}?limits=openai")
+    with pytest.raises(DataUrlError, match="limits=openai, or none"):
+        open_source(f"{url}?limits=anthropic")
 
 
 def answers(path: Path) -> list[dict[str, object]]:

@@ -2,18 +2,17 @@
 
 A row has `custom_id`, `method`, `url` and `body` as the line has them, and `prompt`: what the
 request says in texts, for templates; null where it says something else. A line that is no request
-is a bad row.
+is a bad row. OpenAI's limits are those of an upload: they are kept where that is asked for.
 """
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, BinaryIO, Final, final
 
 from openautoglm.data.formats.format import Item
 from openautoglm.data.formats.jsonl import JsonlFile, JsonlFormat
 from openautoglm.data.source import Column
-from openautoglm.errors import BadRowError
+from openautoglm.errors import BadRowError, DataUrlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 MOST_REQUESTS: Final = 50_000
 MOST_BYTES: Final = 200_000_000
-"""What OpenAI takes in one file. Here there is no end."""
+"""What OpenAI takes in one file."""
 COLUMNS: Final = (
     Column(name="custom_id", kind="text", nullable=False),
     Column(name="method", kind="text", nullable=False),
@@ -32,18 +31,24 @@ COLUMNS: Final = (
     Column(name="body", kind="object", nullable=False),
     Column(name="prompt", kind="text"),
 )
-_log: Final = logging.getLogger("openautoglm.data")
 
 
 @final
 class RequestsFormat:
-    """Files of JSON Lines that are requests."""
+    """Files of JSON Lines that are requests.
+
+    Args:
+        most: requests of a file, where more are refused when it is divided into shards.
+    """
 
     endings = (".jsonl",)
 
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
+
     def opened(self, file: BinaryIO, stored: Stored) -> RequestsFile:
         """Read a file."""
-        return RequestsFile(JsonlFile(file, stored.name), stored.name)
+        return RequestsFile(JsonlFile(file, stored.name), stored.name, self._most)
 
     def writer(self, file: BinaryIO, folder: str | None) -> RowWriter:
         """Write requests: rows as they are."""
@@ -61,9 +66,10 @@ class RequestsFile:
     columns: tuple[Column, ...] | None = COLUMNS
     rows: int | None = None
 
-    def __init__(self, lines: JsonlFile, name: str) -> None:
+    def __init__(self, lines: JsonlFile, name: str, most: int | None) -> None:
         self._lines = lines
         self._name = name
+        self._most = most
 
     def items(self, start: Spot) -> Iterator[Item]:
         """Yield requests."""
@@ -78,14 +84,10 @@ class RequestsFile:
                 yield Item(item.end, item.number, None, error)
 
     def ends(self, rows: int) -> Iterator[tuple[Spot, int]]:
-        """Yield the end of every request; say it where there are more than OpenAI takes."""
+        """Yield the end of every request."""
         for number, end in enumerate(self._lines.ends(rows)):
-            if number == MOST_REQUESTS:
-                _log.warning(
-                    "%s has more than %d requests: all are read here, OpenAI takes no such file",
-                    self._name,
-                    MOST_REQUESTS,
-                )
+            if number == self._most:
+                raise too_large(self._name, f"more than {self._most:,} requests")
             yield end
 
     def has(self, spot: Spot) -> bool:
@@ -93,14 +95,24 @@ class RequestsFile:
         return self._lines.has(spot)
 
 
-def tell_size(stored: Stored) -> None:
-    """Say it where a file is larger than OpenAI takes."""
+def check_size(stored: Stored) -> None:
+    """Refuse a file that is larger than OpenAI takes.
+
+    Raises:
+        DataUrlError: says how to divide it.
+    """
     if (stored.size or 0) > MOST_BYTES:
-        _log.warning(
-            "%s has more than %d MB: it is read here, OpenAI takes no such file",
-            stored.name,
-            MOST_BYTES // 1_000_000,
-        )
+        raise too_large(stored.name, f"{stored.size:,} bytes, more than {MOST_BYTES:,}")
+
+
+def too_large(name: str, has: str) -> DataUrlError:
+    """Return the error for a file that OpenAI would not take."""
+    return DataUrlError(
+        f"`{name}` is larger than OpenAI takes",
+        got=has,
+        fix="divide it: split --line-bytes=100M or --lines=50000, and name the folder of the "
+        "pieces; or leave out limits=openai: here there are none",
+    )
 
 
 def request_of(line: Row, key: str) -> Row:

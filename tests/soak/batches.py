@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from table import at_least, at_most, finish, none, told  # type: ignore[import-not-found] # beside
 
-from openautoglm.jobs.chaos.assault import FAULTS, assault
+from openautoglm.jobs.chaos.assault import assault
+from openautoglm.jobs.chaos.kinds import KILLS
 from openautoglm.jobs.home import open_at
 from openautoglm.jobs.launching import register
 from openautoglm.jobs.run import Run
@@ -61,7 +62,7 @@ def run(folder: Path, *, faults: int, seed: int) -> ChaosReport:
     ledger = f"sqlite:///{folder}/ledger.db"
     with closing(open_at(ledger)) as opened:
         job = Run(register(spec, opened), ledger)
-    return assault(job, spec, faults=faults, kinds=FAULTS, seed=seed, folder=folder)
+    return assault(job, spec, faults=faults, kinds=KILLS, seed=seed, folder=folder)
 
 
 def main() -> None:

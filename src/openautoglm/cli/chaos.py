@@ -1,4 +1,4 @@
-"""`oag chaos`: a job file run while its processes are killed, for acceptance."""
+"""`oag chaos`: a job file run under faults of many kinds, for acceptance."""
 
 from __future__ import annotations
 
@@ -15,17 +15,33 @@ from openautoglm.cli.batch_run import (  # noqa: TC001 - typer reads the annotat
 if TYPE_CHECKING:
     from openautoglm.jobs.chaos.report import ChaosReport
 
-Hits = Annotated[int, typer.Option(min=0, help="How many processes are hit, at most.")]
+Hits = Annotated[int, typer.Option(min=0, help="How many faults are to be met, at most.")]
 Kinds = Annotated[
     list[str] | None,
     typer.Option(
-        "--kind", help="worker, driver, both (killed), or pause (stopped). Repeatable; all."
+        "--kind",
+        help="worker, driver, both (killed), pause (stopped), torn-file, disk-full, disk-error, "
+        "busy, clock-jump, database-restart, server-errors, server-down. Repeatable; all that the "
+        "job can meet.",
     ),
 ]
 Every = Annotated[
-    tuple[float, float], typer.Option(help="Least and most seconds between two hits.")
+    tuple[float, float], typer.Option(help="Least and most seconds between two faults.")
 ]
-Pause = Annotated[float, typer.Option("--pause-s", min=0, help="How long a stopped worker sleeps.")]
+Pause = Annotated[
+    float,
+    typer.Option(
+        "--pause-s", min=0, help="How long a stopped worker sleeps; other faults last less."
+    ),
+]
+Restart = Annotated[
+    str | None,
+    typer.Option(
+        "--database-restart",
+        metavar="COMMAND",
+        help="Starts the job's database again: `pg_ctl restart …`.",
+    ),
+]
 Seed = Annotated[int | None, typer.Option(help="Makes the same choices again.")]
 
 
@@ -37,14 +53,16 @@ def chaos(  # noqa: PLR0913 - every option of the command is a parameter
     kinds: Kinds = None,
     every: Every = (0.2, 1.0),
     pause_s: Pause = 5.0,
+    database_restart: Restart = None,
     seed: Seed = None,
     as_json: AsJson = False,
     ledger: Ledger = None,
 ) -> int:
-    """Run a job under attack, then look for every row: kills lose none and double none.
+    """Run a job under attack, then look for every row: no fault loses one or doubles one.
 
-    It writes what the job writes: give it a sink of its own. A model's rows cost what they cost,
-    those under way at a kill twice.
+    Its processes are killed and stopped, its disk fills up, its clock jumps, its database is busy,
+    its model server answers rubbish. It writes what the job writes: give it a sink of its own. A
+    model's rows cost what they cost, those under way at a fault twice.
     """
     import tempfile
     from contextlib import closing
@@ -52,17 +70,19 @@ def chaos(  # noqa: PLR0913 - every option of the command is a parameter
 
     from openautoglm.cli.batch_job import read_job
     from openautoglm.cli.exits import Exit, say
-    from openautoglm.jobs.chaos.assault import assault, read_kinds
+    from openautoglm.jobs.chaos.assault import assault
+    from openautoglm.jobs.chaos.kinds import read_kinds
+    from openautoglm.jobs.chaos.serving import between
     from openautoglm.jobs.home import ledger_url, open_at
     from openautoglm.jobs.launching import register
     from openautoglm.jobs.run import Run
 
     chosen_kinds = read_kinds(kinds)
-    spec = read_job(file, chosen, {}, ())
     url = ledger_url(ledger)
-    with closing(open_at(url)) as opened:
-        run = Run(register(spec, opened), url)
-    with tempfile.TemporaryDirectory() as folder:
+    job = read_job(file, chosen, {}, ())
+    with tempfile.TemporaryDirectory() as folder, between(job) as (spec, proxy):
+        with closing(open_at(url)) as opened:
+            run = Run(register(spec, opened), url)
         report = assault(
             run,
             spec,
@@ -72,10 +92,12 @@ def chaos(  # noqa: PLR0913 - every option of the command is a parameter
             pause_s=pause_s,
             seed=seed,
             folder=Path(folder),
+            proxy=proxy,
+            restart=database_restart,
             tell=say,
         )
     _print(report, as_json=as_json)
-    return Exit.OK if report.is_exact else Exit.RECORDS_FAILED
+    return Exit.OK if report.is_good else Exit.RECORDS_FAILED
 
 
 def _print(report: ChaosReport, *, as_json: bool) -> None:
@@ -85,4 +107,13 @@ def _print(report: ChaosReport, *, as_json: bool) -> None:
         typer.echo(msgspec.json.encode(report).decode())
         return
     for name, value in msgspec.to_builtins(report).items():
-        typer.echo(f"{name:<12} {value}")
+        if isinstance(value, dict):
+            typer.echo(
+                "".join(f"{name:<14} {kind:<17} {told}\n" for kind, told in value.items()), nl=False
+            )
+        elif isinstance(value, list):
+            typer.echo(
+                "".join(f"{name:<14} {row['key']}: {row['error']}\n" for row in value), nl=False
+            )
+        else:
+            typer.echo(f"{name:<14} {value}")

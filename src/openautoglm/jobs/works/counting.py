@@ -1,13 +1,13 @@
 """How often work is begun on rows, over all processes that live and die: a file of marks.
 
 Owns `CountingWork` and `calls_in`. One byte is appended for each call, before it is made, so that a
-kill loses none.
+kill loses none, and another one where it raised.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 
 VARIABLE: Final = "OPENAUTOGLM_CHAOS_CALLS"
 """Names the file in the environment of workers; nothing is counted without it."""
+
+BEGUN: Final = b"."
+RAISED: Final = b"!"
+
+
+class Calls(NamedTuple):
+    """How many calls were begun, and how many of these ended with an error."""
+
+    begun: int
+    raised: int
 
 
 @final
@@ -38,8 +48,12 @@ class CountingWork:
 
     def answer(self, values: Row) -> Answer:
         """Count, then see `Work.answer`."""
-        os.write(self._file, b".")
-        return self._work.answer(values)
+        os.write(self._file, BEGUN)
+        try:
+            return self._work.answer(values)
+        except BaseException:
+            os.write(self._file, RAISED)
+            raise
 
     def close(self) -> None:
         """See `Work.close`."""
@@ -53,6 +67,7 @@ def counted(work: Work, environment: Mapping[str, str]) -> Work:
     return work if not file else CountingWork(work, file)
 
 
-def calls_in(file: Path) -> int:
-    """Return how many calls were counted."""
-    return file.stat().st_size if file.exists() else 0
+def calls_in(file: Path) -> Calls:
+    """Return what was counted."""
+    marks = file.read_bytes() if file.exists() else b""
+    return Calls(begun=marks.count(BEGUN), raised=marks.count(RAISED))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from openautoglm.jobs.batch_job import BatchJob
 
 NOT_GIVEN: Final[tuple[object, ...]] = (None, (), {}, [])
-WORKS: Final = ("pipeline", "template", "function")
+WORKS: Final = ("pipeline", "template", "prompt", "function")
 """What is done with a row; one of them."""
 
 
@@ -92,7 +92,7 @@ def merge(described: Mapping[str, object], given: Mapping[str, object]) -> dict[
     """
     fields = dict(described)
     if any(given.get(work) for work in WORKS):
-        fields = {name: value for name, value in fields.items() if name not in WORKS}
+        fields = {name: v for name, v in fields.items() if name not in {*WORKS, "prompts"}}
     for name, value in given.items():
         before = fields.get(name)
         if isinstance(value, dict):

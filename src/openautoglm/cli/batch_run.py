@@ -61,6 +61,12 @@ Template = Annotated[
         metavar="TEXT|FILE", help="A prompt with {columns}, or a .txt or .json file of it."
     ),
 ]
+Prompt = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME[@VERSION]", help="A prompt of the store: NAME, NAME@2 or NAME@alias."
+    ),
+]
 Function = Annotated[
     str | None, typer.Option(metavar="MODULE:NAME", help="A Python function of a row's values.")
 ]
@@ -118,6 +124,7 @@ def run(  # noqa: PLR0913 - every option of the command is a parameter
     sink: Sink = None,
     task: Task = None,
     template: Template = None,
+    prompt: Prompt = None,
     function: Function = None,
     schema: Schema = None,
     settings: Settings = None,
@@ -163,6 +170,7 @@ def run(  # noqa: PLR0913 - every option of the command is a parameter
         "name": name,
         "pipeline": of.read_task(task),
         "template": template,
+        "prompt": prompt,
         "function": function,
         "schema": of.read_schema(schema),
         "model": model,

@@ -50,10 +50,9 @@ def check(spec: JobSpec) -> Checked:
 
     Raises:
         JobSpecError: names all that cannot be.
-        OpenAutoGLMError: a file of a template or a pipeline cannot be read.
     """
     _refuse_any(list(_types(spec)))  # of other types nothing more can be asked
-    spec = embedded(spec)
+    spec = _embedded(spec)
     complaints = [*_numbers(spec), *_uses(spec), *_places(spec), *_asking(spec)]
     complaints += resource_complaints(spec.resources)
     intent = _intent(spec, complaints)
@@ -179,6 +178,13 @@ def _places(spec: JobSpec) -> Iterator[Complaint]:
             got=redacted(spec.sink),
             fix="write elsewhere: what is read must stay as it is",
         )
+
+
+def _embedded(spec: JobSpec) -> JobSpec:
+    field = next((name for name in WAYS if getattr(spec, name) is not None), "pipeline")
+    found: list[JobSpec] = []
+    _refuse_any(of_error(field, lambda: found.append(embedded(spec))))
+    return found[0]
 
 
 def _intent(spec: JobSpec, complaints: list[Complaint]) -> Intent | None:

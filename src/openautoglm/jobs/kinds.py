@@ -14,7 +14,7 @@ import msgspec
 from openautoglm.data.anchor import anchored
 from openautoglm.errors import JobSpecError, ScheduleError
 from openautoglm.jobs.documents import SPEC, documents_of, opened, read_file
-from openautoglm.jobs.embedding import ENDINGS, embedded
+from openautoglm.jobs.embedding import embedded, is_path_of_template
 from openautoglm.jobs.schedules.schedule import Schedule
 from openautoglm.jobs.spec import JobSpec
 from openautoglm.registry import suggest
@@ -31,6 +31,7 @@ KINDS: Final[Mapping[str, type[OpenAutoGLMError]]] = {
     "Schedule": ScheduleError,
 }
 NAMED: Final = ("name",)  # stands in `metadata`
+MADE: Final = (*NAMED, "prompts")  # the last is filled in when the job is made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +138,7 @@ def _check_names(found: Iterable[tuple[Document, str, str]]) -> None:
 
 
 def _job(document: Document, path: Way, name: str, folder: Path) -> JobSpec:
-    document.check_fields(path, JobSpec, elsewhere=NAMED)
+    document.check_fields(path, JobSpec, elsewhere=MADE)
     document.check_keys(path, JobSpec.__struct_encode_fields__, must=("source", "sink"))
     plain = {key: node.plain() for key, node in document.mapping(path).items()}
     plain["name"] = name
@@ -149,7 +150,7 @@ def _job(document: Document, path: Way, name: str, folder: Path) -> JobSpec:
 def _from_folder(job: JobSpec, folder: Path) -> JobSpec:
     """Return a job whose relative paths are counted from a folder."""
     template, model = job.template, job.model
-    if isinstance(template, str) and "{" not in template and template.endswith(ENDINGS):
+    if isinstance(template, str) and is_path_of_template(template):
         template = anchored(template, folder)
     if model is not None and (folder / model).exists():
         model = anchored(model, folder)

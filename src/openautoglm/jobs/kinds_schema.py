@@ -19,7 +19,7 @@ from openautoglm.jobs.spec import JobSpec
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 ATTRIBUTE: Final = re.compile(r"^ {4}(?P<name>\w+): (?P<text>.*(?:\n {8}.*)*)", re.MULTILINE)
-WORKS: Final = ("pipeline", "template", "function")
+WORKS: Final = ("pipeline", "template", "prompt", "function")
 WHENS: Final = ("cron", "every", "at")
 REF: Final = {
     "type": "object",
@@ -99,9 +99,10 @@ def _describe(schema: Schema, kind: type[msgspec.Struct]) -> None:
 
 
 def _loosen(job: Schema) -> None:
-    """Let a pipeline stand in the file, name no job twice, and ask for one thing to do."""
+    """Let a pipeline stand in the file, drop what is no field of it, ask for one thing to do."""
     properties = cast("dict[str, Schema]", job["properties"])
-    properties.pop("name", None)
+    for made in ("name", "prompts"):
+        properties.pop(made, None)
     text = properties["pipeline"].pop("anyOf")
     properties["pipeline"]["anyOf"] = [*cast("list[Schema]", text), {"type": "object"}]
     job["oneOf"] = [{"required": [name]} for name in WORKS]

@@ -48,17 +48,20 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rows of a source through a model into a sink, each row's answer exactly once.
 
-    One of `pipeline`, `template` and `function` says what is done with a row.
+    One of `pipeline`, `template`, `prompt` and `function` says what is done with a row.
 
     Attributes:
         source: URL or path of the rows.
         sink: URL or path; one file, a folder of parts, or a table.
         name: for people; made of source and sink where it is empty.
         pipeline: a task's name, or the text of a pipeline's YAML.
-        template: a prompt's text with {columns}, or the messages of a chat.
+        template: a prompt's text with {columns}, or the messages of a chat; or where such a text
+            is: a file, or `name@version` of the prompt store.
+        prompt: a prompt of the store, as a template: `name`, `name@version` or `name@alias`. What
+            it is when the job is made stays the job's.
         function: `module:name` of a function of a row's values that returns a mapping; may be
             `async`.
-        schema: JSON schema of the answers to `template`.
+        schema: JSON schema of the answers to `template` or `prompt`.
         model: folder, name or URL of the model; None is the one of the settings.
         backend: what runs it.
         options: others of `AutoGLM`.
@@ -79,6 +82,8 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         max_row_bytes: rows longer than that are failed rows.
         budget: what it may use.
         rate: how fast it may go.
+        prompts: filled in when the job is made: `name@version` of what came from the prompt store,
+            by where it stands, `template` or a component of the pipeline.
         cache: whether rows with the same values are answered once, also by earlier jobs.
     """
 
@@ -87,6 +92,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     name: str = ""
     pipeline: str | None = None
     template: str | tuple[Mapping[str, str], ...] | None = None
+    prompt: str | None = None
     function: str | None = None
     schema: Mapping[str, object] | None = None
     model: str | None = None
@@ -109,3 +115,4 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     budget: Budget = Budget()
     rate: Rate = Rate()
     cache: bool = False
+    prompts: Mapping[str, str] = {}

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from openautoglm.errors import InputDecodeError, InputNotFoundError, UnknownNameError
+from openautoglm import PromptStore, PromptTemplate
+from openautoglm.errors import (
+    InputDecodeError,
+    InputNotFoundError,
+    PromptNotFoundError,
+    UnknownNameError,
+)
 from openautoglm.jobs.embedding import embedded
 from openautoglm.jobs.spec import JobSpec
 from openautoglm.pipeline.graph import Pipeline
@@ -84,3 +90,64 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     bad.write_bytes(b"\xff")
     with pytest.raises(InputDecodeError, match="UTF-8"):
         embedded(with_template(str(bad)))
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PromptStore:
+    monkeypatch.setenv("OPENAUTOGLM_PROMPTS", str(tmp_path / "prompts"))
+    made = PromptStore(tmp_path / "prompts")
+    made.save("sum-up", PromptTemplate("Sum up: {text}", ["text"]))
+    made.alias("sum-up", "production", 1)
+    return made
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"prompt": "sum-up"},
+        {"prompt": "sum-up@1"},
+        {"prompt": "sum-up@production"},
+        {"template": "sum-up@production"},
+    ],
+)
+def test_a_stored_prompt_becomes_the_text_it_is_now(
+    store: PromptStore, fields: dict[str, Any]
+) -> None:
+    spec = embedded(JobSpec(source="in.jsonl", sink="out/", **fields))
+    assert (spec.template, spec.prompt) == ("Sum up: {text}", None)
+    assert spec.prompts == {"template": "sum-up@1"}
+    store.save("sum-up", PromptTemplate("Shorter: {text}", ["text"]))
+    store.alias("sum-up", "production", 2)
+    assert embedded(spec) == spec
+
+
+def test_a_stored_chat_becomes_its_messages(store: PromptStore) -> None:
+    chat = PromptTemplate([{"role": "user", "content": "{text}"}], ["text"])
+    store.save("chat", chat)
+    spec = embedded(JobSpec(source="in.jsonl", sink="out/", prompt="chat"))
+    assert spec.template == ({"role": "user", "content": "{text}"},)
+
+
+def test_the_stored_prompts_of_a_pipeline_become_their_texts(store: PromptStore) -> None:
+    pipeline = """
+name: sum
+inputs: {text: {to: ask.text}}
+components: {ask: {type: prompt.render, params: {prompt: sum-up@production}}}
+outputs: {asked: ask.prompt}
+"""
+    spec = embedded(with_pipeline(pipeline))
+    assert spec.prompts == {"ask": "sum-up@1"}
+    store.save("sum-up", PromptTemplate("Shorter: {text}", ["text"]))
+    store.alias("sum-up", "production", 2)
+    assert spec.pipeline is not None
+    result = Pipeline.from_yaml(spec.pipeline).run(text="a lot")
+    assert result.outputs["asked"] == "Sum up: a lot"
+    assert embedded(spec) == spec
+
+
+def test_a_prompt_that_is_not_in_the_store_is_named_with_the_nearest(store: PromptStore) -> None:
+    assert store.names() == ("sum-up",)
+    with pytest.raises(PromptNotFoundError, match=r"did you mean `sum-up`"):
+        embedded(JobSpec(source="in.jsonl", sink="out/", prompt="sumup"))
+    with pytest.raises(PromptNotFoundError, match="no version or alias `staging`"):
+        embedded(with_template("sum-up@staging"))

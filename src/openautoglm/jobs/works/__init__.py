@@ -7,7 +7,7 @@ nothing of shards and ledgers.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from openautoglm.errors import JobSpecError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from openautoglm.jobs.work import Work
     from openautoglm.jobs.works.intent import Intent
 
-WAYS = ("pipeline", "template", "function")
+WAYS: Final = ("pipeline", "template", "prompt", "function")
 
 
 def read_intent(spec: JobSpec) -> Intent:
@@ -28,7 +28,7 @@ def read_intent(spec: JobSpec) -> Intent:
     given = [name for name in WAYS if getattr(spec, name) is not None]
     if len(given) != 1:
         raise JobSpecError(
-            "set exactly one of `pipeline`, `template` and `function`",
+            "set exactly one of `pipeline`, `template`, `prompt` and `function`",
             got=", ".join(given) or "none of them",
             fix="remove the others" if given else 'for example template="Summarise: {text}"',
         )
@@ -36,7 +36,7 @@ def read_intent(spec: JobSpec) -> Intent:
         from openautoglm.jobs.works.pipeline import PipelineIntent
 
         return PipelineIntent(spec)
-    if spec.template is not None:
+    if spec.function is None:
         from openautoglm.jobs.works.prompt import PromptIntent
 
         return PromptIntent(spec)

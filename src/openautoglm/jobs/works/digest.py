@@ -59,6 +59,13 @@ def of_model(spec: JobSpec) -> str:
     return _far(named)
 
 
+def of_prompts(spec: JobSpec) -> dict[str, str]:
+    """Return what was taken from the prompt store, as a part of a fingerprint; none for nothing."""
+    if not spec.prompts:
+        return {}
+    return {"prompts": ", ".join(f"{where}: {taken}" for where, taken in spec.prompts.items())}
+
+
 def of_folder(folder: Path) -> str:
     """Return the digest of a model folder."""
     found = {file for pattern in (*SMALL, *WEIGHTS) for file in folder.glob(pattern)}

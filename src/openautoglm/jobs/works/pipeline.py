@@ -16,7 +16,7 @@ import openautoglm
 from openautoglm.engine.sampling import SamplingParams
 from openautoglm.errors import InvalidParameterError
 from openautoglm.jobs.work import Answer
-from openautoglm.jobs.works.digest import of_model, of_value
+from openautoglm.jobs.works.digest import of_model, of_prompts, of_value
 from openautoglm.jobs.works.models import CountedEngine, load_engine
 from openautoglm.pipeline.graph import Pipeline
 from openautoglm.pipeline.spec import REQUIRED
@@ -68,6 +68,7 @@ class PipelineIntent:
             "pipeline": of_value(self.pipeline.to_yaml()),
             "settings": of_value(self.spec.settings),
             "steps": f"openautoglm {openautoglm.__version__}",
+            **of_prompts(self.spec),
         }
         if needs_model(self.pipeline):
             parts["model"] = of_model(self.spec)

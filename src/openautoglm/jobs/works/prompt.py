@@ -9,9 +9,9 @@ import json
 from typing import TYPE_CHECKING, Final, cast, final
 
 from openautoglm.engine.sampling import SamplingParams
-from openautoglm.errors import OutputParseError
+from openautoglm.errors import JobSpecError, OutputParseError
 from openautoglm.jobs.work import Answer
-from openautoglm.jobs.works.digest import of_model, of_value
+from openautoglm.jobs.works.digest import of_model, of_prompts, of_value
 from openautoglm.jobs.works.models import load_engine, tokens_of
 from openautoglm.prompts.syntax import parse
 from openautoglm.prompts.template import PromptTemplate
@@ -31,6 +31,7 @@ class PromptIntent:
 
     Raises:
         TemplateSyntaxError: the template cannot be read.
+        JobSpecError: it is empty.
         InvalidParameterError: a sampling parameter cannot be.
         SchemaError: the schema is none.
     """
@@ -43,6 +44,8 @@ class PromptIntent:
             check_schema(spec.schema)
         self.spec = spec
         self.template = read_template(spec.template or "")
+        if not any(text.strip() for text in _texts(spec.template or "")):
+            raise JobSpecError("the template is empty", fix='write one, such as "Sum up: {text}"')
 
     def inputs(self) -> tuple[str, ...]:
         """Return the variables that no setting fills."""
@@ -64,6 +67,7 @@ class PromptIntent:
             "sampling": of_value(self.spec.sampling),
             "options": of_value(self.spec.options),
             "model": of_model(self.spec),
+            **of_prompts(self.spec),
         }
 
     def open(self) -> PromptWork:
@@ -126,6 +130,12 @@ def read_template(template: str | tuple[Mapping[str, str], ...]) -> PromptTempla
     messages = [dict(message) for message in template]
     names = [name for m in messages for name in parse(str(m.get("content", ""))).names()]
     return cast("PromptTemplate", PromptTemplate(messages, tuple(dict.fromkeys(names))))
+
+
+def _texts(template: str | tuple[Mapping[str, str], ...]) -> list[str]:
+    if isinstance(template, str):
+        return [template]
+    return [str(message.get("content", "")) for message in template]
 
 
 def _shown(value: object) -> object:

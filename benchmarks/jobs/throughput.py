@@ -11,13 +11,7 @@ out, with the command that installs it.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import resource
-import subprocess
 import sys
-import tempfile
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -26,19 +20,28 @@ from typing import TYPE_CHECKING, Final
 sys.path.insert(1, str(Path(__file__).parents[1]))
 
 import rows
-from methods import METHODS, Task
+from methods import METHODS
+from trials import Shape, there, tried, version
 
-from timing import machine, table
+from timing import busy_cores, noise, publish
 
 if TYPE_CHECKING:
-    from methods import About
+    from collections.abc import Callable
+
+    from trials import Trial
 
     from timing import Cell
 
 PROCESSES: Final = 2
 LATENCY_S: Final = 0.05
 IN_FLIGHT: Final = 128
-LIMIT_S: Final = 1800
+IDEAL: Final = IN_FLIGHT / LATENCY_S
+NOTES: Final = (
+    "Rows a second once a method has started; the first row from the start of its process; memory "
+    "is the proportional set of all its processes and of the server it needs, which was started "
+    "before. DBOS keeps its state in PostgreSQL, Celery in Redis with its log, both as they are by "
+    "themselves; where a method is slow it got fewer rows."
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,136 +49,94 @@ class Samples:
     """What one method did with one kind of rows."""
 
     rows: int
-    seconds: list[float] = field(default_factory=list)
-    whole_s: list[float] = field(default_factory=list)
-    cpu_s: list[float] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
     refusal: str = ""
+
+    def median(self, of: Callable[[Trial], float | None]) -> float | None:
+        """Return the median of something."""
+        found = [value for value in map(of, self.trials) if value is not None]
+        return median(found) if found else None
 
 
 def main() -> None:
-    """Measure, print tables, keep them."""
+    """Measure, print a table, keep it."""
     asked = _arguments()
-    kinds = {"no-op": (asked.rows, 0.0), "slow": (asked.slow_rows, LATENCY_S)}
-    there = {n: a for n, a in METHODS.items() if n in asked.methods.split(",") and _is_there(n, a)}
+    busy = busy_cores()
+    methods = there([name for name in METHODS if name in asked.methods.split(",")])
     found: dict[tuple[str, str], Samples] = {}
     for turn in range(asked.rounds):
-        names = list(there)
+        names = list(methods)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            for kind, (most, latency_s) in kinds.items():
-                count = min(most, there[name].most_rows)
+            for kind, most in (("no-op", asked.rows), ("slow", asked.slow_rows)):
+                count = min(most, methods[name].most_rows)
                 samples = found.setdefault((kind, name), Samples(rows=count))
                 if not samples.refusal:
-                    _once(there[name], samples, latency_s)
-    document, text = _reported(found, asked.rounds)
-    print(text)
-    if asked.json is not None:
-        asked.json.parent.mkdir(parents=True, exist_ok=True)
-        asked.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        asked.json.with_suffix(".md").write_text(text, "utf-8")
+                    _once(name, kind, samples)
+    versions = {name: version(about) for name, about in methods.items()}
+    shown = [
+        _shown(kind, name, samples, versions[name])
+        for (kind, name), samples in sorted(found.items(), key=lambda one: one[0][0])
+    ]
+    kept = [{"kind": kind, "method": name, **asdict(one)} for (kind, name), one in found.items()]
+    shape = f"{PROCESSES} processes, {IN_FLIGHT} rows under way."
+    notes = f"Medians of {asked.rounds} rounds in turn; {shape} {NOTES} {noise(busy)}"
+    publish(
+        "Batches in several ways",
+        shown,
+        notes=notes.strip(),
+        target=asked.json,
+        more={"rounds": asked.rounds, "busy_cores_before": round(busy, 2), "samples": kept},
+    )
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="batches in several ways")
     parser.add_argument("--rows", type=int, default=200_000, help="that take no time")
     parser.add_argument("--slow-rows", type=int, default=25_600, help="of 50 ms each")
-    parser.add_argument("--methods", default=",".join(METHODS))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="write the figures here, tables beside")
+    parser.add_argument("--methods", default=",".join(METHODS), help="by commas")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="write the figures here too")
     return parser.parse_args()
 
 
-def _is_there(name: str, about: About) -> bool:
-    code = f"import importlib.util as u, sys; sys.exit(u.find_spec({about.needs!r}) is None)"
-    try:
-        is_there = subprocess.run([about.python, "-c", code], check=False).returncode == 0
-    except OSError:
-        is_there = False
-    if not is_there:
-        made = f"python -m venv {Path(about.python).parents[1]}; " if about.venv else ""
-        how = f"{made}{about.python} -m pip install {about.install}"
-        print(f"{name} is left out; to install: {how}", file=sys.stderr)
-    return is_there
-
-
-def _once(about: About, samples: Samples, latency_s: float) -> None:
-    with tempfile.TemporaryDirectory() as home:
-        source, sink = Path(home) / "rows.jsonl", Path(home) / "out"
-        rows.write(source, samples.rows)
-        task = Task(
-            source=str(source),
-            sink=str(sink),
-            rows=samples.rows,
-            processes=PROCESSES,
-            in_flight=IN_FLIGHT,
-        )
-        before, began_s = _children_cpu_s(), time.perf_counter()
-        done = subprocess.run(
-            [about.python, str(about.file), json.dumps(asdict(task))],
-            env={
-                **os.environ,
-                rows.LATENCY: str(latency_s),
-                "PYTHONPATH": str(Path(__file__).parent),
-                "OPENAUTOGLM_HOME": home,
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=LIMIT_S,
-        )
-        samples.whole_s.append(time.perf_counter() - began_s)
-        samples.cpu_s.append(_children_cpu_s() - before)
-        samples.refusal = _fault(done, sink, samples.rows)
-        if not samples.refusal:
-            samples.seconds.append(json.loads(done.stdout.splitlines()[-1])["seconds"])
-
-
-def _fault(done: subprocess.CompletedProcess[str], sink: Path, count: int) -> str:
-    if done.returncode:
-        return (done.stderr.strip().splitlines() or ["failed"])[-1][:200]
-    found = rows.keys(sink)
-    if len(found) == len(set(found)) == count:
-        return ""
-    return f"{len(found)} rows, {len(set(found))} distinct, of {count}"
-
-
-def _children_cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def _reported(found: dict[tuple[str, str], Samples], rounds: int) -> tuple[dict[str, object], str]:
-    shown: list[dict[str, Cell]] = []
-    for (kind, name), samples in found.items():
-        pace = samples.rows / median(samples.seconds) if samples.seconds else None
-        ideal = IN_FLIGHT / LATENCY_S if kind == "slow" else None
-        share = round(100 * pace / ideal, 1) if pace and ideal else None
-        beside = median(samples.whole_s) - median(samples.seconds) if samples.seconds else None
-        shown.append(
-            {
-                "rows": kind,
-                "method": name,
-                "count": samples.rows,
-                "rows/s": samples.refusal or round(pace or 0),
-                "of ideal %": share,
-                "start and end s": None if beside is None else round(beside, 2),
-                "survives kill -9": METHODS[name].survives,
-            }
-        )
-    here = machine()
-    text = (
-        f"# Batches in several ways\n\n{table(shown)}\n\nMedians of {rounds} rounds in turn; "
-        f"{PROCESSES} processes, {IN_FLIGHT} rows under way. Machine: {here['cpu']}, "
-        f"{here['cores']} cores, {here['memory_gib']} GiB, Python {here['python']}.\n"
+def _once(name: str, kind: str, samples: Samples) -> None:
+    latency_s = LATENCY_S if kind == "slow" else 0.0
+    trial = tried(
+        METHODS[name],
+        samples.rows,
+        Shape(PROCESSES, IN_FLIGHT),
+        environment={rows.LATENCY: str(latency_s)},
     )
-    kept = [
-        {"kind": kind, "method": name, **asdict(samples)} for (kind, name), samples in found.items()
-    ]
+    samples.refusal = trial.refusal
+    samples.trials += [] if trial.refusal else [trial]
+    said = trial.refusal or f"{samples.rows / trial.seconds:.0f} rows/s"
+    print(f"{name}, {kind}: {said}", file=sys.stderr, flush=True)
+
+
+def _shown(kind: str, name: str, samples: Samples, its_version: str) -> dict[str, Cell]:
+    seconds = samples.median(lambda one: one.seconds)
+    pace = samples.rows / seconds if seconds else None
+    first_s = samples.median(lambda one: one.first_s)
+    whole_s = samples.median(lambda one: one.whole_s)
+    cpu_s = samples.median(lambda one: one.cpu_s)
+    peak = samples.median(lambda one: one.peak_bytes)
     return {
-        "title": "Batches in several ways",
-        "machine": here,
-        "rounds": rounds,
-        "rows": kept,
-    }, text
+        "rows": kind,
+        "method": name,
+        "version": its_version,
+        "count": samples.rows,
+        "rows/s": samples.refusal or round(pace or 0),
+        "of ideal %": round(100 * pace / IDEAL, 1) if pace and kind == "slow" else None,
+        "first row s": _rounded(first_s, 2),
+        "whole s": _rounded(whole_s, 2),
+        "CPU s": _rounded(cpu_s, 1),
+        "peak MB": _rounded(None if peak is None else peak / 1e6, 0),
+        "survives kill -9": METHODS[name].survives,
+    }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits or None)
 
 
 if __name__ == "__main__":

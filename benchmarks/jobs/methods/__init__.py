@@ -31,6 +31,8 @@ class Task:
         rows: of the source.
         processes: how many may work.
         in_flight: rows under way at a time, all processes together.
+        chunk: rows that are handed over together, where that is up to the caller.
+        server: URL of the server it was given.
     """
 
     source: str
@@ -38,6 +40,8 @@ class Task:
     rows: int
     processes: int
     in_flight: int
+    chunk: int = 1
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,18 +51,22 @@ class About:
     Attributes:
         program: its file.
         survives: what it keeps when its processes are killed, in few words.
-        needs: module that must be there.
+        package: distribution that must be there, whose version is told; "" for Python alone.
         install: how it gets there, for pip.
         venv: name of a virtual environment in the cache; "" for ours.
-        most_rows: what it is given at most, where more take hours.
+        most_rows: what it is given at most, where more take too long.
+        chunk: see `Task`.
+        server: kind of the server it needs; "" for none.
     """
 
     program: str
     survives: str
-    needs: str = "openautoglm"
+    package: str = "openautoglm"
     install: str = ""
     venv: str = ""
     most_rows: int = 1 << 30
+    chunk: int = 1
+    server: str = ""
 
     @property
     def python(self) -> str:
@@ -71,30 +79,55 @@ class About:
         return HERE / self.program
 
 
+RAY: Final = "'ray[data]==2.60.0'"
+DBOS: Final = "dbos==3.4.0"
+CELERY: Final = "'celery[redis]==5.7.0'"
+CHUNK: Final = 1000
+
 METHODS: Final[dict[str, About]] = {
     "ours": About(program="ours.py", survives="every row, exactly once"),
-    "thread pool": About(program="thread_pool.py", survives="nothing", needs="json"),
-    "ray data, checkpoints": About(
+    "thread pool": About(program="thread_pool.py", survives="nothing", package=""),
+    "ray data with checkpoints": About(
         program="ray_data.py",
         survives="blocks that were written",
-        needs="ray",
-        install="'ray[data]==2.60.0'",
+        package="ray",
+        install=RAY,
         venv="ray",
     ),
-    "dbos": About(
+    "dbos by rows": About(
         program="dbos_queue.py",
         survives="rows that returned",
-        needs="dbos",
-        install="dbos==3.4.0",
+        package="dbos",
+        install=DBOS,
         venv="dbos",
-        most_rows=1000,
+        most_rows=2000,
+        server="postgres",
     ),
-    "celery, redis": About(
+    "dbos by thousands": About(
+        program="dbos_queue.py",
+        survives="thousands that returned",
+        package="dbos",
+        install=DBOS,
+        venv="dbos",
+        chunk=CHUNK,
+        server="postgres",
+    ),
+    "celery by rows": About(
         program="celery_redis.py",
-        survives="rows not taken yet",
-        needs="celery",
-        install="'celery[redis]==5.7.0'",
+        survives="rows that returned, but for Redis' last second",
+        package="celery",
+        install=CELERY,
         venv="celery",
-        most_rows=5000,
+        most_rows=4000,
+        server="redis",
+    ),
+    "celery by thousands": About(
+        program="celery_redis.py",
+        survives="thousands that returned, but for Redis' last second",
+        package="celery",
+        install=CELERY,
+        venv="celery",
+        chunk=CHUNK,
+        server="redis",
     ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -12,6 +13,7 @@ from openautoglm.cli.batch_run import (
     BudgetRows,
     BudgetSeconds,
     BudgetTokens,
+    Engine,
     ErrorRate,
     Ledger,
     ShowAs,
@@ -110,6 +112,7 @@ def resume(  # noqa: PLR0913 - every option of the command is a parameter
     progress: ShowAs = "auto",
     as_json: AsJson = False,
     ledger: Ledger = None,
+    engine: Engine = None,
 ) -> int:
     """Go on with a job that was paused, killed or cancelled, or that failed.
 
@@ -125,9 +128,10 @@ def resume(  # noqa: PLR0913 - every option of the command is a parameter
         error_rate=budget_error_rate,
     )
     if background:
-        run.resume(background=True, budget=budget)
+        run.resume(background=True, budget=budget, engine=engine)
         return _left(run, ledger)
-    return _go_on(run, budget, mode=progress, as_json=as_json, ledger=ledger)
+    resumed = partial(run.resume, budget=budget, engine=engine)
+    return _go_on(run, resumed, progress, json=as_json, named=(ledger, engine))
 
 
 @batch.command("retry-failed")
@@ -137,6 +141,7 @@ def retry_failed(
     progress: ShowAs = "auto",
     as_json: AsJson = False,
     ledger: Ledger = None,
+    engine: Engine = None,
 ) -> int:
     """Try the rows in quarantine once more."""
     from openautoglm.cli.exits import Exit, say
@@ -147,9 +152,10 @@ def retry_failed(
     if not rows:
         return Exit.OK
     if background:
-        run.resume(background=True)
+        run.resume(background=True, engine=engine)
         return _left(run, ledger)
-    return _go_on(run, None, mode=progress, as_json=as_json, ledger=ledger)
+    resumed = partial(run.resume, engine=engine)
+    return _go_on(run, resumed, progress, json=as_json, named=(ledger, engine))
 
 
 @batch.command()
@@ -213,16 +219,22 @@ def _budget(*, none: bool, **limits: float | None) -> Budget | None:
 
 
 def _go_on(
-    run: Run, budget: Budget | None, *, mode: ProgressMode, as_json: bool, ledger: str | None
+    run: Run,
+    resume: Callable[..., Progress],
+    mode: ProgressMode,
+    *,
+    json: bool,
+    named: tuple[str | None, str | None],
 ) -> Exit:
-    """Resume a run in this process."""
+    """Resume a run in this process; `named` are its ledger and its engine."""
     from openautoglm.cli.following import follow
 
     def resumed(tell: Callable[[Progress], None]) -> Run:
-        run.resume(budget=budget, on_progress=tell)
+        resume(on_progress=tell)
         return run
 
-    return follow(resumed, mode=mode, json=as_json, ledger=ledger)
+    ledger, engine = named
+    return follow(resumed, mode=mode, json=json, ledger=ledger, engine=engine)
 
 
 def _left(run: Run, ledger: str | None) -> Exit:

@@ -161,6 +161,25 @@ def read_schema(file: str | None) -> object:
     return schema
 
 
+def read_resources(texts: Iterable[str] | None) -> dict[str, float]:
+    """Read `--resource NAME=AMOUNT`.
+
+    Example:
+        >>> read_resources(["GPU=0.5", "oag-camera=1"])
+        {'GPU': 0.5, 'oag-camera': 1.0}
+    """
+    found = {}
+    for text in texts or ():
+        name, _, amount = text.partition("=")
+        try:
+            found[name.strip()] = float(amount)
+        except ValueError as cause:
+            raise InvalidParameterError(
+                "`--resource` cannot be read", got=text, fix="write --resource NAME=AMOUNT"
+            ) from cause
+    return found
+
+
 def read_columns(texts: Iterable[str] | None) -> dict[str, str]:
     """Read `--column input=column`.
 

@@ -29,6 +29,16 @@ Ledger: TypeAlias = Annotated[
         help="Where jobs are remembered; OPENAUTOGLM_LEDGER, or ledger.db in OPENAUTOGLM_HOME.",
     ),
 ]
+Engine: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="local|ray|HOST:PORT|ray://HOST:PORT",
+        help="What runs the workers: this machine; the Ray cluster it is a node of, or that "
+        "RAY_ADDRESS names, else Ray on it alone; a cluster by its head. OPENAUTOGLM_ENGINE, or "
+        "local. Ray needs a ledger in PostgreSQL.",
+    ),
+]
 ShowAs: TypeAlias = Annotated[
     ProgressMode,
     typer.Option(
@@ -96,6 +106,14 @@ Duplicates = Annotated[
 ShardRows = Annotated[int | None, typer.Option(min=1, help="Rows that are written together; 1000.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes, each with its model; 1.")]
 Concurrency = Annotated[int | None, typer.Option(min=1, help="Rows under way in each; 64.")]
+Resources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--resource",
+        metavar="NAME=AMOUNT",
+        help="What a worker needs of its node: CPU, GPU, memory, oag-camera. Repeatable.",
+    ),
+]
 HandOut = Annotated[
     Assignment | None,
     typer.Option(help="Shards to whoever is free, the default, or every n-th to each worker."),
@@ -142,6 +160,7 @@ def run(  # noqa: PLR0913 - every option of the command is a parameter
     shard_rows: ShardRows = None,
     workers: Workers = None,
     concurrency: Concurrency = None,
+    resources: Resources = None,
     assignment: HandOut = None,
     tries: Tries = None,
     budget_rows: BudgetRows = None,
@@ -155,6 +174,7 @@ def run(  # noqa: PLR0913 - every option of the command is a parameter
     progress: ShowAs = "auto",
     as_json: AsJson = False,
     ledger: Ledger = None,
+    engine: Engine = None,
 ) -> int:
     """Run a pipeline, a prompt or a function over all rows of a source, into a sink.
 
@@ -184,6 +204,7 @@ def run(  # noqa: PLR0913 - every option of the command is a parameter
         "shard_rows": shard_rows,
         "workers": workers,
         "concurrency": concurrency,
+        "resources": of.read_resources(resources),
         "assignment": assignment,
         "tries": tries,
         "budget": {
@@ -198,30 +219,33 @@ def run(  # noqa: PLR0913 - every option of the command is a parameter
     spec = of.read_job(file, chosen, given, settings or ())
     with of.at_its_line(file, chosen or spec.name, given):
         if background:
-            return _submit(spec, ledger, json=as_json)
-        return _follow(spec, ledger, progress=progress, json=as_json)
+            return _submit(spec, ledger, engine, json=as_json)
+        return _follow(spec, ledger, engine, progress=progress, json=as_json)
 
 
-def _submit(spec: JobSpec, ledger: str | None, *, json: bool) -> Exit:
+def _submit(spec: JobSpec, ledger: str | None, engine: str | None, *, json: bool) -> Exit:
     from openautoglm.cli.batch_job import runnable
     from openautoglm.cli.exits import Exit, say
     from openautoglm.cli.following import named
     from openautoglm.cli.job_output import as_json
 
-    run = runnable(spec).submit(ledger=ledger)
+    run = runnable(spec).submit(ledger=ledger, engine=engine)
     typer.echo(as_json(run.status()) if json else run.id)
     say(f"to see how it goes: oag batch watch {run.id}{named(ledger)}")
     return Exit.OK
 
 
-def _follow(spec: JobSpec, ledger: str | None, *, progress: ProgressMode, json: bool) -> Exit:
+def _follow(
+    spec: JobSpec, ledger: str | None, engine: str | None, *, progress: ProgressMode, json: bool
+) -> Exit:
     from openautoglm.cli.batch_job import runnable
     from openautoglm.cli.following import follow
 
     job = runnable(spec)
     return follow(
-        lambda tell: job.run(ledger=ledger, on_progress=tell),
+        lambda tell: job.run(ledger=ledger, engine=engine, on_progress=tell),
         mode=progress,
         json=json,
         ledger=ledger,
+        engine=engine,
     )

@@ -32,6 +32,7 @@ def follow(
     mode: ProgressMode,
     json: bool,
     ledger: str | None = None,
+    engine: str | None = None,
     is_ours: bool = True,
 ) -> Exit:
     """Follow a job; its last state goes to stdout, what can be done about it to stderr.
@@ -41,6 +42,7 @@ def follow(
         mode: what is shown meanwhile.
         json: whether its last state is printed as JSON.
         ledger: of the job, where it was named; advice names it too.
+        engine: likewise.
         is_ours: whether the job runs in this process, and stops when that is interrupted.
     """
     import typer
@@ -51,12 +53,12 @@ def follow(
             run = work(seen)
         except (KeyboardInterrupt, Terminated, OpenAutoGLMError):
             if is_ours and seen.last is not None:
-                say(f"to go on: oag batch resume {seen.last.job}{named(ledger)}")
+                say(f"to go on: oag batch resume {seen.last.job}{named(ledger, engine)}")
             raise
         ended = run.status()
         seen(ended)
     typer.echo(as_json(ended) if json else listed(ended))
-    for line in advice(ended, ledger):
+    for line in advice(ended, ledger, engine):
         say(line)
     return exit_of(ended)
 
@@ -76,27 +78,30 @@ def exit_of(progress: Progress) -> Exit:
             assert_never(progress.state)
 
 
-def advice(progress: Progress, ledger: str | None = None) -> list[str]:
+def advice(progress: Progress, ledger: str | None = None, engine: str | None = None) -> list[str]:
     """Return what a person may want to do now, and why the job is as it is."""
     lines = [progress.reason] if progress.reason else []
-    job = f"{progress.job}{named(ledger)}"
+    job, on = f"{progress.job}{named(ledger)}", named(None, engine)
     if progress.counts.failed:
         lines.append(f"what failed, and why: oag batch errors {job}")
     if progress.state == "done" and progress.counts.failed:
-        lines.append(f"to try these rows again: oag batch retry-failed {job}")
+        lines.append(f"to try these rows again: oag batch retry-failed {job}{on}")
     if progress.state in {"paused", "failed", "cancelled"}:
-        lines.append(f"to go on: oag batch resume {job}")
+        lines.append(f"to go on: oag batch resume {job}{on}")
     return lines
 
 
-def named(ledger: str | None) -> str:
-    """Return the option that names a ledger again, without passwords; empty where none was named.
+def named(ledger: str | None, engine: str | None = None) -> str:
+    """Return the options that name a ledger, without passwords, and an engine again.
+
+    Empty where none was named.
 
     Example:
         >>> named("/data/jobs.db"), named("postgresql://ana:secret@host/jobs")
         (' --ledger /data/jobs.db', " --ledger 'postgresql://ana:***@host/jobs'")
     """
-    return f" --ledger {shlex.quote(redacted(ledger))}" if ledger else ""
+    on = f" --engine {shlex.quote(engine)}" if engine else ""
+    return f" --ledger {shlex.quote(redacted(ledger))}{on}" if ledger else on
 
 
 @final

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from openautoglm.cli.batch_run import Ledger  # noqa: TC001 - typer reads the annotations
+from openautoglm.cli.batch_run import Engine, Ledger  # noqa: TC001 - typer reads them
 
 
 def scheduler(
@@ -14,6 +14,7 @@ def scheduler(
         bool, typer.Option("--once", help="Start what is due now, and end; for a cron of yours.")
     ] = False,
     ledger: Ledger = None,
+    engine: Engine = None,
 ) -> None:
     """Start the jobs of all schedules when it is time, until SIGTERM or Ctrl-C; jobs go on then.
 
@@ -28,7 +29,7 @@ def scheduler(
     url = ledger_url(ledger)
     _log_to_stderr()
     with Schedules(url) as schedules:
-        runs = Scheduler(schedules, LocalLauncher(url))
+        runs = Scheduler(schedules, LocalLauncher(url, engine=engine))
         if once:
             runs.tick()
             return

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import ModuleType
 
+_log: Final = logging.getLogger("openautoglm.jobs.cluster")
+
 EXTRA: Final = "ray"
 WHY: Final = "--engine ray"
 LIMIT_S: Final = 60.0
@@ -63,8 +65,12 @@ def found(address: Address | None) -> Address | None:
 
 
 @contextmanager
-def joined(address: Address | None) -> Iterator[ModuleType]:
+def joined(address: Address | None, *, may_start: bool = True) -> Iterator[ModuleType]:
     """Connect this process to a cluster, unless it is to one already, which stays so.
+
+    Args:
+        address: of its head; None for the cluster of this machine.
+        may_start: whether to start one on this machine alone where there is none.
 
     Raises:
         ClusterError: it cannot be.
@@ -75,12 +81,13 @@ def joined(address: Address | None) -> Iterator[ModuleType]:
         yield ray
         return
     place = found(address)
-    _connect(ray, place)
-    try:
-        yield ray
-    finally:
-        with contextlib.suppress(Exception):  # it may be gone already
-            ray.shutdown()
+    with _silence():
+        _connect(ray, place, may_start=may_start)
+        try:
+            yield ray
+        finally:
+            with contextlib.suppress(Exception):  # it may be gone already
+                ray.shutdown()
 
 
 def nodes_of(ray: ModuleType) -> dict[str, Mapping[str, float]]:
@@ -110,14 +117,33 @@ def _groups() -> list[dict[str, float]]:
     return [dict(group.resources) for group in groups if group.max_count]
 
 
-def _connect(ray: ModuleType, place: Address | None) -> None:
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Log what Ray prints to standard output when a node is gone; no option of its own does."""
+    from ray._private import worker
+
+    printed = worker.print_to_stdstream
+    worker.print_to_stdstream = lambda said, **_: _log.info("%s", said)
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = printed
+
+
+def _connect(ray: ModuleType, place: Address | None, *, may_start: bool) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if place is not None:
         _bounded(lambda: ray.init(str(place), **options), f"the Ray cluster at {place}")
         return
     try:
         _bounded(lambda: ray.init("auto", **options), "the Ray cluster of this machine")
-    except ConnectionError:  # there is none
+    except ConnectionError as cause:  # there is none
+        if not may_start:
+            raise ClusterError(
+                "this machine is no node of a Ray cluster",
+                got="no RAY_ADDRESS either",
+                fix="start one: ray start --head; or make it a node: oag worker join HEAD:PORT",
+            ) from cause
         _bounded(
             lambda: ray.init("local", include_dashboard=False, **options), "Ray on this machine"
         )

@@ -89,7 +89,7 @@ class RayCrew:
         """See `Crew.start`; the worker waits in the cluster until a node has room for it."""
         owner = new_owner(index, os.urandom(6).hex())
         orders = msgspec.structs.replace(self._orders, index=index, owner=owner)
-        actor = self._posts.remote(orders, _environment(), import_path())
+        actor = self._posts.remote(orders, environment_for_nodes(), import_path())
         began = actor.began.remote()
         self._running[index] = _Placed(index, owner, actor, began, actor.end.remote())
         return owner
@@ -161,8 +161,9 @@ class RayCrew:
         if placed.end in ready:
             ended = self._answer(placed, placed.end)
             self._drop(placed)
-            is_heard = isinstance(ended, Ended)
-            found.append(replace(ended, is_told=placed.is_told) if is_heard else _lost(placed))
+            if not isinstance(ended, Ended):
+                ended = _lost(placed)
+            found.append(replace(ended, is_told=placed.is_told))
         return found
 
     def _answer(self, placed: _Placed, ref: Any) -> Began | Ended | None:  # noqa: ANN401 - of a package without types
@@ -243,7 +244,7 @@ def _lost(placed: _Placed) -> Ended:
     return Ended(index=placed.index, owner=placed.owner, code=None, is_told=placed.is_told)
 
 
-def _environment() -> dict[str, str]:
+def environment_for_nodes() -> dict[str, str]:
     """Return what of our environment is to count on nodes too, such as the model that is meant."""
     return {
         name: value

@@ -22,6 +22,7 @@ from openautoglm.jobs.destination import try_sink
 from openautoglm.jobs.embedding import embedded
 from openautoglm.jobs.spec import JobSpec
 from openautoglm.jobs.works import WAYS, read_intent
+from openautoglm.jobs.works.providers import known_here_alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,6 +62,7 @@ def check(spec: JobSpec) -> Checked:
         complaints += of_error("sink", lambda: try_sink(spec.sink))
     if description is not None:
         complaints += column_complaints(spec, intent, description)
+    complaints += _steps_of_workers(intent)
     _refuse_any(complaints)
     if intent is None or description is None:
         raise AssertionError("what is missing has its complaint")
@@ -194,6 +196,19 @@ def _intent(spec: JobSpec, complaints: list[Complaint]) -> Intent | None:
     field = ", ".join(name for name in WAYS if getattr(spec, name) is not None) or "pipeline"
     complaints += of_error(field, lambda: found.append(read_intent(spec)))
     return found[0] if found else None
+
+
+def _steps_of_workers(intent: Intent | None) -> Iterator[Complaint]:
+    """Refuse steps that were registered in this process and that no other one will find."""
+    from openautoglm.jobs.works.pipeline import PipelineIntent
+
+    if isinstance(intent, PipelineIntent):
+        for step in known_here_alone(intent.pipeline):
+            yield Complaint(
+                field="pipeline",
+                problem=f"the step `{step}` is known to this process alone, and workers are others",
+                fix="put it into a plugin and install that: oag plugin new …",
+            )
 
 
 def _described(spec: JobSpec, complaints: list[Complaint]) -> Description | None:

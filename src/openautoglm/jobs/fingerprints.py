@@ -1,6 +1,6 @@
 """What a job is made for, as texts by part, and how one set of them differs from another.
 
-Owns `fingerprint` and `check_unchanged`. Knows nothing of where fingerprints are kept.
+Owns `fingerprint`, `check_unchanged` and `check_work`. Knows nothing of where they are kept.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 SOURCE: Final = "source "
 """Before the name of each part of a source."""
+OF_ROWS: Final = ("shard_rows", "columns", "sink")
+"""Parts that say nothing of what is done with a row."""
+MODEL: Final = "model"
 SHOWN: Final = 20
 """Differences in a message at most."""
 
@@ -41,7 +44,22 @@ def check_unchanged(was: Mapping[str, str], now: Mapping[str, str], *, job: str)
     Raises:
         JobChangedError: names each part that differs, what it was and what it is.
     """
-    found = list(differences(was, now))
+    _refuse(list(differences(was, now)), job)
+
+
+def check_work(was: Mapping[str, str], now: Mapping[str, str], *, job: str) -> None:
+    """Refuse to answer rows with something else than the job began with; errors as above.
+
+    Args:
+        was: the whole fingerprint of the job; an empty one was never taken.
+        now: of the work alone.
+        job: its id.
+    """
+    begun = {p: t for p, t in was.items() if not p.startswith(SOURCE) and p not in OF_ROWS}
+    _refuse(list(differences(begun, now)) if was else [], job)
+
+
+def _refuse(found: list[str], job: str) -> None:
     if not found:
         return
     more = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
@@ -55,14 +73,20 @@ def check_unchanged(was: Mapping[str, str], now: Mapping[str, str], *, job: str)
 def differences(was: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
     """Yield a line for each part that differs.
 
+    A model on the hub whose revision was not here yet is the same when it is known.
+
     Example:
         >>> list(differences({"a": "1", "b": "1"}, {"a": "2", "c": "1"}))
         ['a: was 1, is 2', 'b: was 1, is gone', 'c: was not there, is 1']
     """
     for part in dict.fromkeys([*was, *now]):
         before, after = was.get(part), now.get(part)
-        if before != after:
+        if before != after and not _is_known_now(part, before, after):
             yield f"{part}: {_was(before)}, {_is(after)}"
+
+
+def _is_known_now(part: str, before: str | None, after: str | None) -> bool:
+    return part == MODEL and None not in {before, after} and str(after).startswith(f"{before} ")
 
 
 def _was(text: str | None) -> str:

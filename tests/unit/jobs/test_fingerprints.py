@@ -8,7 +8,7 @@ import pytest
 
 from openautoglm.errors import JobChangedError
 from openautoglm.jobs.checking import check
-from openautoglm.jobs.fingerprints import check_unchanged, differences, fingerprint
+from openautoglm.jobs.fingerprints import check_unchanged, check_work, differences, fingerprint
 from openautoglm.jobs.spec import JobSpec
 from openautoglm.jobs.works.digest import of_folder, of_model
 
@@ -88,3 +88,36 @@ def test_the_model_of_the_settings_counts_where_none_is_named(
     monkeypatch.setenv("OPENAUTOGLM_MODEL", "http://127.0.0.1:1/v1")
     assert of_model(spec) == "http://127.0.0.1:1/v1"
     assert of_model(JobSpec(source="a", sink="b", template="{t}", backend="nano")) == nano
+
+
+def test_a_helper_beside_a_function_counts_as_the_function(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.number(1)
+    file = desk.folder / "asks_here.py"
+    file.write_text("def help(text): return text\ndef ask(row): return {'a': help(row['text'])}\n")
+    monkeypatch.syspath_prepend(str(desk.folder))
+    was = marks(desk, function="asks_here:ask")
+    assert "asks_here.py" in was["function"]
+    file.write_text(file.read_text().replace("return text", "return text.upper()"))
+    assert changed(desk, was, function="asks_here:ask") == ["function"]
+
+
+def test_a_function_of_python_itself_counts_by_its_version(desk: Desk) -> None:
+    desk.number(1)
+    assert "Python 3." in marks(desk, function="sys:intern")["function"]
+
+
+def test_a_revision_that_was_not_known_yet_is_no_other_model() -> None:
+    was = {"model": "Qwen/Qwen3-8B"}
+    assert list(differences(was, {"model": "Qwen/Qwen3-8B 4f2a 99aa"})) == []
+    assert list(differences({"model": "Qwen/Qwen3-8B 4f2a 99aa"}, was)) != []
+    assert list(differences(was, {"model": "Qwen/Qwen3-8B-Base 4f2a"})) != []
+
+
+def test_what_works_on_rows_is_compared_without_source_and_sink() -> None:
+    was = {"source in.jsonl": "1", "shard_rows": "10", "columns": "c", "sink": "s", "model": "a"}
+    check_work(was, {"model": "a"}, job="j")
+    check_work({}, {"model": "a"}, job="j")
+    with pytest.raises(JobChangedError, match="model: was a, is b"):
+        check_work(was, {"model": "b"}, job="j")

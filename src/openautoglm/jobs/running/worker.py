@@ -19,6 +19,7 @@ import msgspec
 from openautoglm.data.catalog import open_source
 from openautoglm.errors import LedgerError
 from openautoglm.jobs.destination import parts_url
+from openautoglm.jobs.fingerprints import check_work
 from openautoglm.jobs.home import home, open_at
 from openautoglm.jobs.orders import EXITS, Report
 from openautoglm.jobs.running.answering import Answering
@@ -102,10 +103,13 @@ def main() -> int:
 def _open(orders: Orders, stack: ExitStack) -> Tools:
     ledger = open_at(orders.ledger)
     stack.callback(ledger.close)
-    spec = msgspec.json.decode(ledger.job(orders.job).spec, type=JobSpec)
+    record = ledger.job(orders.job)
+    spec = msgspec.json.decode(record.spec, type=JobSpec)
     source = open_source(spec.source)
     stack.callback(source.close)
-    return Tools(ledger, spec, source, open_work(spec))
+    work = open_work(spec)
+    check_work(record.fingerprint, work.fingerprint(), job=orders.job)
+    return Tools(ledger, spec, source, work)
 
 
 def _assembled(

@@ -7,15 +7,17 @@ usable. Knows nothing of models.
 from __future__ import annotations
 
 import inspect
+import platform
 import sys
 import threading
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
 from openautoglm.errors import JobSpecError, StepError
 from openautoglm.jobs.work import Answer
-from openautoglm.jobs.works.digest import of_value
+from openautoglm.jobs.works.digest import of_files
 from openautoglm.registry import suggest
 
 if TYPE_CHECKING:
@@ -47,12 +49,15 @@ class FunctionIntent:
         """Return that only an answer tells."""
 
     def fingerprint(self) -> Mapping[str, str]:
-        """Return the function's text; what it calls is not looked at."""
-        try:
-            text = inspect.getsource(self._function)
-        except (OSError, TypeError):  # compiled, or made by a call
-            text = ""
-        return {"function": f"{self._named} {of_value(text)}"}
+        """Return the file of its module, helpers beside it included; what it imports is not read.
+
+        One without a file is part of Python, whose version counts.
+        """
+        module = self._named.partition(":")[0]
+        file = getattr(sys.modules.get(module), "__file__", None)
+        if file is None or not Path(file).is_file():
+            return {"function": f"{self._named} Python {platform.python_version()}"}
+        return {"function": f"{self._named} {Path(file).name} {of_files([Path(file)])}"}
 
     def open(self) -> FunctionWork:
         """Return what calls it."""

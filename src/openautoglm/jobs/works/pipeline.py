@@ -18,6 +18,7 @@ from openautoglm.errors import InvalidParameterError
 from openautoglm.jobs.work import Answer
 from openautoglm.jobs.works.digest import of_model, of_prompts, of_value
 from openautoglm.jobs.works.models import CountedEngine, load_engine
+from openautoglm.jobs.works.providers import of_backend, of_steps
 from openautoglm.pipeline.graph import Pipeline
 from openautoglm.pipeline.spec import REQUIRED
 from openautoglm.pipeline.steps.render import Render
@@ -69,10 +70,12 @@ class PipelineIntent:
             "settings": of_value(self.spec.settings),
             "steps": f"openautoglm {openautoglm.__version__}",
             **of_prompts(self.spec),
+            **of_steps(self.pipeline),
         }
         if needs_model(self.pipeline):
             parts["model"] = of_model(self.spec)
             parts["options"] = of_value(self.spec.options)
+            parts |= of_backend(self.spec.backend)
         return parts
 
     def open(self) -> PipelineWork:

@@ -13,6 +13,7 @@ from openautoglm.errors import JobSpecError, OutputParseError
 from openautoglm.jobs.work import Answer
 from openautoglm.jobs.works.digest import of_model, of_prompts, of_value
 from openautoglm.jobs.works.models import load_engine, tokens_of
+from openautoglm.jobs.works.providers import of_backend
 from openautoglm.prompts.syntax import parse
 from openautoglm.prompts.template import PromptTemplate
 
@@ -68,6 +69,7 @@ class PromptIntent:
             "options": of_value(self.spec.options),
             "model": of_model(self.spec),
             **of_prompts(self.spec),
+            **of_backend(self.spec.backend),
         }
 
     def open(self) -> PromptWork:

@@ -374,3 +374,16 @@ def test_a_sink_that_cannot_be_written_stops_the_worker_and_no_answer_is_lost(si
     site.sink.unlink()
     assert site.work().why == "done"
     assert [row["n"] for row in site.answers()] == list(range(5)) == sorted(calls)
+
+
+def test_a_worker_answers_no_row_with_something_else_than_the_job_began_with(site: Site) -> None:
+    site.rows(20)
+    spec = site.plan(lambda _: {})
+    plain = msgspec.json.encode(spec)
+    marks = {"sink": "elsewhere", "function": "mine:ask of another day"}
+    site.ledger.add_job("letters-2", name="letters", spec=plain, fingerprint=marks)
+    report = site.work(job="letters-2")
+    assert report.why == "unfit"
+    assert report.error is not None
+    assert report.error.code == "OAG803"
+    assert "was mine:ask of another day" in report.error.got

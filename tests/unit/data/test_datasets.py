@@ -120,6 +120,128 @@ def test_of_several_splits_one_is_named(tmp_path: Path) -> None:
         open_source("hf://squad")
 
 
+FEATURES = {
+    "label": {"names": ["good", "bad"], "_type": "ClassLabel"},
+    "image": {"_type": "Image"},
+    "sound": {"sampling_rate": 16000, "_type": "Audio"},
+    "tokens": {"feature": {"dtype": "string", "_type": "Value"}, "_type": "Sequence"},
+    "answers": {"text": [{"dtype": "string", "_type": "Value"}]},
+    "matrix": {"shape": [2, 2], "dtype": "float32", "_type": "Array2D"},
+}
+
+
+class Matrix(pa.ExtensionType):  # type: ignore[misc] # pyarrow has no types
+    """As `datasets` has them; unknown to whoever reads."""
+
+    def __init__(self) -> None:
+        super().__init__(pa.list_(pa.list_(pa.float32())), "datasets.Array2D")
+
+    def __arrow_ext_serialize__(self) -> bytes:
+        return b"(2, 2)"
+
+
+def noted(**columns: Any) -> Any:  # noqa: ANN401 - pyarrow's
+    """Return a table with the note that `datasets` leaves in its schema."""
+    note = {"info": {"features": {name: FEATURES[name] for name in columns}}}
+    return pa.table(columns).replace_schema_metadata({"huggingface": json.dumps(note)})
+
+
+def test_features_of_datasets_are_read(tmp_path: Path) -> None:
+    matrix = pa.array([[[1.0, 2.0], [3.0, 4.0]]], pa.list_(pa.list_(pa.float32())))
+    table = noted(
+        label=[1],
+        image=[{"bytes": b"oag", "path": "cat.png"}],
+        sound=pa.array([None], pa.struct({"bytes": pa.binary(), "path": pa.string()})),
+        tokens=[["a", "b"]],
+        answers=[{"text": ["x", "y"]}],
+        matrix=pa.ExtensionArray.from_storage(Matrix(), matrix),
+    )
+    source = open_source(save(tmp_path / "d", table))
+    (record,) = source.read()
+    assert record.values == {
+        "label": 1,
+        "image": {"bytes": "b2Fn", "path": "cat.png"},
+        "sound": None,
+        "tokens": ["a", "b"],
+        "answers": {"text": ["x", "y"]},
+        "matrix": [[1.0, 2.0], [3.0, 4.0]],
+    }
+    kinds = {column.name: column.kind for column in source.describe().columns}
+    assert kinds == {
+        "label": "integer",
+        **dict.fromkeys(("image", "sound", "answers"), "object"),
+        "tokens": "list",
+        "matrix": "list",
+    }
+
+
+@pytest.mark.parametrize("name", ["image", "sound"])
+def test_an_image_or_a_sound_that_is_only_a_path_is_a_bad_row(tmp_path: Path, name: str) -> None:
+    rows = [{"bytes": None, "path": "/home/ann/cat.png"}, {"bytes": b"x", "path": None}]
+    bad, good = open_source(save(tmp_path / "d", noted(**{name: rows}))).read()
+    assert f"00001.arrow:1: the row cannot be read: `{name}` is not in" in str(bad.error)
+    assert "/home/ann/cat.png" in str(bad.error)
+    assert good.values[name] == {"bytes": "eA==", "path": None}
+
+
+TYPES = {
+    "string_view": ("text", ["a"], ["a"]),
+    "binary": ("text", [b"oag"], ["b2Fn"]),
+    "float16": ("number", [1.5], [1.5]),
+    "null": ("any", [None], [None]),
+    "uint64": ("integer", [2**64 - 1], [2**64 - 1]),
+    "date32": ("text", [dt.date(2026, 11, 23)], ["2026-11-23"]),
+    "month_day_nano_interval": ("any", [(1, 2, 3)], [[1, 2, 3]]),
+}
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_types_of_columns_are_told_and_read(tmp_path: Path, name: str) -> None:
+    kind, given, expected = TYPES[name]
+    column = pa.array(given, getattr(pa, name)())
+    source = open_source(save(tmp_path / "d", pa.table({"c": column})))
+    assert source.describe().columns[0].kind == kind
+    assert [record.values["c"] for record in source.read()] == expected
+
+
+def test_a_map_with_a_key_twice_is_a_bad_row(tmp_path: Path) -> None:
+    maps = pa.array([[("a", 1)], [("a", 1), ("a", 2)]], pa.map_(pa.string(), pa.int64()))
+    good, bad = open_source(save(tmp_path / "d", pa.table({"m": maps}))).read()
+    assert good.values == {"m": {"a": 1}}
+    assert "00001.arrow:2" in str(bad.error)
+
+
+def test_a_folder_of_the_cache_has_splits_and_files_that_are_no_rows(tmp_path: Path) -> None:
+    for name in ("train-00000-of-00002", "train-00001-of-00002", "test"):
+        save(tmp_path / "d", pa.table({"of": [name]}))
+        (tmp_path / "d" / "state.json").unlink()
+        file = tmp_path / "d" / "data-00000-of-00001.arrow"
+        file.rename(file.with_name(f"reviews-{name}.arrow"))
+    (tmp_path / "d" / "cache-1f.arrow").write_bytes(b"what map() left")
+    info = {"splits": {name: {"num_examples": 1} for name in ("train", "test", "dev")}}
+    (tmp_path / "d" / "dataset_info.json").write_text(json.dumps(info))
+    url = f"hf://{tmp_path}/d"
+    found = [record.values["of"] for record in open_source(f"{url}?split=train").read()]
+    assert found == ["train-00000-of-00002", "train-00001-of-00002"]
+    assert len(list(open_source(f"{url}?split=test").read())) == 1
+    with pytest.raises(DataUrlError, match="there are train, test"):
+        open_source(url)
+    with pytest.raises(InputNotFoundError, match="splits: train, test"):
+        open_source(f"{url}?split=dev")
+
+
+def test_a_split_that_was_not_copied_and_files_of_parquet_are_told(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "dataset_dict.json").write_text('{"splits": ["train", "../x"]}')
+    for split in ("train", "../x"):
+        with pytest.raises(InputNotFoundError, match="was not copied"):
+            open_source(f"hf://{tmp_path}/d?split={split}")
+    (tmp_path / "hub" / "data").mkdir(parents=True)
+    (tmp_path / "hub" / "data" / "train.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataUrlError, match=r"parquet://.*/hub/\*\*/\*\.parquet"):
+        open_source(f"hf://{tmp_path}/hub")
+
+
 @pytest.mark.parametrize("cut", [0, 3, 100, -20])
 def test_a_file_that_was_cut_off_is_told(tmp_path: Path, cut: int) -> None:
     url = save(tmp_path / "d", pa.table({"n": range(10)}))

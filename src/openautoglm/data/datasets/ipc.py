@@ -10,21 +10,22 @@ from __future__ import annotations
 import io
 import mmap
 import threading
-from contextlib import contextmanager
-from itertools import accumulate
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, final
 
-from openautoglm.data.formats.arrow import arrow, column_of, rows_of
-from openautoglm.data.formats.format import Item, Spot
-from openautoglm.errors import BadRowError, DataUrlError, InputDecodeError, OpenAutoGLMError
+from openautoglm.data.datasets.media import absent_media, media_of
+from openautoglm.data.formats.arrow import arrow, rows_of
+from openautoglm.data.formats.blocks import Blocks, told
+from openautoglm.data.formats.format import Spot
+from openautoglm.errors import DataUrlError
 from openautoglm.settings import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from types import ModuleType
 
     from openautoglm.data.formats.arrow import Arrow
-    from openautoglm.data.formats.format import RowWriter
+    from openautoglm.data.formats.format import Item, RowWriter
     from openautoglm.data.source import Column, Row
     from openautoglm.data.transports.files import Stored
 
@@ -33,6 +34,11 @@ MAGIC: Final = b"ARROW1"
 BLOCK_BYTES: Final = 8 << 20
 MOST_BLOCK_ROWS: Final = 1_000
 """Rows become Python's so many at a time."""
+FIX_ROW: Final = (
+    "save the dataset again, with texts in UTF-8, times from year 1 to 9999 and the bytes of "
+    "images and sounds"
+)
+FIX_FILE: Final = "copy or save the dataset again; a file that was cut off cannot be read"
 
 
 class _Batch(NamedTuple):
@@ -89,34 +95,22 @@ class IpcFile:
         self._opened = opened
         self._batches = batches
         self._name = name
-        self._before = [0, *accumulate(batch.rows for batch in batches)]
-        names = opened.schema.names
-        twice = sorted({column for column in names if names.count(column) > 1})
-        if twice:
-            raise InputDecodeError(
-                f"`{name}` has the column `{twice[0]}` twice", fix="rename one of them"
-            )
+        self._blocks = Blocks(name, opened.schema, [each.rows for each in batches], fix=FIX_ROW)
+        self._media = media_of(opened.schema)
 
     @property
     def columns(self) -> tuple[Column, ...] | None:
         """What the schema says."""
-        return tuple(column_of(field) for field in self._opened.schema)
+        return self._blocks.columns
 
     @property
     def rows(self) -> int | None:
         """What all batches have."""
-        return self._before[-1]
+        return self._blocks.rows
 
     def items(self, start: Spot) -> Iterator[Item]:
         """Yield the rows of one batch after another."""
-        for number in range(start.at, len(self._batches)):
-            skipped = start.behind if number == start.at else 0
-            for count, row in enumerate(self._rows(number, skipped), skipped + 1):
-                end, ordinal = Spot(number, count), self._before[number] + count
-                if isinstance(row, Exception):
-                    yield Item(end, ordinal, None, self._bad(ordinal, row))
-                else:
-                    yield Item(end, ordinal, row)
+        return self._blocks.items(start, self._rows)
 
     def ends(self, rows: int) -> Iterator[tuple[Spot, int]]:
         """Yield ends of shards: every row may be one."""
@@ -131,27 +125,17 @@ class IpcFile:
 
     def has(self, spot: Spot) -> bool:
         """Whether there is such a batch with so many rows."""
-        if spot.at >= len(self._batches):
-            return spot == Spot(0, 0)
-        return spot.behind <= self._batches[spot.at].rows
+        return self._blocks.has(spot)
 
     def _rows(self, number: int, skipped: int) -> Iterator[Row | Exception]:
-        if skipped >= self._batches[number].rows:
-            return
         with _told(self._name, f", batch {number + 1}"):
             batch = self._opened.batch(number, self._batches)
         a_row = max(1, batch.nbytes // batch.num_rows)
         step = min(MOST_BLOCK_ROWS, max(1, BLOCK_BYTES // a_row))
         for first in range(skipped, batch.num_rows, step):
-            yield from rows_of(batch.slice(first, step))
-
-    def _bad(self, number: int, cause: Exception) -> BadRowError:
-        error = BadRowError(
-            f"{self._name}:{number}: the row cannot be read: {str(cause) or type(cause).__name__}",
-            fix="save the dataset again, with texts in UTF-8 and times from year 1 to 9999",
-        )
-        error.__cause__ = cause
-        return error
+            for row in rows_of(batch.slice(first, step)):
+                absent = None if isinstance(row, Exception) else absent_media(row, self._media)
+                yield row if absent is None else ValueError(absent)
 
 
 @final
@@ -221,18 +205,5 @@ def _mapped(file: BinaryIO) -> Arrow:
     return arrow().BufferReader(arrow().py_buffer(content))
 
 
-@contextmanager
-def _told(name: str, where: str = "") -> Iterator[None]:
-    """Say what Arrow says of a file that is damaged; what the system says is passed on."""
-    try:
-        yield
-    except OpenAutoGLMError:
-        raise
-    except (arrow().ArrowException, OSError, EOFError) as cause:
-        if isinstance(cause, OSError) and cause.errno is not None:
-            raise
-        raise InputDecodeError(
-            f"`{name}` is no whole file of Arrow's{where}",
-            got=str(cause)[:200],
-            fix="copy or save the dataset again; a file that was cut off cannot be read",
-        ) from cause
+def _told(name: str, where: str = "") -> AbstractContextManager[None]:
+    return told(f"`{name}` is no whole file of Arrow's{where}", FIX_FILE)

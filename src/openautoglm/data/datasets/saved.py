@@ -1,10 +1,12 @@
-"""A folder written by `save_to_disk`, or one of Arrow files: which files are its rows.
+"""A folder written by `save_to_disk`, one of the cache of `datasets`, or one of Arrow files.
 
-Owns `open_hf`. Knows the folder's small JSON files and nothing of Arrow.
+Owns `open_hf`: which files are its rows. Knows the folder's small JSON files and nothing of Arrow.
 """
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -18,10 +20,16 @@ from openautoglm.platform_io.refusals import not_found, unreadable
 from openautoglm.registry import suggest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from openautoglm.data.location import Location
 
 STATE: Final = "state.json"
 SPLITS: Final = "dataset_dict.json"
+INFO: Final = "dataset_info.json"
+SHARD: Final = "-[0-9][0-9][0-9][0-9][0-9]-of-[0-9][0-9][0-9][0-9][0-9]"
+CACHED: Final = ("cache-", "tmp")
+"""How files begin that `datasets` keeps beside the rows."""
 TRANSPORTS: Final = ("hf", "file")
 
 
@@ -38,7 +46,11 @@ class _Splits(msgspec.Struct):
     splits: list[str]
 
 
-Saved = TypeVar("Saved", _State, _Splits)
+class _Info(msgspec.Struct):
+    splits: dict[str, object] | None = None
+
+
+Saved = TypeVar("Saved", _State, _Splits, _Info)
 
 
 def open_hf(location: Location) -> FileSource:
@@ -63,43 +75,48 @@ def open_hf(location: Location) -> FileSource:
             str(folder),
             hint="; a dataset of the hub is saved first: load_dataset(NAME).save_to_disk(PATH)",
         )
-    folder = _split_of(folder, str(location.options.get("split", "")), location)
+    split = str(location.options.get("split", ""))
+    if (folder / SPLITS).exists():
+        folder, split = _split_of(folder, split, location), ""
     form = IpcFormat()
     files = LocalFiles()
-    found = [stored for path in _files_of(folder, location) for stored in files.find(path, ())]
+    names = _files_of(folder, split, location)
+    found = [stored for name in names for stored in files.find(str(folder / name), ())]
     return FileSource(files, found, form, url=location.shown)
 
 
 def _split_of(folder: Path, split: str, location: Location) -> Path:
-    there = folder / SPLITS
-    if not there.exists():
-        if not split:
-            return folder
-        raise DataUrlError(
-            "this dataset has no splits", got=location.shown, fix="leave ?split= out"
-        )
-    splits = _decoded(there, _Splits).splits
+    splits = _decoded(folder / SPLITS, _Splits).splits
+    _check_split(split, splits, location)
+    if split != Path(split).name or not (folder / split).is_dir():
+        raise not_found(str(folder / split), hint="; the split was not copied with the dataset")
+    return folder / split
+
+
+def _check_split(split: str, splits: Sequence[str], location: Location) -> None:
+    """Refuse a split that there is not, and none where there are several."""
+    there = ", ".join(splits) or "none"
     if not split:
         raise DataUrlError(
             "this dataset has several splits",
             got=location.shown,
-            fix=f"name one: ?split={splits[0] if splits else 'NAME'}; there are "
-            f"{', '.join(splits) or 'none'}",
+            fix=f"name one: ?split={splits[0] if splits else 'NAME'}; there are {there}",
         )
     if split not in splits:
         raise InputNotFoundError(
             f"there is no split `{split}`",
             got=location.shown,
-            fix=suggest(split, tuple(splits)) or f"splits: {', '.join(splits) or 'none'}",
+            fix=suggest(split, tuple(splits)) or f"splits: {there}",
         )
-    return folder / split
 
 
-def _files_of(folder: Path, location: Location) -> list[str]:
-    """Return the files of rows in their order."""
+def _files_of(folder: Path, split: str, location: Location) -> list[str]:
+    """Return the names of the files of rows in their order."""
     state = folder / STATE
     if state.exists():
         saved = _decoded(state, _State)
+        if split:
+            raise _no_splits(location)
         if saved.indices_files:
             raise DataUrlError(
                 "rows of this dataset were selected or shuffled without being written",
@@ -112,14 +129,42 @@ def _files_of(folder: Path, location: Location) -> list[str]:
                 "this dataset has no rows", got=location.shown, fix="save one that has some"
             )
     else:
-        names = sorted(path.name for path in folder.glob("*.arrow"))
+        names = _named_after(split, folder, location)
     if not names or any(Path(name).name != name for name in names):
+        is_parquet = next(folder.glob("**/*.parquet"), None) is not None
         raise DataUrlError(
             "this is no folder of a dataset",
             got=location.shown,
-            fix="name one that save_to_disk wrote, or one of .arrow files",
+            fix=f"its files are Parquet: parquet://{folder}/**/*.parquet"
+            if is_parquet
+            else "name one that save_to_disk wrote, or one of .arrow files",
         )
-    return [str(folder / name) for name in names]
+    return names
+
+
+def _named_after(split: str, folder: Path, location: Location) -> list[str]:
+    """Return the Arrow files of a folder, of one split where its cache says that it has some."""
+    paths = (path for path in folder.glob("*.arrow") if not path.name.startswith(CACHED))
+    names = sorted(path.name for path in paths)
+    info = folder / INFO
+    splits = list((_decoded(info, _Info).splits or {}) if info.exists() else {})
+    of = {one: [name for name in names if _is_of(one, name)] for one in splits}
+    of = {one: found for one, found in of.items() if found}
+    if not of:
+        if split:
+            raise _no_splits(location)
+        return names
+    if split or len(of) > 1:
+        _check_split(split, list(of), location)
+    return of[split or next(iter(of))]
+
+
+def _is_of(split: str, name: str) -> bool:
+    return any(fnmatchcase(name, f"*-{escape(split)}{end}.arrow") for end in ("", SHARD))
+
+
+def _no_splits(location: Location) -> DataUrlError:
+    return DataUrlError("this dataset has no splits", got=location.shown, fix="leave ?split= out")
 
 
 def _decoded(path: Path, kind: type[Saved]) -> Saved:

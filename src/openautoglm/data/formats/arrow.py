@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 Arrow: TypeAlias = Any  # pyarrow's: it may be missing, and has no types of its own
 JSON_MARK: Final = b"openautoglm.json"
 """In a field's metadata: its texts are JSON."""
+_TEXTS: Final = (
+    *("string", "large_string", "string_view"),
+    *("binary", "large_binary", "binary_view", "fixed_size_binary"),
+)
 _UNREADABLE: Final = (
     ArithmeticError,
     LookupError,
@@ -97,11 +101,12 @@ def _kind(type_: Arrow) -> Kind:
     if types.is_dictionary(type_):
         return _kind(type_.value_type)
     kinds: dict[Kind, tuple[str, ...]] = {
-        "text": ("string", "large_string", "temporal", "decimal", "binary", "large_binary"),
+        "any": ("interval",),  # comes as three numbers, and is one of the temporal types
+        "text": (*_TEXTS, "temporal", "decimal"),
         "boolean": ("boolean",),
         "integer": ("integer",),
         "number": ("floating",),
-        "list": ("list", "large_list", "fixed_size_list"),
+        "list": ("list", "large_list", "fixed_size_list", "list_view", "large_list_view"),
         "object": ("struct", "map"),
     }
     for kind, names in kinds.items():
@@ -133,7 +138,7 @@ def _values(column: Arrow, field: Arrow) -> list[object]:
     type_ = _readable(arrow(), column.type)
     if type_ != column.type:
         column = column.cast(type_, safe=False)
-    return [as_json(value) for value in column.to_pylist(maps_as_pydicts="lossy")]
+    return [as_json(value) for value in column.to_pylist(maps_as_pydicts="strict")]
 
 
 def _readable(pa: ModuleType, type_: Arrow) -> Arrow:

@@ -8,20 +8,21 @@ files whose row groups are about as large as shards are read fastest.
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, BinaryIO, Final, final
 
-from openautoglm.data.formats.arrow import arrow, column_of, rows_of
-from openautoglm.data.formats.format import Item, Spot
+from openautoglm.data.formats.arrow import rows_of
+from openautoglm.data.formats.blocks import Blocks, told
+from openautoglm.data.formats.format import Spot
 from openautoglm.data.transports.ranged import is_far
-from openautoglm.errors import BadRowError, InputDecodeError, OpenAutoGLMError
 from openautoglm.settings import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from openautoglm.data.formats.arrow import Arrow
+    from openautoglm.data.formats.format import Item
     from openautoglm.data.formats.parquet_writer import ParquetWriter
     from openautoglm.data.source import Column, Row
     from openautoglm.data.transports.files import Stored
@@ -30,6 +31,8 @@ BATCH_BYTES: Final = 8 << 20
 MOST_BATCH_ROWS: Final = 4096
 BUFFER: Final = 1 << 20
 MOST_FOOTERS: Final = 64
+FIX_ROW: Final = "write the file again, with texts in UTF-8 and times from year 1 to 9999"
+FIX_FILE: Final = "copy the file again; one that was not written to its end cannot be read"
 WHY: Final = "reading and writing Parquet files"
 
 
@@ -82,39 +85,26 @@ class ParquetFile:
         self._opened = opened
         self._name = name
         footer = opened.metadata
-        self._groups = [footer.row_group(n).num_rows for n in range(footer.num_row_groups)]
-        self._before = [0, *accumulate(self._groups)]
-        names = opened.schema_arrow.names
-        twice = sorted({column for column in names if names.count(column) > 1})
-        if twice:
-            raise InputDecodeError(
-                f"`{name}` has the column `{twice[0]}` twice", fix="rename one of them"
-            )
+        counts = [footer.row_group(n).num_rows for n in range(footer.num_row_groups)]
+        self._groups = Blocks(name, opened.schema_arrow, counts, fix=FIX_ROW)
 
     @property
     def columns(self) -> tuple[Column, ...] | None:
         """What the schema says."""
-        return tuple(column_of(field) for field in self._opened.schema_arrow)
+        return self._groups.columns
 
     @property
     def rows(self) -> int | None:
         """What the footer says."""
-        return int(self._before[-1])
+        return self._groups.rows
 
     def items(self, start: Spot) -> Iterator[Item]:
         """Yield rows, of one row group after another."""
-        for group in range(start.at, len(self._groups)):
-            skipped = start.behind if group == start.at else 0
-            for count, row in enumerate(self._rows(group, skipped), skipped + 1):
-                end, number = Spot(group, count), self._before[group] + count
-                if isinstance(row, Exception):
-                    yield Item(end, number, None, self._bad(number, row))
-                else:
-                    yield Item(end, number, row)
+        return self._groups.items(start, self._rows)
 
     def ends(self, rows: int) -> Iterator[tuple[Spot, int]]:
         """Yield the ends of row groups, of large ones the ends of equal pieces."""
-        for group, count in enumerate(self._groups):
+        for group, count in enumerate(self._groups.counts):
             pieces = max(1, round(count / rows))
             cuts = sorted({piece * count // pieces for piece in range(pieces + 1)})
             for begin, end in pairwise(cuts):
@@ -122,26 +112,22 @@ class ParquetFile:
 
     def has(self, spot: Spot) -> bool:
         """Whether there is such a row group with so many rows."""
-        if not self._groups:
-            return spot == Spot(0, 0)
-        return spot.at < len(self._groups) and spot.behind <= self._groups[spot.at]
+        return self._groups.has(spot)
 
     def _rows(self, group: int, skipped: int) -> Iterator[Row | Exception]:
-        if skipped >= self._groups[group]:
-            return
         size = self._opened.metadata.row_group(group).total_byte_size
-        a_row = max(1, size // max(1, self._groups[group]))
+        a_row = max(1, size // self._groups.counts[group])
         batches = self._opened.iter_batches(
             batch_size=min(MOST_BATCH_ROWS, max(1, BATCH_BYTES // a_row)),
             row_groups=[group],
             use_threads=False,
         )
-        for batch in self._told(batches, group):
+        for batch in self._batches(batches, group):
             if skipped < batch.num_rows:
                 yield from rows_of(batch.slice(skipped))
             skipped = max(0, skipped - batch.num_rows)
 
-    def _told(self, batches: Iterator[Arrow], group: int) -> Iterator[Arrow]:
+    def _batches(self, batches: Iterator[Arrow], group: int) -> Iterator[Arrow]:
         while True:
             with _told(self._name, f", row group {group}"):
                 batch = next(batches, None)
@@ -149,27 +135,6 @@ class ParquetFile:
                 return
             yield batch
 
-    def _bad(self, number: int, cause: Exception) -> BadRowError:
-        error = BadRowError(
-            f"{self._name}:{number}: the row cannot be read: {str(cause) or type(cause).__name__}",
-            fix="write the file again, with texts in UTF-8 and times from year 1 to 9999",
-        )
-        error.__cause__ = cause
-        return error
 
-
-@contextmanager
-def _told(name: str, where: str = "") -> Iterator[None]:
-    """Say what Arrow says of a file that is damaged; what the system says is passed on."""
-    try:
-        yield
-    except OpenAutoGLMError:
-        raise
-    except (arrow().ArrowException, OSError) as cause:
-        if isinstance(cause, OSError) and cause.errno is not None:
-            raise
-        raise InputDecodeError(
-            f"`{name}` is no whole Parquet file{where}",
-            got=str(cause)[:200],
-            fix="copy the file again; one that was not written to its end cannot be read",
-        ) from cause
+def _told(name: str, where: str = "") -> AbstractContextManager[None]:
+    return told(f"`{name}` is no whole Parquet file{where}", FIX_FILE)

@@ -191,7 +191,7 @@ def _engine(path: Path, prepare: Callable[[sqlite3.Connection, object], None]) -
 
 def _prepare_reading(connection: sqlite3.Connection, _record: object) -> None:
     connection.text_factory = _decoded
-    connection.create_aggregate(CENSUS, -1, _Census)
+    connection.create_aggregate(CENSUS, -1, _Census)  # type: ignore[arg-type]  # typeshed: numbers
     connection.execute("PRAGMA query_only=ON").close()
 
 

@@ -15,6 +15,8 @@ from openautoglm.cli.batch_run import (  # noqa: TC001 - typer reads the annotat
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from openautoglm.jobs.crews.engine import Engine
+
 worker = typer.Typer(
     help="Make machines nodes of a Ray cluster, and see what they lack.", no_args_is_help=True
 )
@@ -114,10 +116,14 @@ def doctor(
     return Exit.OK if report.lacks_nothing else Exit.MACHINE
 
 
-def _engine(given: str | None) -> str:
+def _engine(given: str | None) -> Engine:
+    """Return the engine that is meant; this command is about clusters where nobody says so."""
     import os
 
-    return given or os.environ.get("OPENAUTOGLM_ENGINE") or "ray"
+    from openautoglm.jobs.crews.engine import RAY, Engine
+    from openautoglm.settings import Settings
+
+    return Engine.read(given or Settings.from_env(os.environ).engine or RAY)
 
 
 def _become(command: Sequence[str]) -> NoReturn:

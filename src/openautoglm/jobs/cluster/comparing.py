@@ -37,9 +37,7 @@ def facts_of(answer: Answer, topic: Topic) -> Mapping[str, Fact]:
     return next((said.facts for said in answer.said if said.topic == topic and _is_end(said)), {})
 
 
-def compare(
-    name: str, answer: Answer, here: Answer, *, spec: JobSpec | None, limit_s: float
-) -> Iterator[Finding]:
+def compare(name: str, answer: Answer, here: Answer, *, spec: JobSpec | None) -> Iterator[Finding]:
     """Yield what is the matter with one node.
 
     Args:
@@ -47,7 +45,6 @@ def compare(
         answer: what it said.
         here: what the driver said; the same as `answer` for the driver itself.
         spec: of the job; None for none.
-        limit_s: seconds it had.
     """
     if answer.silent is not None:
         yield Finding(
@@ -65,7 +62,7 @@ def compare(
     for said in answer.said:
         if said.fault is not None and _counts(name, said):
             yield of_fault(name, said.topic, said.fault)
-    yield from _unfinished(name, answer, limit_s)
+    yield from _unfinished(name, answer)
     for look in LOOKS:
         yield from look(name, answer, here)
 
@@ -140,7 +137,7 @@ def _has_gpu(spec: JobSpec | None) -> bool:
     return spec is not None and spec.resources.get("GPU", 0) > 0
 
 
-def _unfinished(name: str, answer: Answer, limit_s: float) -> Iterator[Finding]:
+def _unfinished(name: str, answer: Answer) -> Iterator[Finding]:
     last = answer.said[-1]
     if not last.is_begun:
         return
@@ -148,7 +145,7 @@ def _unfinished(name: str, answer: Answer, limit_s: float) -> Iterator[Finding]:
         yield Finding(
             node=name,
             what=last.topic,
-            problem=f"no answer within {limit_s:g} s",
+            problem=f"no answer within {answer.limit_s:g} s",
             fix=HANGS.get(last.topic, "see what the node is busy with")
             + ", or give it longer: --timeout-s",
         )

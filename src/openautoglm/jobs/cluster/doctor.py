@@ -15,8 +15,9 @@ from openautoglm.data.location import read_location, redacted
 from openautoglm.errors import ClusterError, MissingExtraError, OpenAutoGLMError
 from openautoglm.jobs.cluster.comparing import SHARED, compare, models_that_differ
 from openautoglm.jobs.cluster.finding import CLUSTER, DRIVER, Finding, NodeFacts, Report, of_fault
-from openautoglm.jobs.cluster.nodes import AUTO, Nodes, ask_here
+from openautoglm.jobs.cluster.nodes import Nodes, ask_here
 from openautoglm.jobs.cluster.question import Question
+from openautoglm.jobs.crews.engine import SERVERS
 from openautoglm.jobs.crews.room import lacking, needs_of, table_of
 from openautoglm.jobs.destination import is_local, is_of_files, parts_url
 from openautoglm.jobs.embedding import embedded
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from openautoglm.jobs.cluster.nodes import Answer, Node
+    from openautoglm.jobs.crews.address import Address
+    from openautoglm.jobs.crews.engine import Engine
     from openautoglm.jobs.spec import JobSpec
 
 LIMIT_S: Final = 60.0
@@ -35,49 +38,47 @@ SERVER: Final = "name one that all nodes reach: --ledger postgresql://user@host/
 
 
 def examine(
-    spec: JobSpec | None, *, engine: str, ledger: str | None, limit_s: float = LIMIT_S
+    spec: JobSpec | None, *, engine: Engine, ledger: str | None, limit_s: float = LIMIT_S
 ) -> Report:
     """Say what is missing where for a job to run.
 
     Args:
         spec: of the job; None looks at what any job needs.
-        engine: `local` for this machine alone, `ray` for the cluster it belongs to, or `HOST:PORT`
-            or `ray://HOST:PORT` of one.
+        engine: the cluster; `local` looks at this machine alone.
         ledger: its URL; None is the one of the settings.
         limit_s: seconds that each node has.
 
     Raises:
-        InvalidParameterError: the engine is none.
         OpenAutoGLMError: a text that the job names cannot be read.
     """
     spec = None if spec is None else embedded(spec)
     url = ledger_url(ledger)
-    if engine == "local":
+    if not engine.is_ray:
         return _examine_this_machine(spec, url, limit_s)
-    is_reachable = not url.startswith(SQLITE)
+    is_reachable = url.startswith(SERVERS)
     with _mark(spec) as mark:
         question = Question(spec=spec, ledger=url if is_reachable else None, mark=mark)
         here = ask_here(question, limit_s)
         findings = [] if is_reachable else [_alone(url)]
-        findings += compare(DRIVER, here, here, spec=spec, limit_s=limit_s)
-        nodes, answers, lacks = _asked(AUTO if engine == "ray" else engine, question, limit_s)
+        findings += compare(DRIVER, here, here, spec=spec)
+        nodes, answers, lacks = _asked(engine.address, question, limit_s)
     for node in nodes:
-        findings += compare(node.name, answers[node.name], here, spec=spec, limit_s=limit_s)
+        findings += compare(node.name, answers[node.name], here, spec=spec)
     findings += [*models_that_differ(answers), *lacks]
     if nodes:
-        findings += _of_cluster(spec, nodes)
+        findings += of_cluster(spec, nodes)
     told = (_facts(node.name, answers[node.name], node.resources) for node in nodes)
     return Report(nodes=(_facts(DRIVER, here, {}), *told), findings=tuple(findings))
 
 
 def _examine_this_machine(spec: JobSpec | None, ledger: str, limit_s: float) -> Report:
     here = ask_here(Question(spec=spec, ledger=ledger), limit_s)
-    found = compare("this machine", here, here, spec=spec, limit_s=limit_s)
+    found = compare("this machine", here, here, spec=spec)
     return Report(nodes=(_facts("this machine", here, {}),), findings=tuple(found))
 
 
 def _asked(
-    address: str, question: Question, limit_s: float
+    address: Address | None, question: Question, limit_s: float
 ) -> tuple[tuple[Node, ...], dict[str, Answer], list[Finding]]:
     """Return the nodes, what each said, and why none could be asked."""
     try:
@@ -94,7 +95,8 @@ def _alone(url: str) -> Finding:
     return Finding(node=DRIVER, what="ledger", problem=problem, got=redacted(url), fix=SERVER)
 
 
-def _of_cluster(spec: JobSpec | None, nodes: Sequence[Node]) -> Iterator[Finding]:
+def of_cluster(spec: JobSpec | None, nodes: Sequence[Node]) -> Iterator[Finding]:
+    """Yield what all nodes together lack. Pure."""
     if spec is None:
         return
     if len({node.name.partition("/")[0] for node in nodes}) > 1:

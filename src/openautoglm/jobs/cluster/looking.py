@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,7 +17,12 @@ import openautoglm
 from openautoglm.engine.backend import BACKENDS, LoadSpec
 from openautoglm.engine.choosing import HUB_NAME
 from openautoglm.engine.loading import decide
-from openautoglm.errors import BackendUnavailableError, LedgerError, ModelNotFoundError
+from openautoglm.errors import (
+    BackendUnavailableError,
+    LedgerError,
+    ModelNotFoundError,
+    OpenAutoGLMError,
+)
 from openautoglm.jobs.checking import describe
 from openautoglm.jobs.destination import try_sink
 from openautoglm.jobs.home import open_at
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
     from openautoglm.jobs.ledger.database import Session
     from openautoglm.jobs.spec import JobSpec
 
-PATIENCE_S: Final = 5.0
+PATIENCE_S: Final = 1.0
 MODIFIED: Final = re.compile(r" ?modified=\d+")
 """Of a file's fingerprint: a copy on another disk has another time, and the same rows."""
 VERSIONS: Final = "oag_version"
@@ -113,7 +118,7 @@ def look_at_model(spec: JobSpec) -> Mapping[str, Fact]:
         BackendUnavailableError: packages of the backend are missing.
         ModelNotFoundError: there is no such folder.
     """
-    if "model" not in read_intent(spec).fingerprint():
+    if not _needs_model(spec):
         return {}
     chosen = decide(spec.model, spec.backend, LoadSpec(model=spec.model))
     path = _local(chosen.model)
@@ -132,6 +137,12 @@ def look_at_model(spec: JobSpec) -> Mapping[str, Fact]:
             fix=f'pip install "openautoglm[{extra}]"',
         )
     return {"backend": chosen.backend, "weights_bytes": None if path is None else _weights(path)}
+
+
+def _needs_model(spec: JobSpec) -> bool:
+    with suppress(OpenAutoGLMError):  # told of as `work`
+        return "model" in read_intent(spec).fingerprint()
+    return False
 
 
 def _local(model: str | None) -> Path | None:

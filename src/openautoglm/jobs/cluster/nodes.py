@@ -6,35 +6,29 @@ Knows nothing of what answers mean.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotation
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self, final
 
 import msgspec
 
-from openautoglm.errors import ClusterError
 from openautoglm.jobs.cluster import probe as sent
 from openautoglm.jobs.cluster.question import PROGRAM, Said
-from openautoglm.jobs.crews.address import Address
-from openautoglm.jobs.crews.address import probe as say_hello
+from openautoglm.jobs.crews.cluster import joined
 from openautoglm.jobs.crews.process import import_path
+from openautoglm.jobs.crews.ray import environment_for_nodes
 from openautoglm.settings import need
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from types import TracebackType
 
     from openautoglm.jobs.cluster.question import Question
+    from openautoglm.jobs.crews.address import Address
 
-REPLY_S: Final = 15.0
-"""For Ray to start a process on a node and to bring back what it returns."""
-AUTO: Final = "auto"
-START: Final = (
-    "start one: ray start --head --port 6379, and on each other machine oag worker join HEAD:6379"
-)
+OF_RAY: Final = 0.25
+"""Part of a node's time in which Ray starts a process there and brings back what it returns."""
 
 
 @final
@@ -60,6 +54,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         silent: why nothing did, None where something did.
         said: what its openautoglm said.
         code: how that ended; None for one that was killed when its time was over.
+        limit_s: that time.
         complaint: the end of its standard error.
     """
 
@@ -72,37 +67,32 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     disk_bytes: int | None = None
     said: tuple[Said, ...] = ()
     code: int | None = None
+    limit_s: float = 0.0
     complaint: str = ""
 
 
 def ask_here(question: Question, limit_s: float) -> Answer:
     """Ask this machine."""
-    return _answer(sent.probe(PROGRAM, msgspec.json.encode(question), limit_s, import_path()))
+    return _answer(sent.probe(PROGRAM, msgspec.json.encode(question), limit_s, import_path(), {}))
 
 
 @final
 class Nodes:
-    """A cluster that is there already; leaving the `with` lets go of it.
+    """A cluster that is there already; it is joined for the time of a `with`.
 
     Args:
-        address: `HOST:PORT` of its head, `ray://HOST:PORT` for Ray's client, or `auto` for the one
-            that this machine is a node of, or that RAY_ADDRESS names.
-
-    Raises:
-        MissingExtraError: Ray is not installed here.
-        InvalidParameterError: the address is none.
-        ClusterError: no cluster is there, or it does not take this machine.
+        address: of its head; None for the one that this machine is a node of, or that RAY_ADDRESS
+            names.
     """
 
-    def __init__(self, address: str) -> None:
-        self._ray: Any = need("ray", extra="ray", why="a cluster")
-        self._is_ours = not self._ray.is_initialized()
-        if self._is_ours:
-            _connect(self._ray, address)
+    def __init__(self, address: Address | None) -> None:
+        self._address = address
+        self._stack = ExitStack()
 
     def alive(self) -> tuple[Node, ...]:
         """Return the nodes that Ray believes alive."""
-        found = [each for each in self._ray.nodes() if each["Alive"]]
+        listed = sorted(self._ray.nodes(), key=lambda each: str(each["NodeManagerAddress"]))
+        found = [each for each in listed if each["Alive"]]
         addresses = [str(each["NodeManagerAddress"]) for each in found]
         return tuple(
             _node(each, address, is_alone=addresses.count(address) == 1)
@@ -117,13 +107,15 @@ class Nodes:
         Args:
             nodes: those to ask.
             question: what to look at.
-            limit_s: seconds that each has for it.
+            limit_s: seconds that all have for it.
         """
         plain = msgspec.json.encode(question)
         asked = {node.id: (node, self._task(node, plain, limit_s)) for node in nodes}
-        ends_s = time.monotonic() + limit_s + REPLY_S
+        ends_s = time.monotonic() + limit_s
         for node, reference in asked.values():
-            yield node, self._heard(reference, max(ends_s - time.monotonic(), 0.0))
+            found = self._heard(reference, max(ends_s - time.monotonic(), 0.0))
+            silent = f"nothing within {limit_s:g} s"
+            yield node, Answer(silent=silent) if found is None else found
 
     def _task(self, node: Node, question: bytes, limit_s: float) -> Any:  # noqa: ANN401 - a class of Ray
         strategy = need(
@@ -132,30 +124,32 @@ class Nodes:
         task = self._ray.remote(_by_value()).options(
             num_cpus=0, max_retries=0, scheduling_strategy=strategy
         )
-        return task.remote(PROGRAM, question, limit_s, import_path())
+        own_s = limit_s * (1 - OF_RAY)
+        return task.remote(PROGRAM, question, own_s, import_path(), environment_for_nodes())
 
-    def _heard(self, reference: Any, timeout_s: float) -> Answer:  # noqa: ANN401 - a class of Ray
+    def _heard(self, reference: Any, timeout_s: float) -> Answer | None:  # noqa: ANN401 - a class of Ray
         errors = self._ray.exceptions
         try:
             return _answer(self._ray.get(reference, timeout=timeout_s))
         except errors.GetTimeoutError:
             with suppress(errors.RayError):
                 self._ray.cancel(reference, force=True)
-            return Answer(silent="it did not answer in time")
+            return None
         except errors.RayError as error:
             return Answer(silent=_first_line(error))
 
     def __enter__(self) -> Self:
+        """Join the cluster.
+
+        Raises:
+            MissingExtraError: Ray is not installed here.
+            ClusterError: no cluster is there, or it does not take this machine.
+        """
+        self._ray: Any = self._stack.enter_context(joined(self._address, may_start=False))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._is_ours:
-            self._ray.shutdown()
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
 
 
 def _node(found: Mapping[str, Any], address: str, *, is_alone: bool) -> Node:
@@ -180,24 +174,6 @@ def _answer(found: dict[str, Any]) -> Answer:
         with suppress(msgspec.DecodeError, UnicodeDecodeError):  # of another version
             said.append(msgspec.json.decode(line, type=Said))
     return msgspec.convert({**found, "said": said}, Answer)
-
-
-def _connect(ray: Any, address: str) -> None:  # noqa: ANN401 - a package that may not be installed
-    if address != AUTO:
-        say_hello(Address.read(address))
-    try:
-        ray.init(
-            address=address,
-            configure_logging=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as cause:
-        raise ClusterError(
-            "no cluster of Ray takes this machine",
-            got=f"{address}: {_first_line(cause)}",
-            fix=f"use the versions of Python and Ray that it has; or {START}",
-        ) from cause
 
 
 def _first_line(error: BaseException) -> str:

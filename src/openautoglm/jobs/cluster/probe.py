@@ -15,20 +15,24 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping  # noqa: TC003 - this text runs as it stands
 from importlib import metadata
 
 TAIL = 2000
 """Characters of what was written to standard error."""
 
 
-def probe(program: str, question: bytes, limit_s: float, import_path: str) -> dict[str, object]:
+def probe(
+    program: str, question: bytes, limit_s: float, path: str, environment: Mapping[str, str]
+) -> dict[str, object]:
     """Ask the openautoglm of this node.
 
     Args:
         program: the module that answers.
         question: its standard input.
         limit_s: seconds it has; it is killed then.
-        import_path: where it looks for modules besides its own, as in PYTHONPATH.
+        path: where it looks for modules behind its own PYTHONPATH.
+        environment: variables that win over those of the node.
 
     Returns:
         What is known of the node without asking, `said` as bytes, `code` (None for a program that
@@ -39,7 +43,7 @@ def probe(program: str, question: bytes, limit_s: float, import_path: str) -> di
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": _paths(import_path)},
+        env={**os.environ, **environment, "PYTHONPATH": _with_own(path)},
         start_new_session=True,
     )
     code: int | None = None
@@ -58,13 +62,13 @@ def probe(program: str, question: bytes, limit_s: float, import_path: str) -> di
         "disk_bytes": shutil.disk_usage(tempfile.gettempdir()).free,
         "said": said,
         "code": code,
+        "limit_s": limit_s,
         "complaint": complaint.decode(errors="replace")[-TAIL:],
     }
 
 
-def _paths(import_path: str) -> str:
-    own = os.environ.get("PYTHONPATH", "")
-    return os.pathsep.join(path for path in (import_path, own) if path)
+def _with_own(path: str) -> str:
+    return os.pathsep.join(each for each in (os.environ.get("PYTHONPATH", ""), path) if each)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,170 @@
+"""A doctor asks the nodes of a real Ray: one that joined, and a head that has no openautoglm."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, Final, final
+
+import msgspec
+import psutil
+import pytest
+
+from openautoglm.cli.ending import run_to_end
+from openautoglm.jobs.cluster.doctor import examine
+from openautoglm.jobs.cluster.finding import CLUSTER, DRIVER
+from openautoglm.jobs.crews.cluster import joined, ray_module
+from openautoglm.jobs.crews.engine import Engine
+from openautoglm.testing.versions import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.unit.jobs.conftest import Desk
+
+HIDING: Final = """
+import sys
+from importlib import metadata
+
+class Hiding:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] == "openautoglm":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Hiding)
+found = metadata.version
+
+def version(name):
+    if name == "openautoglm":
+        raise metadata.PackageNotFoundError(name)
+    return found(name)
+
+metadata.version = version
+"""
+"""What interpreters of a node run before all else, so that it has no openautoglm."""
+SMALL: Final = ("--num-cpus=1", "--object-store-memory=100000000")
+
+
+@final
+class Site:
+    """A cluster of a head, and of one node: a process of `oag worker join`, started as needed."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.head = self._name(*self._alive())
+        self._process: subprocess.Popen[bytes] | None = None
+        self._node = ""
+
+    def node(self) -> str:
+        """Return the name of the node that joined."""
+        if self._process is None:
+            more = ["--resource", "oag-camera=1", "--", *SMALL]
+            command = [sys.executable, "-m", "openautoglm", "worker", "join", self.address, *more]
+            self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+            until(lambda: len(self._alive()) == 2, timeout_s=60)
+            (self._node,) = {self._name(node) for node in self._alive()} - {self.head}
+        return self._node
+
+    def raylet(self) -> int:
+        """Return the process of Ray that speaks for the node."""
+        assert self._process is not None
+        children = psutil.Process(self._process.pid).children(recursive=True)
+        (found,) = (child.pid for child in children if child.name() == "raylet")
+        return int(found)
+
+    def leave(self) -> None:
+        """End the node's command, as a service manager does, and see the node gone."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            process.wait(30)
+            until(lambda: len(self._alive()) == 1, timeout_s=60)
+
+    def _alive(self) -> list[Any]:
+        with joined(Engine.read(self.address).address, may_start=False) as ray:
+            return [node for node in ray.nodes() if node["Alive"]]
+
+    def _name(self, node: Mapping[str, Any]) -> str:
+        return f"{node['NodeManagerAddress']}/{node['NodeID'][:8]}"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    ray_module()
+    from ray.cluster_utils import Cluster
+
+    hiding = tmp_path_factory.mktemp("hiding")
+    (hiding / "sitecustomize.py").write_text(HIDING)
+    options = {"include_dashboard": False, "env_vars": {"PYTHONPATH": str(hiding)}}
+    cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **options})
+    try:
+        with joined(Engine.read(cluster.address).address, may_start=False):
+            made = Site(cluster.address)
+            yield made
+            made.leave()
+    finally:
+        cluster.shutdown()
+
+
+def test_a_node_without_openautoglm_is_a_finding_and_one_that_joined_lacks_nothing(
+    site: Site, desk: Desk, postgres_url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    node = site.node()
+    desk.number(3)
+    spec = {
+        "source": str(desk.source),
+        "sink": str(desk.sink),
+        "function": "job_functions:double",
+        "resources": {"oag-camera": 1},
+    }
+    kind = {"apiVersion": "openautoglm/v1", "kind": "Job", "metadata": {"name": "doubling"}}
+    file = desk.folder / "job.yaml"
+    file.write_text(json.dumps({**kind, "spec": spec}))  # JSON is YAML
+
+    where = ["--engine", site.address, "--ledger", postgres_url]
+    assert run_to_end(["worker", "doctor", str(file), *where, "--json"]) == 3
+
+    report = json.loads(capfd.readouterr().out)
+    (finding,) = report["findings"]
+    assert (finding["node"], finding["what"]) == (site.head, "openautoglm")
+    assert finding["problem"] == "it is not installed there"
+    assert "No module named 'openautoglm'" in finding["got"]
+    assert 'pip install "openautoglm[ray]==' in finding["fix"]
+    facts = {node["node"]: node for node in report["nodes"]}
+    assert set(facts) == {DRIVER, site.head, node}
+    assert facts[node]["resources"]["oag-camera"] == 1
+    assert facts[node]["openautoglm"] == facts[DRIVER]["openautoglm"] is not None
+    assert facts[site.head]["openautoglm"] is None
+    assert not list(desk.folder.glob(".oag-doctor-*")), "what was left for nodes to see is gone"
+
+
+def test_a_node_that_hangs_is_a_finding_and_so_is_what_no_node_has(site: Site, desk: Desk) -> None:
+    node = site.node()
+    desk.number(3)
+    raylet = site.raylet()
+    os.kill(raylet, signal.SIGSTOP)
+    try:
+        report = examine(
+            desk.job(resources={"oag-lidar": 1}),
+            engine=Engine.read(site.address),
+            ledger=desk.ledger,
+            limit_s=3.0,
+        )
+    finally:
+        os.kill(raylet, signal.SIGCONT)
+
+    by_place = {(each.node, each.what): each for each in report.findings}
+    assert by_place[node, "answer"].got == "nothing within 3 s"
+    assert by_place[CLUSTER, "resources"].problem == "no node has oag-lidar 1"
+    assert "oag-camera 1" in by_place[CLUSTER, "resources"].got
+    assert "it is a file of this machine" in by_place[DRIVER, "ledger"].problem
+    assert msgspec.json.encode(report)
+
+
+def test_a_node_leaves_when_its_command_is_ended(site: Site) -> None:
+    site.node()
+    site.leave()

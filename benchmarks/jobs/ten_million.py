@@ -23,8 +23,8 @@ sys.path.insert(1, str(Path(__file__).parents[1]))
 
 import rows
 from methods import METHODS, Task
-from trials import HERE
 from tree import Tree
+from trials import HERE
 
 from openautoglm import OpenAutoGLMError
 from openautoglm.jobs import Run
@@ -155,12 +155,14 @@ def _tenths(looks: Sequence[Look], count: int) -> list[dict[str, Cell]]:
     for part in range(1, PARTS + 1):
         ends = next(n for n, look in enumerate(looks) if look.done >= count * part // PARTS)
         look = looks[ends]
+        if look is before:
+            continue
         passed_s = look.at_s - before.at_s
         shown.append(
             {
                 "rows": look.done,
                 "s": round(look.at_s, 1),
-                "rows/s": round((look.done - before.done) / passed_s) if passed_s else None,
+                "rows/s": round((look.done - before.done) / passed_s),
                 "peak MB": round(max(one.memory for one in looks[at : ends + 1]) / 1e6),
                 "ledger MB": round(look.ledger / 1e6, 1),
             }

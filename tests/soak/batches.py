@@ -37,6 +37,8 @@ CONCURRENCY: Final = 32
 UNWRITTEN: Final = 100
 """Rows that may be answered and not yet journalled when a worker is killed."""
 ROW_S: Final = 0.03
+EVERY_S: Final = (0.4, 2.4)
+"""Between two faults: most workers have begun by then, and many are at rows that are alone."""
 
 
 def answer(values: Mapping[str, object]) -> dict[str, object]:
@@ -62,7 +64,7 @@ def run(folder: Path, *, faults: int, seed: int) -> ChaosReport:
     ledger = f"sqlite:///{folder}/ledger.db"
     with closing(open_at(ledger)) as opened:
         job = Run(register(spec, opened), ledger)
-    return assault(job, spec, faults=faults, kinds=KILLS, seed=seed, folder=folder)
+    return assault(job, spec, faults=faults, kinds=KILLS, every_s=EVERY_S, seed=seed, folder=folder)
 
 
 def main() -> None:

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from openautoglm.jobs.chaos.report import ChaosReport
 
 LONG: Final = 100
-ROWS_PER_FAULT: Final = 1500
+ROWS_PER_FAULT: Final = 2000
+EVERY_S: Final = (1.0, 3.0)
+"""Between two kills: long enough for a driver to read the tables and for workers to begin."""
 SHARD_ROWS: Final = 250
 CONCURRENCY: Final = 32
 UNWRITTEN: Final = 100
@@ -86,7 +88,13 @@ def run(
     with closing(open_at(ledger)) as opened:
         job = Run(register(spec, opened), ledger)
     report = assault(
-        job, spec, faults=faults, kinds=("worker", "driver", "both"), seed=seed, folder=folder
+        job,
+        spec,
+        faults=faults,
+        kinds=("worker", "driver", "both"),
+        every_s=EVERY_S,
+        seed=seed,
+        folder=folder,
     )
     with closing(open_at(ledger)) as opened:
         shards = [index for index, _ in opened.receipts(job.id)]

@@ -1,6 +1,6 @@
 """Being the one driver of a job: a lease in its ledger, renewed by a thread of its own.
 
-Owns `Charge`. Knows nothing of workers.
+Owns `Charge` and `is_left`. Knows nothing of workers.
 """
 
 from __future__ import annotations
@@ -26,6 +26,22 @@ CHARGE_S: Final = 10.0
 ENDING_S: Final = 20.0
 """So long a driver that was told to pause may take: its workers finish what they have."""
 LOOK_S: Final = 0.1
+PROBE_S: Final = 0.01
+
+
+def is_left(ledger: Ledger, job: str) -> bool:
+    """Whether no process has charge of a job: its driver was killed, or never began.
+
+    Of a driver that was killed on another machine it is only known when its lease ran out.
+    """
+    last = Notes(ledger, job).driver()
+    if last is not None and last.presence.is_gone():
+        ledger.leave_charge(job, last.owner, is_gone=True)
+    probe = f"probe-{os.urandom(6).hex()}"
+    if not ledger.take_charge(job, probe, lease_s=PROBE_S):
+        return False
+    ledger.leave_charge(job, probe)
+    return True
 
 
 @final

@@ -21,6 +21,7 @@ from openautoglm.jobs.crews.engine import Engine
 from openautoglm.jobs.fingerprints import fingerprint
 from openautoglm.jobs.home import ledger_url, open_at
 from openautoglm.jobs.ledger.records import ENDED
+from openautoglm.jobs.reviving import may_be_revived
 
 if TYPE_CHECKING:
     from openautoglm.jobs.ledger.ledger import Ledger
@@ -110,6 +111,14 @@ class LocalLauncher:
         except JobStateError:
             if self.state_of(job) == "planned":  # else another scheduler was quicker
                 raise
+
+    def revive(self, job: str) -> bool:
+        """Go on with a job whose driver was killed; see `Launcher`."""
+        with closing(open_at(self._url)) as ledger:
+            if not may_be_revived(ledger, job):
+                return False
+        self._start(job)
+        return True
 
     def state_of(self, job: str) -> State | None:
         """Return the state of a job; None where there is none of that id."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import closing
 from itertools import islice
@@ -14,6 +13,7 @@ from openautoglm.data.catalog import open_sink
 from openautoglm.data.location import read_location
 from openautoglm.data.sink import writing
 from openautoglm.errors import JobStateError
+from openautoglm.jobs.charge import is_left
 from openautoglm.jobs.checking import read_spec
 from openautoglm.jobs.crews.engine import Engine
 from openautoglm.jobs.destination import is_of_files, is_one_file
@@ -226,10 +226,8 @@ class Run:
 
     def _check_driven(self, ledger: Ledger) -> None:
         """Refuse to wait for a job that no process runs: somebody else could have it."""
-        probe = f"probe-{os.urandom(6).hex()}"
-        if not ledger.take_charge(self._job, probe, lease_s=0.01):
+        if not is_left(ledger, self._job):
             return
-        ledger.leave_charge(self._job, probe)
         raise JobStateError(
             f"no process runs the job `{self._job}`",
             got=f"it is {ledger.job(self._job).state}; its driver was killed, or never began",

@@ -23,6 +23,7 @@ class PaperLauncher:
         states: by id.
         calls: ids as `launch` was called with them; one may be there again.
         cancelled: ids, likewise.
+        killed: ids of jobs whose process is gone; the test says so, and `revive` takes them out.
         before: called with the id before a job is launched; may raise.
         after: called with the id after it was.
     """
@@ -32,6 +33,7 @@ class PaperLauncher:
         self.states: dict[str, State] = {}
         self.calls: list[str] = []
         self.cancelled: list[str] = []
+        self.killed: list[str] = []
         self.before: Callable[[str], object] = len
         self.after: Callable[[str], object] = len
 
@@ -44,6 +46,13 @@ class PaperLauncher:
             self.states[job] = "running"
         self.after(job)
         return job
+
+    def revive(self, job: str) -> bool:
+        """Return whether the test said that the job's process is gone; it is back then."""
+        if job not in self.killed:
+            return False
+        self.killed.remove(job)
+        return True
 
     def state_of(self, job: str) -> State | None:
         """Return what the test said last."""

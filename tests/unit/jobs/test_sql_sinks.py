@@ -26,7 +26,7 @@ def test_three_kills_between_tables_of_postgresql_lose_and_double_nothing() -> N
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=SOAKS)
     assert done.returncode == 0, done.stdout + done.stderr
     outcome = json.loads(done.stdout)
-    assert outcome["report"]["answered"] == 4500
+    assert outcome["report"]["answered"] == 6000
     assert sum(outcome["report"]["faults"].values()) == 3
     assert list(outcome["findings"].values()) == [[]] * 5
 

@@ -24,6 +24,18 @@ class Launcher(Protocol):
         """
         ...
 
+    def revive(self, job: str) -> bool:
+        """Go on with a job that is to run and whose process was killed; return whether it was so.
+
+        It is asked now and then about every job that was launched and is not over, by each
+        scheduler. A job that a person paused is none.
+
+        Raises:
+            LedgerError: it is to be tried again later.
+            Exception: any other is told to people, and nothing comes of it.
+        """
+        ...
+
     def state_of(self, job: str) -> State | None:
         """Return the state of a job; None where there is none of that id."""
         ...

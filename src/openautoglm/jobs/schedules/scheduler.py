@@ -1,19 +1,20 @@
 """The long-running part: looks at all schedules when something is due, and at least every second.
 
-Owns `Scheduler`. Any number of them may share a database, on one machine or many; each slot is
+Every half minute it also goes on with jobs that it began and whose processes were killed. Owns
+`Scheduler`. Any number of them may share a database, on one machine or many; each slot is
 fired by one. Knows no rules of time, catching up or overlap.
 """
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Final, final
 
 from openautoglm.bus.words import told
 from openautoglm.errors import LedgerError, OpenAutoGLMError
 from openautoglm.jobs.schedules.news import LOG
 from openautoglm.jobs.schedules.slots import Outrun, Slots
-from openautoglm.jobs.schedules.turn import Turn, healed
+from openautoglm.jobs.schedules.turn import Turn, healed, running_jobs
 from openautoglm.jobs.schedules.waking import Waker, heeding
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 LEASE_S: Final = 30.0
 LOOK_S: Final = 1.0
+REVIVE: Final = timedelta(seconds=30)
+"""Between two looks for jobs whose processes were killed."""
+
 _LEAST_S: Final = 0.01  # between two looks
 _LONGEST_S: Final = 30.0  # between two looks at a database that is away
 
@@ -59,6 +63,7 @@ class Scheduler:
         self._entries: dict[str, Entry] = {}
         self._refused: dict[str, str] = {}  # turns of those that cannot be read
         self._coming: dict[str, tuple[str, datetime | None]] = {}  # by turn: when it is due next
+        self._revived: datetime | None = None
         self._is_stopped = False
         self._waker: Waker | None = None
 
@@ -73,6 +78,7 @@ class Scheduler:
         """
         moment = (now or self._clock()).astimezone(UTC)
         self._refresh()
+        self._revive(moment)
         opened = self._slots.open()  # behind the turns: what it lacks, a changed turn gives away
         coming = [
             self._look(entry, opened.get(name, []), moment)
@@ -135,6 +141,26 @@ class Scheduler:
         except OpenAutoGLMError as error:
             self._refused[name] = turn
             LOG.error("schedule %s does not fire: %s", name, told(error))
+
+    def _revive(self, now: datetime) -> None:
+        """Go on with launched jobs whose processes were killed, not too often."""
+        if self._revived is not None and timedelta(0) <= now - self._revived < REVIVE:
+            return
+        self._revived = now
+        for name in self._entries:
+            for job in running_jobs(name, self._slots, self._launcher):
+                self._revive_one(name, job)
+
+    def _revive_one(self, name: str, job: str) -> None:
+        try:
+            is_revived = self._launcher.revive(job)
+        except LedgerError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one job's trouble is no other's
+            LOG.error("%s cannot be gone on with, for schedule %s: %s", job, name, told(error))
+            return
+        if is_revived:
+            LOG.warning("%s was killed; it is gone on with, for schedule %s", job, name)
 
     def _look(self, entry: Entry, opened: Sequence[OpenSlot], now: datetime) -> datetime | None:
         turn, coming = self._coming.get(entry.name, ("", None))

@@ -139,7 +139,7 @@ class Turn:
         if schedule.overlap != "allow":
             if any(o.slot.state == "claimed" and not o.is_free for o in self._opened):
                 return  # it is being launched right now, elsewhere: its job counts soon
-            running = self._running()
+            running = running_jobs(self.entry.name, self._slots, self._launcher)
         chosen = moves(schedule.overlap, waiting, running, most=schedule.catchup.max)
         self._skip(chosen.skip)
         for job in running if chosen.cancel else ():
@@ -160,14 +160,6 @@ class Turn:
         for slot, why in slots:
             tell(msgspec.structs.replace(slot, state="skipped", error=why))
 
-    def _running(self) -> tuple[str, ...]:
-        """Return the jobs of the schedule that are not over, and note which are."""
-        launched = [(slot, slot.job) for slot in self._slots.launched(self.entry.name) if slot.job]
-        states = {job: self._launcher.state_of(job) for _, job in launched}
-        over = {job for job, state in states.items() if state is None or state in ENDED}
-        self._slots.end([slot for slot, job in launched if job in over])
-        return tuple(job for _, job in launched if job not in over)
-
     def _launch(self, slot: Slot, spec: str | None, now: datetime) -> None:
         job = slot.job or job_id(slot)
         text = spec or msgspec.json.encode(self.entry.schedule.job).decode()
@@ -182,6 +174,15 @@ class Turn:
             return
         self._slots.launch(slot, job, now)
         tell(msgspec.structs.replace(slot, state="launched", job=job, fired=now))
+
+
+def running_jobs(name: str, slots: Slots, launcher: Launcher) -> tuple[str, ...]:
+    """Return the jobs of a schedule that are not over, and note which are."""
+    launched = [(slot, slot.job) for slot in slots.launched(name) if slot.job]
+    states = {job: launcher.state_of(job) for _, job in launched}
+    over = {job for job, state in states.items() if state is None or state in ENDED}
+    slots.end([slot for slot, job in launched if job in over])
+    return tuple(job for _, job in launched if job not in over)
 
 
 def healed(entry: Entry, now: datetime) -> Entry:

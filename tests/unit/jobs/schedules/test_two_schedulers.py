@@ -139,4 +139,5 @@ def test_schedulers_in_many_threads_fire_each_slot_once(url: str) -> None:
         assert len(calls) == len(set(calls)) == 3 * 40
         for name in ("a", "b", "c"):
             slots = first.history(name, 999)
-            assert [slot.state for slot in slots] == ["launched"] * 40
+            assert len(slots) == 40
+            assert {slot.state for slot in slots} <= {"launched", "ended"}  # of another's job: None

@@ -136,5 +136,5 @@ class Arsenal:
             found["database-restart"] = Restart(self._restart, self._tell)
         if self._proxy is not None:
             found["server-errors"] = BadServer(self._proxy)
-            found["server-down"] = NoServer(self._proxy, lambda: self.calls().raised)
+            found["server-down"] = NoServer(self._proxy, self._board)
         return found

@@ -151,7 +151,7 @@ class _Assault:
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
         self._turns: list[Kind] = []
-        self._changes_at_end = -1
+        self._changes_at_end = 0
         self._fruitless = 0
 
     def go(self, faults: int, every_s: tuple[float, float]) -> None:
@@ -189,13 +189,16 @@ class _Assault:
         Raises:
             JobStateError: its driver ends again and again, and does not say why in the ledger.
         """
-        state = self._status().state
+        end = self._status()
+        state = end.state
         changes, self._changes_at_end = self._changes_at_end, self.tally.changes
         is_ours = changes != self.tally.changes or not self.tally.is_quiet
         if state in {"done", "cancelled"}:
             return True
         if state in {"paused", "failed"}:
-            self.resumed += is_ours
+            if is_ours:
+                self.resumed += 1
+                self._tell(f"it is {state}, and gone on with: {end.reason}")
             return not is_ours
         self._fruitless = 0 if is_ours else self._fruitless + 1
         if self._fruitless >= FRUITLESS:

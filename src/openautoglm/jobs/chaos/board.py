@@ -22,10 +22,9 @@ LIBRARY: Final = "liboag_faults"
 VARIABLE: Final = "OPENAUTOGLM_CHAOS_BOARD"
 SIZE: Final = 4096
 NUMBER: Final = struct.Struct("=q")
-DISK_UNTIL, DISK_ERROR, CLOCK_UNTIL, CLOCK_SHIFT, DISK_MET, CLOCK_MET, LOCK_MET = (
-    n * NUMBER.size for n in range(7)
-)
-PLACES: Final = 7 * NUMBER.size
+DISK_UNTIL, DISK_ERROR, CLOCK_UNTIL, CLOCK_SHIFT = (n * NUMBER.size for n in range(4))
+DISK_MET, CLOCK_MET, LOCK_MET, PORT, PORT_MET = (n * NUMBER.size for n in range(4, 9))
+PLACES: Final = 9 * NUMBER.size
 
 
 @final
@@ -94,6 +93,15 @@ class Board:
     def lock_met(self) -> int:
         """Locks on files of the places that were found taken."""
         return self._get(LOCK_MET)
+
+    def close_port(self, port: int) -> None:
+        """Name the port of IPv4 where nobody listens now; 0 is none."""
+        self._put(PORT, port)
+
+    @property
+    def port_met(self) -> int:
+        """Connections that were begun to that port."""
+        return self._get(PORT_MET)
 
     def _put(self, place: int, number: int) -> None:
         NUMBER.pack_into(self._map, place, number)

@@ -70,7 +70,9 @@ class Ground:
             yield "database-restart", "no command was given for it (--database-restart)"
 
 
-_OF_LIBRARY: Final[tuple[Kind, ...]] = ("disk-full", "disk-error", "busy", "clock-jump")
+_OF_LIBRARY: Final[tuple[Kind, ...]] = (
+    *("disk-full", "disk-error", "busy", "clock-jump", "server-down"),
+)
 
 
 def read_kinds(names: Sequence[str] | None) -> tuple[Kind, ...] | None:

@@ -28,6 +28,8 @@ HOURS: Final = (1.0, 12.0)
 """How far a clock jumps, least and most."""
 COMMAND_S: Final = 120.0
 LOOK_S: Final = 0.02
+LONGER_S: Final = 10.0
+"""How long a fault waits for somebody to meet it; less than a ledger has patience."""
 APPLICATION: Final = "oag-chaos-job"
 """What the processes of a job call themselves to PostgreSQL."""
 _WAITING: Final = """select count(*) from pg_locks join pg_stat_activity using (pid)
@@ -40,8 +42,21 @@ class Lasting(Protocol):
     """A fault that can be on and off."""
 
     def hold(self, for_s: float, over: threading.Event, chance: random.Random) -> bool:
-        """Let it be for a while, or until it is all over; return whether anybody met it."""
+        """Let it be for a while, or until it is all over; return whether anybody met it.
+
+        Where nobody did yet it stays longer, up to `LONGER_S`.
+        """
         ...
+
+
+def _held(is_met: Callable[[], bool], for_s: float, over: threading.Event) -> bool:
+    """Wait as `Lasting.hold` says."""
+    began_s = time.monotonic()
+    while not over.wait(LOOK_S):
+        passed_s = time.monotonic() - began_s
+        if passed_s >= for_s and (is_met() or passed_s >= LONGER_S):
+            break
+    return is_met()
 
 
 @final
@@ -60,10 +75,10 @@ class Disk:
         """See `Lasting.hold`."""
         del chance
         before = self._board.disk_met
-        self._board.fail_disk(self._error, for_s)
-        over.wait(for_s)
+        self._board.fail_disk(self._error, for_s + LONGER_S)
+        is_met = _held(lambda: self._board.disk_met > before, for_s, over)
         self._board.fail_disk(0, 0)
-        return self._board.disk_met > before
+        return is_met
 
     @classmethod
     def full(cls, board: Board) -> Disk:
@@ -87,10 +102,10 @@ class Clock:
         """See `Lasting.hold`."""
         before = self._board.clock_met
         shift_s = chance.choice((-1, 1)) * chance.uniform(*HOURS) * 3600
-        self._board.shift_clock(shift_s, for_s)
-        over.wait(for_s)
+        self._board.shift_clock(shift_s, for_s + LONGER_S)
+        is_met = _held(lambda: self._board.clock_met > before, for_s, over)
         self._board.shift_clock(0, 0)
-        return self._board.clock_met > before
+        return is_met
 
 
 @final
@@ -114,9 +129,9 @@ class BusyFile:
             except sqlite3.OperationalError:  # the job held it itself all the time
                 return False
             before = self._board.lock_met
-            over.wait(for_s)
+            is_met = _held(lambda: self._board.lock_met > before, for_s, over)
             other.execute("rollback")
-            return self._board.lock_met > before
+            return is_met
 
 
 @final
@@ -139,12 +154,15 @@ class BusyTables:
                 names = [name for (name,) in other.execute(_TABLES, [PREFIX])]
                 other.execute(f"set lock_timeout = {int(for_s * 1000) + 1}")
                 other.execute(f"lock table {', '.join(names)} in access exclusive mode")
-                ends_s, is_met = time.monotonic() + for_s, False
-                while time.monotonic() < ends_s and not over.wait(LOOK_S):
-                    ((waiting,),) = other.execute(_WAITING, [APPLICATION])
-                    is_met = is_met or waiting > 0
+                waiting = [0]
+
+                def is_met() -> bool:
+                    waiting.extend(n for (n,) in other.execute(_WAITING, [APPLICATION]))
+                    return any(waiting)
+
+                _held(is_met, for_s, over)
                 other.rollback()
-                return is_met
+                return any(waiting)
         except psycopg.Error:  # the server is being started again, or the job was first
             return False
 
@@ -192,8 +210,7 @@ class BadServer:
         """See `Lasting.hold`."""
         before = self._proxy.answers.total()
         with self._proxy.bad(chance):
-            over.wait(for_s)
-        return self._proxy.answers.total() > before
+            return _held(lambda: self._proxy.answers.total() > before, for_s, over)
 
 
 @final
@@ -202,16 +219,18 @@ class NoServer:
 
     Args:
         proxy: before it.
-        raised: counts the calls of the job that ended with an error.
+        board: of the job's processes, which counts who asked for it.
     """
 
-    def __init__(self, proxy: Proxy, raised: Callable[[], int]) -> None:
-        self._proxy, self._raised = proxy, raised
+    def __init__(self, proxy: Proxy, board: Board) -> None:
+        self._proxy, self._board = proxy, board
 
     def hold(self, for_s: float, over: threading.Event, chance: random.Random) -> bool:
         """See `Lasting.hold`."""
         del chance
-        before = self._raised()
+        before = self._board.port_met
         with self._proxy.down() as cut:
-            over.wait(for_s)
-        return cut > 0 or self._raised() > before
+            self._board.close_port(self._proxy.port)
+            is_met = _held(lambda: cut > 0 or self._board.port_met > before, for_s, over)
+            self._board.close_port(0)
+        return is_met

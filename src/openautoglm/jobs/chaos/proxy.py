@@ -45,6 +45,7 @@ class Proxy:
         server: its URL.
 
     Attributes:
+        port: of the loopback.
         answers: how often each wrong answer was given.
     """
 
@@ -62,13 +63,13 @@ class Proxy:
         self._keeper = socket.socket()
         self._keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._keeper.bind(("127.0.0.1", 0))
-        self._port = int(self._keeper.getsockname()[1])
+        self.port: Final = int(self._keeper.getsockname()[1])
         self._http: _Http | None = None
 
     @property
     def url(self) -> str:
         """What to ask instead of the server."""
-        return f"http://127.0.0.1:{self._port}{self._path}"
+        return f"http://127.0.0.1:{self.port}{self._path}"
 
     def __enter__(self) -> Self:
         self._listen()
@@ -130,7 +131,7 @@ class Proxy:
         return kind(host, port, timeout=TIMEOUT_S)
 
     def _listen(self) -> None:
-        self._http = _Http(self, self._port)
+        self._http = _Http(self, self.port)
 
     def _hang_up(self) -> int:
         """Stop to listen, and cut off who is there; return how many."""

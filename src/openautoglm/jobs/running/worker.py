@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from openautoglm.data.catalog import open_source
-from openautoglm.errors import LedgerError
+from openautoglm.errors import LedgerError, OutputWriteError
+from openautoglm.errors.passing import may_pass
 from openautoglm.jobs.destination import parts_url
 from openautoglm.jobs.fingerprints import check_work
 from openautoglm.jobs.home import home, open_at
@@ -35,6 +36,7 @@ from openautoglm.jobs.running.open_shard import OpenShard
 from openautoglm.jobs.running.rate import Pace
 from openautoglm.jobs.running.reading import steadily
 from openautoglm.jobs.running.retrying import Backoff
+from openautoglm.jobs.running.starting import patiently
 from openautoglm.jobs.running.told import fault_of
 from openautoglm.jobs.spec import JobSpec
 from openautoglm.jobs.works import open_work, read_intent
@@ -73,13 +75,12 @@ def run(orders: Orders, *, is_told: Callable[[], bool], grace_s: float = GRACE_S
     """
     with ExitStack() as stack:
         try:
-            tools = _open(orders, stack)
+            tools = _open(orders, stack, is_told)
             keeper, crew = _assembled(orders, tools, stack, is_told=is_told, grace_s=grace_s)
-        except LedgerError as error:
-            return Report(why="stuck", error=fault_of(error))
         except Exception as error:  # noqa: BLE001 - work and sources may raise anything: it is told
             _log.warning("worker %d cannot begin", orders.index, exc_info=True)
-            return Report(why="unfit", error=fault_of(error))
+            is_stuck = isinstance(error, (LedgerError, OutputWriteError)) or may_pass(error)
+            return Report(why="stuck" if is_stuck else "unfit", error=fault_of(error))
         report = keeper.run()
         if not crew.is_at_work:  # else the model is in use; the process ends with it
             tools.work.close()
@@ -100,14 +101,14 @@ def main() -> int:
     return EXITS[report.why]
 
 
-def _open(orders: Orders, stack: ExitStack) -> Tools:
+def _open(orders: Orders, stack: ExitStack, is_told: Callable[[], bool]) -> Tools:
     ledger = open_at(orders.ledger)
     stack.callback(ledger.close)
     record = ledger.job(orders.job)
     spec = msgspec.json.decode(record.spec, type=JobSpec)
-    source = open_source(spec.source)
+    source = patiently(lambda: open_source(spec.source), is_told)
     stack.callback(source.close)
-    work = open_work(spec)
+    work = patiently(lambda: open_work(spec), is_told)
     check_work(record.fingerprint, work.fingerprint(), job=orders.job)
     return Tools(ledger, spec, source, work)
 

@@ -1,7 +1,8 @@
-"""Two schedulers on one SQLite file, killed (SIGKILL) and started again, again and again.
+"""Two schedulers on one ledger, killed (SIGKILL) and started again, again and again.
 
 Their clock runs sixty times as fast as ours. Each time of each schedule must have one slot, and
-each slot one job. `python tests/soak/schedules.py` is the long form.
+each slot one job. `python tests/soak/schedules.py` is the long form, on a SQLite file; with
+`--ledger postgresql` they share a server, which crashes now and then.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import threading
 import time
 import traceback
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from server import started_server  # type: ignore[import-not-found] # beside
 from table import at_least, at_most, finish, none, told  # type: ignore[import-not-found] # beside
 
 from openautoglm.jobs.schedules import Catchup, Schedule, Scheduler, Schedules
@@ -32,6 +35,8 @@ from openautoglm.jobs.spec import JobSpec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tests.postgres_server import PostgresServer
+
     from openautoglm.jobs.ledger.records import State
 
 LONG: Final = 500
@@ -39,6 +44,8 @@ BEGIN: Final = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SPEED: Final = 60.0
 LEASE_S: Final = 0.3  # of our time
 LIFE_S: Final = 0.15  # until one of the two is killed, at most
+CRASH_EVERY: Final = 10
+"""Schedulers that are killed between two crashes of their server."""
 PAUSE: Final = threading.Event()  # never set: a sleep
 JOB: Final = JobSpec(source="in.jsonl", sink="out/", template="{text}")
 ALL: Final = Catchup(mode="all", window_s=1e8, max=100_000)
@@ -55,6 +62,7 @@ class Outcome:
     """What a run came to; all but the counts on top are findings."""
 
     restarts: int = 0
+    crashes: int = 0
     slots: int = 0
     jobs: int = 0
     repeated: int = 0
@@ -114,47 +122,71 @@ def clock_from(began_s: float) -> Callable[[], datetime]:
     return lambda: BEGIN + timedelta(seconds=(time.monotonic() - began_s) * SPEED)
 
 
-def scheduler(folder: Path, began_s: float, seed: int) -> None:
+@dataclass(frozen=True)
+class Place:
+    """Where a run is: its folder, its schedules, since when, and the server where there is one."""
+
+    folder: Path
+    url: str
+    began_s: float
+    server: PostgresServer | None = None
+
+
+def scheduler(place: Place, seed: int) -> None:
     """Be a scheduler, until the end of the process."""
-    schedules = Schedules(f"sqlite:///{folder / 'schedules.db'}", clock=clock_from(began_s))
-    ledger = Ledger(folder, laziness=random.Random(seed))  # noqa: S311 - no secret
+    schedules = Schedules(place.url, clock=clock_from(place.began_s))
+    ledger = Ledger(place.folder, laziness=random.Random(seed))  # noqa: S311 - no secret
     Scheduler(schedules, ledger, lease_s=LEASE_S, look_s=0.02).run()
 
 
-def started(folder: Path, began_s: float, seed: int) -> int:
+def started(place: Place, seed: int) -> int:
     """Return the id of a new process that is a scheduler."""
     process = os.fork()
     if process:
         return process
     try:
-        scheduler(folder, began_s, seed)
+        scheduler(place, seed)
     except BaseException:  # noqa: BLE001 - a fork must not go on as its parent
         traceback.print_exc()
     os._exit(1)
 
 
-def run(*, restarts: int, seed: int) -> Outcome:
+def run(*, restarts: int, seed: int, ledger: str = "sqlite") -> Outcome:
     """Kill one of two schedulers so many times, then let one finish, and look."""
     outcome, chance = Outcome(), random.Random(seed)  # noqa: S311 - no secret
-    with tempfile.TemporaryDirectory(prefix="openautoglm-soak-") as name:
-        folder, began_s = Path(name), time.monotonic()
-        Ledger(folder).close()
-        with Schedules(f"sqlite:///{folder / 'schedules.db'}", clock=lambda: BEGIN) as schedules:
-            for schedule in SCHEDULES:
-                schedules.apply(schedule)
-        running = [started(folder, began_s, n) for n in range(2)]
+    with ExitStack() as stack:
+        place = _place(ledger, stack)
+        running = [started(place, n) for n in range(2)]
         while outcome.restarts < restarts:
             PAUSE.wait(chance.random() * LIFE_S)
-            place = chance.randrange(2)
-            _kill(running[place], outcome)
+            which = chance.randrange(2)
+            _kill(running[which], outcome)
             outcome.restarts += 1
-            running[place] = started(folder, began_s, seed + outcome.restarts)
+            running[which] = started(place, seed + outcome.restarts)
+            if place.server is not None and outcome.restarts % CRASH_EVERY == 0:
+                place.server.stop(signal.SIGQUIT)
+                place.server.start()
+                outcome.crashes += 1
         for process in running:
             _kill(process, outcome)
-        end = clock_from(began_s)()
-        _finish(folder, end)
-        _look(folder, end, outcome)
+        end = clock_from(place.began_s)()
+        _finish(place, end)
+        _look(place, end, outcome)
     return outcome
+
+
+def _place(ledger: str, stack: ExitStack) -> Place:
+    """Make a place with all schedules in it."""
+    name = stack.enter_context(tempfile.TemporaryDirectory(prefix="openautoglm-soak-"))
+    folder, url, server = Path(name), f"sqlite:///{name}/schedules.db", None
+    if ledger == "postgresql":
+        server = started_server(folder, stack)
+        url = server.url(server.create_database())
+    Ledger(folder).close()
+    with Schedules(url, clock=lambda: BEGIN) as schedules:  # loads the driver, too, for all forks
+        for schedule in SCHEDULES:
+            schedules.apply(schedule)
+    return Place(folder, url, time.monotonic(), server)
 
 
 def _kill(process: int, outcome: Outcome) -> None:
@@ -164,10 +196,10 @@ def _kill(process: int, outcome: Outcome) -> None:
         outcome.ended.append(f"a scheduler ended by itself: status {status}")
 
 
-def _finish(folder: Path, end: datetime) -> None:
+def _finish(place: Place, end: datetime) -> None:
     """Do what was begun and what is due, as one more scheduler."""
-    ledger = Ledger(folder)
-    with Schedules(f"sqlite:///{folder / 'schedules.db'}", clock=lambda: end) as schedules:
+    ledger = Ledger(place.folder)
+    with Schedules(place.url, clock=lambda: end) as schedules:
         last, slots = Scheduler(schedules, ledger), Slots(schedules.database)
         last.tick(end)
         while any(o.slot.due <= end for opened in slots.open().values() for o in opened):
@@ -176,12 +208,12 @@ def _finish(folder: Path, end: datetime) -> None:
     ledger.close()
 
 
-def _look(folder: Path, end: datetime, outcome: Outcome) -> None:
-    ledger = Ledger(folder)
+def _look(place: Place, end: datetime, outcome: Outcome) -> None:
+    ledger = Ledger(place.folder)
     jobs, calls = set(ledger.ids("job")), Counter(ledger.ids("call"))
     ledger.close()
     expected: set[str] = set()
-    with Schedules(f"sqlite:///{folder / 'schedules.db'}") as schedules:
+    with Schedules(place.url) as schedules:
         for schedule in SCHEDULES:
             slots = schedules.history(schedule.name, 1_000_000)
             times = takewhile(lambda at: at <= end, schedule.times(BEGIN).after(BEGIN))
@@ -210,10 +242,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--restarts", type=int, default=LONG)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--ledger", choices=("sqlite", "postgresql"), default="sqlite")
     options = parser.parse_args()
-    outcome = run(restarts=options.restarts, seed=options.seed)
+    outcome = run(restarts=options.restarts, seed=options.seed, ledger=options.ledger)
     rows = [
         at_least("restarts", outcome.restarts, options.restarts),
+        told("crashes of the server", outcome.crashes),
         at_least("slots", outcome.slots, options.restarts // 2),
         none("times without a slot", outcome.lost),
         none("times with two slots", outcome.twice),

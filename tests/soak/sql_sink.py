@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from server import started_server  # type: ignore[import-not-found] # beside
 from table import at_least, at_most, finish, none, told  # type: ignore[import-not-found] # beside
 
 from openautoglm.data import open_sink
@@ -135,16 +136,7 @@ def _places(folder: Path, to: str, stack: ExitStack) -> tuple[str, str]:
     """Return the database of the tables and the ledger, in the same kind of database."""
     if to == "sqlite":
         return f"sqlite:///{folder}/rows.db", f"sqlite:///{folder}/ledger.db"
-    sys.path.append(str(Path(__file__).parents[2]))
-    from tests.postgres_server import PostgresServer
-
-    place = folder / "server"
-    place.mkdir()
-    folder.chmod(0o755)  # the server is another user's where this one is root
-    server = PostgresServer(place)
-    server.create()
-    server.start()
-    stack.callback(server.stop)
+    server = started_server(folder, stack)
     return server.url(server.create_database()), server.url(server.create_database())
 
 

@@ -14,12 +14,13 @@ PROGRAM = Path(__file__).parents[3] / "soak" / "schedules.py"
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and fork are POSIX's")
-def test_twenty_restarts_with_two_schedulers_fire_each_slot_once() -> None:
-    command = [sys.executable, str(PROGRAM), "--restarts", "20"]
+@pytest.mark.parametrize(("ledger", "crashes"), [("sqlite", 0), ("postgresql", 2)])
+def test_twenty_restarts_with_two_schedulers_fire_each_slot_once(ledger: str, crashes: int) -> None:
+    command = [sys.executable, str(PROGRAM), "--restarts", "20", "--ledger", ledger]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     outcome = json.loads(done.stdout)
-    assert outcome["restarts"] == 20
+    assert (outcome["restarts"], outcome["crashes"]) == (20, crashes)
     assert outcome["slots"] >= 10
     assert outcome["jobs"] >= 10
     assert [outcome[name] for name in ("lost", "twice", "invented", "unfinished")] == [[]] * 4

@@ -6,6 +6,7 @@ Knows nothing of what the settings are used for.
 from __future__ import annotations
 
 import importlib
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 
 HOME: Final = Path("~/.local/share/openautoglm")
+ANSWERS_MB: Final = 1024
+WORKER_GRACE_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,10 @@ class Settings:
             in `home`.
         engine: what runs the workers of jobs (`OPENAUTOGLM_ENGINE`): `local`, `ray`, or the address
             of a Ray cluster; None is `local`.
+        answers_mb: most megabytes of answers that jobs with `cache` keep in `home`
+            (`OPENAUTOGLM_ANSWERS_MB`), default 1024.
+        worker_grace_s: seconds that rows under way have to end in, where a worker of a job is told
+            to stop (`OPENAUTOGLM_WORKER_GRACE_S`), default 5.
     """
 
     model: str | None = None
@@ -43,6 +50,8 @@ class Settings:
     home: Path = HOME
     ledger: str | None = None
     engine: str | None = None
+    answers_mb: int = ANSWERS_MB
+    worker_grace_s: float = WORKER_GRACE_S
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -54,6 +63,8 @@ class Settings:
             home=_home(env),
             ledger=env.get("OPENAUTOGLM_LEDGER") or None,
             engine=env.get("OPENAUTOGLM_ENGINE") or None,
+            answers_mb=int(_read_number(env, "OPENAUTOGLM_ANSWERS_MB", ANSWERS_MB)),
+            worker_grace_s=_read_number(env, "OPENAUTOGLM_WORKER_GRACE_S", WORKER_GRACE_S),
         )
 
 
@@ -62,6 +73,19 @@ def _home(env: Mapping[str, str]) -> Path:
         return Path(own)
     shared = env.get("XDG_DATA_HOME")
     return Path(shared) / "openautoglm" if shared else HOME
+
+
+def _read_number(env: Mapping[str, str], name: str, default: float) -> float:
+    text = env.get(name) or str(default)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise InvalidParameterError(
+            f"{name} is not a number of 0 or more", got=text, fix=f"for example {name}={default:g}"
+        )
+    return number
 
 
 def _read_kernels(text: str) -> dict[str, tuple[str, ...]]:

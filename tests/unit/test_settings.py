@@ -28,6 +28,15 @@ def test_each_variable_sets_its_field() -> None:
     )
 
 
+def test_numbers_are_read_and_what_is_none_is_named() -> None:
+    settings = Settings.from_env({"OPENAUTOGLM_ANSWERS_MB": "16"})
+    assert (settings.answers_mb, settings.worker_grace_s) == (16, 5.0)
+    assert Settings.from_env({"OPENAUTOGLM_WORKER_GRACE_S": "0.5"}).worker_grace_s == 0.5
+    for text in ("many", "-1", "nan", "inf"):
+        with pytest.raises(InvalidParameterError, match="OPENAUTOGLM_ANSWERS_MB"):
+            Settings.from_env({"OPENAUTOGLM_ANSWERS_MB": text})
+
+
 def test_home_follows_where_this_user_keeps_data() -> None:
     assert Settings.from_env({}).home == Path("~/.local/share/openautoglm")
     assert Settings.from_env({"XDG_DATA_HOME": "/data"}).home == Path("/data/openautoglm")

@@ -189,6 +189,15 @@ def export(
     typer.echo(f"{open_run(job, ledger).export(url):,} rows to {url}")
 
 
+@batch.command("clear-cache")
+def clear_cache() -> None:
+    """Forget the answers that jobs with --cache keep; of jobs that run, new ones are kept again."""
+    from openautoglm.jobs.home import home
+    from openautoglm.jobs.running.answers_file import clear_answers
+
+    typer.echo(f"forgot {clear_answers(home())} answers")
+
+
 def open_run(job: str | None, ledger: str | None) -> Run:
     """Return the run of a job, of the newest one for None.
 

@@ -12,7 +12,6 @@ import openautoglm.bus as bus_module
 from openautoglm.bus import Bus, events
 from openautoglm.errors import JobSpecError, ModelNotFoundError
 from openautoglm.jobs.run import Run
-from openautoglm.jobs.running.worker import GRACE_VARIABLE
 from openautoglm.jobs.spec import Budget
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ def test_too_many_errors_pause_a_job(desk: Desk) -> None:
 def test_a_budget_pauses_a_job_and_a_larger_one_lets_it_go_on(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(GRACE_VARIABLE, "0.1")  # rows under way wait for a file
+    monkeypatch.setenv("OPENAUTOGLM_WORKER_GRACE_S", "0.1")  # rows under way wait for a file
     gate = desk.folder / "gate"
     desk.number(40, gate=str(gate))
     run = desk.job(function="job_functions:gated", budget=Budget(rows=10), concurrency=2).run()

@@ -1,22 +1,23 @@
-"""Answers to rows with the same values, kept between jobs: a SQLite file in the home.
+"""Rows with the same values, answered once: in this job, in those after it, and at the same time.
 
 Owns `AnswerCache`. A key covers what the answer depends on: the work's fingerprint and the values
-it looks at. Rows with the same values at the same time are answered once too: the later ones are
-parked. What it does not do: know of rows under way in other processes, or forget what is old.
-Losing an answer costs its computation and nothing else, so writing never fails a row.
+it looks at. While a row is answered, by this process or another one of this machine, rows with the
+same values are parked. What it does not do: know of other machines, or wait longer than a minute
+for another process, which may be paused.
 """
 
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 import threading
-from contextlib import suppress
+import time
 from typing import TYPE_CHECKING, Final, Self, final
 
 import msgspec
 
 from openautoglm.errors import LedgerError
+from openautoglm.jobs.running.answers_file import AnswersFile
+from openautoglm.jobs.running.asked_elsewhere import AskedElsewhere
 from openautoglm.jobs.running.tries import Parked
 from openautoglm.jobs.work import Answer
 
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 
     from openautoglm.data.source import Row
 
-FILE: Final = "answers.db"
-TABLE: Final = "create table if not exists answer(key blob primary key, outputs blob) without rowid"
-PATIENCE_S: Final = 5.0
+LIMIT_BYTES: Final = 1 << 30
+LONGEST_WAIT_S: Final = 60.0
+"""For another process; then this one answers too."""
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -42,6 +43,7 @@ class AnswerCache:
         fingerprint: of the work.
         takes: names of the values it looks at; None where it may look at any.
         freed: is told of keys whose answer is there, or will not be.
+        limit_bytes: the file may take.
 
     Raises:
         LedgerError: the file cannot be used.
@@ -53,25 +55,23 @@ class AnswerCache:
         fingerprint: Mapping[str, str],
         takes: tuple[str, ...] | None,
         freed: Callable[[bytes], None],
+        *,
+        limit_bytes: int = LIMIT_BYTES,
     ) -> None:
         self._start = hashlib.sha256(_encode(fingerprint))
         self._takes, self._freed = takes, freed
         self._lock = threading.Lock()
         self._under_way: set[bytes] = set()
+        self._elsewhere: set[bytes] = set()
+        self._waits_since_s: dict[bytes, float] = {}  # for other processes
         self._fresh: dict[bytes, Mapping[str, object]] = {}  # not in the file yet
+        self._file = AnswersFile(file, limit_bytes)
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(
-                file, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False
-            )
-            self._connection.execute("pragma journal_mode = wal")
-            self._connection.execute("pragma synchronous = off")  # it is only a cache
-            self._connection.execute(TABLE)
-        except (OSError, sqlite3.Error) as cause:
+            self._others = AskedElsewhere(file.with_suffix(".asked"))
+        except OSError as cause:
+            self._file.close()
             raise LedgerError(
-                f"the cache of answers cannot be opened: {cause}",
-                got=str(file),
-                fix="remove the file, set OPENAUTOGLM_HOME elsewhere, or leave out `cache`",
+                f"the cache of answers cannot be shared: {cause}", got=str(file)
             ) from cause
 
     def __enter__(self) -> Self:
@@ -84,7 +84,8 @@ class AnswerCache:
         trace: TracebackType | None,
     ) -> None:
         self.flush()
-        self._connection.close()
+        self._others.close()
+        self._file.close()
 
     def key(self, values: Row) -> bytes:
         """Return what rows with the same answer have in common."""
@@ -101,16 +102,22 @@ class AnswerCache:
                 return Parked(key)
             found = self._fresh.get(key)
             if found is None:
-                found = self._read(key)
+                found = self._file.read(key)
             if found is None:
-                self._under_way.add(key)
-                return None
-        return Answer(outputs=found)
+                if not self._may_begin(key):
+                    return Parked(key)
+                found = self._file.read(key)  # it may have come since
+                if found is None:
+                    self._under_way.add(key)
+                else:
+                    self._others.end(key)
+            self._waits_since_s.pop(key, None)
+        return None if found is None else Answer(outputs=found)
 
     def is_under_way(self, key: bytes) -> bool:
         """Whether a row with these values is being answered."""
         with self._lock:
-            return key in self._under_way
+            return key in self._under_way or key in self._elsewhere
 
     def put(self, key: bytes, answer: Answer) -> None:
         """Keep an answer."""
@@ -123,30 +130,34 @@ class AnswerCache:
         """Let another row with these values be the one to answer."""
         with self._lock:
             self._under_way.discard(key)
+            self._others.end(key)
         self._freed(key)
 
     def flush(self) -> None:
-        """Write what is new."""
+        """Write what is new, and look what other processes have answered."""
         with self._lock:
             fresh, self._fresh = self._fresh, {}
-            if not fresh:
-                return
-            with suppress(sqlite3.Error):
-                self._connection.execute("begin immediate")
-                self._connection.executemany(
-                    "insert or ignore into answer values (?, ?)",
-                    [(key, _encode(outputs)) for key, outputs in fresh.items()],
-                )
-                self._connection.execute("commit")
-                return
-            with suppress(sqlite3.Error):
-                self._connection.execute("rollback")
+            if fresh:
+                self._file.write(fresh)
+            for key in fresh:
+                self._others.end(key)
+            ended = [key for key in self._elsewhere if self._has_ended(key)]
+            self._elsewhere.difference_update(ended)
+        for key in ended:
+            self._freed(key)
 
-    def _read(self, key: bytes) -> Mapping[str, object] | None:
-        try:
-            found = self._connection.execute(
-                "select outputs from answer where key = ?", (key,)
-            ).fetchone()
-            return None if found is None else msgspec.json.decode(found[0], type=dict[str, object])
-        except (sqlite3.Error, msgspec.DecodeError):
-            return None
+    def _may_begin(self, key: bytes) -> bool:
+        """Whether this process is to answer; where not, another one does."""
+        if self._others.begin(key):
+            return True
+        since_s = self._waits_since_s.setdefault(key, time.monotonic())
+        if time.monotonic() - since_s >= LONGEST_WAIT_S:
+            return True
+        self._elsewhere.add(key)
+        return False
+
+    def _has_ended(self, key: bytes) -> bool:
+        if self._others.begin(key):
+            self._others.end(key)
+            return True
+        return time.monotonic() - self._waits_since_s.get(key, 0.0) >= LONGEST_WAIT_S

@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from openautoglm.data.catalog import open_source
-from openautoglm.errors import LedgerError, OutputWriteError
+from openautoglm.errors import InvalidParameterError, LedgerError, OutputWriteError
 from openautoglm.errors.passing import may_pass
 from openautoglm.jobs.destination import parts_url
 from openautoglm.jobs.fingerprints import check_work
 from openautoglm.jobs.home import home, open_at
 from openautoglm.jobs.orders import EXITS, Report
 from openautoglm.jobs.running.answering import Answering
+from openautoglm.jobs.running.answers_file import NAME
 from openautoglm.jobs.running.breaker import Breaker
-from openautoglm.jobs.running.cache import FILE, AnswerCache
+from openautoglm.jobs.running.cache import AnswerCache
 from openautoglm.jobs.running.committing import Committer
 from openautoglm.jobs.running.crew import Crew
 from openautoglm.jobs.running.feed import Feed
@@ -40,6 +41,7 @@ from openautoglm.jobs.running.starting import patiently
 from openautoglm.jobs.running.told import fault_of
 from openautoglm.jobs.spec import JobSpec
 from openautoglm.jobs.works import open_work, read_intent
+from openautoglm.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,9 +51,6 @@ if TYPE_CHECKING:
     from openautoglm.jobs.ledger.records import Claim
     from openautoglm.jobs.orders import Orders
     from openautoglm.jobs.work import Work
-
-GRACE_VARIABLE: Final = "OPENAUTOGLM_WORKER_GRACE_S"
-"""Environment: seconds that rows under way have to end in, where a worker is told to stop."""
 
 _log: Final = logging.getLogger("openautoglm.jobs")
 
@@ -95,10 +94,17 @@ def main() -> int:
     except msgspec.DecodeError as error:
         report = Report(why="unfit", error=fault_of(error))
     else:
-        grace_s = float(os.environ.get(GRACE_VARIABLE) or GRACE_S)
-        report = run(orders, is_told=lambda: leash.is_told, grace_s=grace_s)
+        report = _told_how(orders, leash)
     leash.report(report)
     return EXITS[report.why]
+
+
+def _told_how(orders: Orders, leash: Leash) -> Report:
+    try:
+        grace_s = Settings.from_env(os.environ).worker_grace_s
+    except InvalidParameterError as error:
+        return Report(why="unfit", error=fault_of(error))
+    return run(orders, is_told=lambda: leash.is_told, grace_s=grace_s)
 
 
 def _open(orders: Orders, stack: ExitStack, is_told: Callable[[], bool]) -> Tools:
@@ -159,7 +165,9 @@ def _assembled(
 
 def _cache(spec: JobSpec, work: Work, feed: Feed) -> AnswerCache:
     takes = read_intent(spec).takes()
-    return AnswerCache(home() / FILE, work.fingerprint(), takes, feed.release)
+    most = Settings.from_env(os.environ).answers_mb << 20
+    marks = work.fingerprint()
+    return AnswerCache(home() / NAME, marks, takes, feed.release, limit_bytes=most)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ class Site:
     def start(self, **given: Any) -> tuple[subprocess.Popen[bytes], Orders]:  # noqa: ANN401 - of orders
         """Start a worker as a driver does; its functions are modules in the folder."""
         path = os.pathsep.join((str(self.folder), os.environ.get("PYTHONPATH", "")))
-        environment = {**os.environ, "PYTHONPATH": path, worker.GRACE_VARIABLE: str(GRACE_S)}
+        environment = {**os.environ, "PYTHONPATH": path, "OPENAUTOGLM_WORKER_GRACE_S": str(GRACE_S)}
         orders = self.orders(**given)
         process = subprocess.Popen(
             PROGRAM, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from openautoglm.errors import LedgerError
+from openautoglm.jobs.running.answers_file import NAME, clear_answers
 from openautoglm.jobs.running.cache import AnswerCache
 from openautoglm.jobs.running.tries import Parked
 from openautoglm.jobs.work import Answer
@@ -117,3 +120,86 @@ def test_a_file_that_is_no_cache_is_refused(tmp_path: Path) -> None:
     (tmp_path / "answers.db").write_bytes(b"something else " * 100)
     with pytest.raises(LedgerError, match="cache"):
         cache(tmp_path)
+
+
+def test_a_file_of_answers_stays_within_its_limit_and_forgets_the_oldest(tmp_path: Path) -> None:
+    file, limit_bytes = tmp_path / NAME, 256 << 10
+    with AnswerCache(file, {}, None, lambda _: None, limit_bytes=limit_bytes) as one:
+        keys = [one.key({"n": n}) for n in range(3000)]
+        for start in range(0, 3000, 100):
+            for key in keys[start : start + 100]:
+                assert one.take(key) is None
+                one.put(key, Answer(outputs={"out": "x" * 400}))
+            one.flush()
+    assert file.stat().st_size <= limit_bytes * 2
+    with AnswerCache(file, {}, None, lambda _: None, limit_bytes=limit_bytes) as again:
+        assert again.take(keys[0]) is None
+        assert again.take(keys[-1]) == Answer(outputs={"out": "x" * 400})
+
+
+def test_an_answer_that_would_fill_the_file_is_not_kept(tmp_path: Path) -> None:
+    with AnswerCache(tmp_path / NAME, {}, None, lambda _: None, limit_bytes=1 << 16) as one:
+        small, large = one.key({"n": 1}), one.key({"n": 2})
+        for key, text in ((small, "x"), (large, "x" * (1 << 16))):
+            assert one.take(key) is None
+            one.put(key, Answer(outputs={"out": text}))
+        one.flush()
+        assert one.take(small) is not None
+        assert one.take(large) is None
+
+
+def test_all_answers_can_be_forgotten(tmp_path: Path) -> None:
+    with cache(tmp_path) as one:
+        assert one.take(one.key({"a": 1})) is None
+        one.put(one.key({"a": 1}), Answer(outputs={}))
+        one.flush()
+        assert clear_answers(tmp_path) == 1
+        assert one.take(one.key({"a": 1})) is None
+
+
+def test_rows_with_the_same_values_are_answered_once_over_all_processes_of_a_job(
+    site: Site,
+) -> None:
+    calls = site.folder / "calls"
+    (site.folder / "job_of_a_test.py").write_text(
+        "import os, time\n"
+        f"def ask(row):\n    fd = os.open({str(calls)!r}, os.O_CREAT | os.O_APPEND | os.O_WRONLY)\n"
+        "    os.write(fd, (row['text'] + '\\n').encode())\n"
+        "    time.sleep(0.05)\n"
+        "    return {'upper': row['text'].upper()}\n"
+    )
+    site.lines(f'{{"text": "{letter}"}}' for letter in "abcdefgh" * 20)
+    site.plan("job_of_a_test:ask", cache=True, concurrency=8, shard_rows=8)
+    both = [site.start(index=n, of=2)[0] for n in range(2)]
+    assert [site.heard(process).why for process in both] == ["done", "done"]
+    assert sorted(calls.read_text().split()) == list("abcdefgh")
+    assert len(site.answers()) == 160
+
+
+def test_a_row_that_a_dead_process_had_is_answered_by_another_one(tmp_path: Path) -> None:
+    freed: list[bytes] = []
+    holding = (
+        "import sys; from pathlib import Path\n"
+        "from openautoglm.jobs.running.cache import AnswerCache\n"
+        "one = AnswerCache(Path(sys.argv[1]), {}, None, print)\n"
+        "assert one.take(one.key({'a': 1})) is None\n"
+        "print('has it', flush=True); sys.stdin.read()\n"
+    )
+    with AnswerCache(tmp_path / NAME, {}, None, freed.append) as one:
+        other = subprocess.Popen(
+            [sys.executable, "-c", holding, str(tmp_path / NAME)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"has it\n"
+        key = one.key({"a": 1})
+        assert isinstance(one.take(key), Parked)
+        assert one.is_under_way(key)
+        one.flush()
+        assert freed == []
+        other.kill()
+        other.communicate()
+        one.flush()
+        assert freed == [key]
+        assert one.take(key) is None

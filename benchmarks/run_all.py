@@ -11,6 +11,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 NOT_BENCHMARKS = {"run_all.py", "timing.py", "call_costs.py", "operators.py"}
+JOBS = ("cron", "ledger", "assignment", "cold_start", "throughput", "ten_million")
 SKIPPED = 77  # the exit status of a benchmark that cannot run here
 OURS = "ours-fp32,ours-int8,ours-int4"
 INT8 = "ctranslate2-int8,llama.cpp-q8_0,openvino-q8_0"
@@ -61,7 +62,7 @@ def main() -> None:
     results = HERE / "results"
     results.mkdir(exist_ok=True)
     scripts = [script for script in HERE.glob("*.py") if script.name not in NOT_BENCHMARKS]
-    jobs = [HERE / "jobs" / name for name in ("cron.py", "ledger.py", "throughput.py")]
+    jobs = [HERE / "jobs" / f"{name}.py" for name in JOBS]
     whole = {script.stem: (script, ()) for script in [*sorted(scripts), *jobs]}
     whole |= {name: (HERE / "engine/engine.py", asked) for name, asked in ENGINE.items()}
     for name, (script, asked) in whole.items():

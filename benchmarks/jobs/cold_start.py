@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 COMMAND: Final = "oag batch run"
 NAMES: Final = tuple(name for name, about in METHODS.items() if about.chunk == 1)
-COUNTS: Final = (1, 10)
 ONE: Final = Shape(processes=1, in_flight=64)
 OFTEN: Final = 0.5
 """Share of a core for looking where memory is measured."""
@@ -65,7 +64,7 @@ def main() -> None:
     for turn in range(max(asked.rounds, asked.peer_rounds)):
         for name, about in methods.items():
             if turn < (asked.peer_rounds if about.venv else asked.rounds):
-                for count in COUNTS:
+                for count in map(int, asked.counts.split(",")):
                     _once(name, about, count, found.setdefault((count, name), Samples()))
     versions = {name: version(about) for name, about in methods.items()}
     rounds = f"{asked.rounds} rounds in turn, {asked.peer_rounds} of peers with an environment."
@@ -89,6 +88,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--peer-rounds", type=int, default=3, help="of what starts slowly")
     parser.add_argument("--methods", default=",".join((COMMAND, *NAMES)), help="by commas")
+    parser.add_argument("--counts", default="1,10", help="rows, by commas")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     return parser.parse_args()
 

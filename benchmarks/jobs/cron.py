@@ -12,7 +12,6 @@ in all the years are worked on once and counted each. Ends with 1 where a time o
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections import defaultdict
@@ -29,7 +28,7 @@ import numpy as np
 
 sys.path.insert(1, str(Path(__file__).parents[1]))
 
-from timing import machine, table
+from timing import busy_cores, noise, publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -229,6 +228,7 @@ def main() -> None:
     options = parser.parse_args()
     known = sorted(available_timezones() - {"localtime", "Factory"})
     zones = options.zones.split(",") if options.zones else known
+    busy = busy_cores()
     methods = ["openautoglm", *(peer for peer in options.peers.split(",") if peer in METHODS)]
     found, different = measured(zones, options.years, methods)
     rows: list[dict[str, Cell]] = [
@@ -243,12 +243,14 @@ def main() -> None:
         }
         for method, f in found.items()
     ]
-    notes = f"{len(zones)} zones ({different} that differ), {options.years} years."
-    print(f"## Named times when clocks are changed\n\n{table(rows)}\n\n{notes}\n")
-    if options.json is not None:
-        document = {"title": "Cron", "machine": machine(), "notes": notes, "rows": rows}
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+    measured_here = f"{len(zones)} zones ({different} that differ), {options.years} years."
+    publish(
+        "Named times when clocks are changed",
+        rows,
+        notes=f"{measured_here} {noise(busy)}".strip(),
+        target=options.json,
+        more={"busy_cores_before": round(busy, 2)},
+    )
     own = found["openautoglm"]
     sys.exit(int(own.missed + own.twice + own.elsewhere > 0))
 

@@ -19,6 +19,10 @@ LATENCY: Final = "OAG_BENCHMARK_LATENCY_S"
 """Seconds that a row takes, in the environment of every process."""
 FIRST: Final = "OAG_BENCHMARK_FIRST"
 """The file that is to hold when the first row of all was answered, by the monotonic clock."""
+SLOW: Final = "OAG_BENCHMARK_SLOW"
+"""The file by which one process of `wait` finds that it is the slow one."""
+SLOWER: Final = "OAG_BENCHMARK_SLOWER"
+"""How much slower that is."""
 TEXT: Final = "the parcel came late and one cup was broken, please send another one "
 
 
@@ -43,6 +47,25 @@ def answer(values: Mapping[str, object]) -> dict[str, object]:
     if not _told:
         _tell_first()
     return {"output": str(values["text"])[:40]}
+
+
+def wait(values: Mapping[str, object]) -> dict[str, object]:
+    """Wait as long as the row says; longer in the one process that comes first, where asked."""
+    if not _pace:
+        _pace.append(_found_pace())
+    time.sleep(float(str(values["wait_s"])) * _pace[0])
+    return {}
+
+
+_pace: list[float] = []
+
+
+def _found_pace() -> float:
+    try:
+        open(os.environ[SLOW], "x", encoding="ascii").close()  # noqa: PTH123 - the quicker way
+    except (KeyError, FileExistsError):
+        return 1.0
+    return float(os.environ[SLOWER])
 
 
 _told: list[str] = []

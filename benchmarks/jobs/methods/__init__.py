@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HERE: Final = Path(__file__).parent
 
@@ -33,6 +36,7 @@ class Task:
         in_flight: rows under way at a time, all processes together.
         chunk: rows that are handed over together, where that is up to the caller.
         server: URL of the server it was given.
+        job: more fields of a job of ours.
     """
 
     source: str
@@ -42,6 +46,7 @@ class Task:
     in_flight: int
     chunk: int = 1
     server: str = ""
+    job: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

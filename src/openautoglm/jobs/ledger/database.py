@@ -55,13 +55,20 @@ class Database(Protocol):
         """Return what work found. It changes nothing, and sees what others commit meanwhile."""
         ...
 
-    def write(self, work: Callable[[Session], Result], *, is_durable: bool = True) -> Result:
+    def write(
+        self,
+        work: Callable[[Session], Result],
+        *,
+        is_durable: bool = True,
+        is_vital: bool = False,
+    ) -> Result:
         """Do work in one transaction, or nothing of it where it raises.
 
         Args:
             work: what is to be done.
             is_durable: whether it must survive a power failure when this returns. What is not made
                 durable is not lost to less, and becomes durable with the next that is.
+            is_vital: whether it may use room that is kept back for when the disk is full.
         """
         ...
 

@@ -59,7 +59,10 @@ class Ledger(Protocol):
     def set_state(
         self, job: str, state: State, *, reason: str = "", among: frozenset[State]
     ) -> bool:
-        """Change the state where it is one of `among`; return whether it was. Writes an event."""
+        """Change the state where it is one of `among`; return whether it was. Writes an event.
+
+        A ledger in a file keeps some room back, so that this is done on a full disk, too.
+        """
         ...
 
     def take_charge(self, job: str, owner: str, *, lease_s: float) -> bool:

@@ -106,9 +106,18 @@ class PostgresDatabase:
             lambda _: work(_PostgresSession(self._connected())), for_s=self._patience_s
         )
 
-    def write(self, work: Callable[[Session], Result], *, is_durable: bool = True) -> Result:
+    def write(
+        self,
+        work: Callable[[Session], Result],
+        *,
+        is_durable: bool = True,
+        is_vital: bool = False,
+    ) -> Result:
         """Do work in one transaction; see `Database`."""
-        del is_durable  # a server that crashes must lose nothing either
+        del (
+            is_durable,
+            is_vital,
+        )  # a server that crashes must lose nothing either; its disk is its own
         return self._patiently(
             lambda ends_at: self._transaction(work, ends_at), for_s=self._patience_s
         )

@@ -61,7 +61,8 @@ class SqlLedger:
     ) -> bool:
         """Change the state; see `Ledger`."""
         return self._database.write(
-            partial(of_jobs.set_state, job=job, state=state, reason=reason, among=among)
+            partial(of_jobs.set_state, job=job, state=state, reason=reason, among=among),
+            is_vital=True,
         )
 
     def take_charge(self, job: str, owner: str, *, lease_s: float) -> bool:

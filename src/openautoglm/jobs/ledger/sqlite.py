@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, final
 
 from openautoglm.errors import LedgerError
 from openautoglm.jobs.ledger.schema import PREFIX
+from openautoglm.jobs.ledger.spare import Spare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -97,6 +98,7 @@ class SqliteDatabase:
         self._path: Final = path
         self._log: Final = path.with_name(f"{path.name}-wal")
         self._patience_s = patience_s
+        self._spare = Spare(path)
         self._lock = threading.RLock()
         self._is_synced = True
         with _worded(path):
@@ -106,6 +108,7 @@ class SqliteDatabase:
             except BaseException:
                 self._connection.close()
                 raise
+        self._spare.keep()
 
     def read(self, work: Callable[[Session], Result]) -> Result:
         """Return what work found; see `Database`."""
@@ -113,7 +116,13 @@ class SqliteDatabase:
             self._refuse_moved()
             return self._patiently(lambda: work(_SqliteSession(self._connection)))
 
-    def write(self, work: Callable[[Session], Result], *, is_durable: bool = True) -> Result:
+    def write(
+        self,
+        work: Callable[[Session], Result],
+        *,
+        is_durable: bool = True,
+        is_vital: bool = False,
+    ) -> Result:
         """Do work in one transaction; see `Database`."""
         with self._lock, _worded(self._path):
             self._refuse_moved()
@@ -123,20 +132,29 @@ class SqliteDatabase:
                 level = "full" if is_durable else "normal"
                 self._connection.execute(f"pragma synchronous = {level}")
                 self._is_synced = is_durable
-            self._patiently(lambda: self._connection.execute("begin immediate"))
             try:
-                result = work(_SqliteSession(self._connection))
-                self._connection.execute("commit")
-            except BaseException:
-                with suppress(sqlite3.Error):  # where it failed badly, SQLite did so itself
-                    self._connection.execute("rollback")
-                raise
-            return result
+                return self._transaction(work)
+            except sqlite3.Error as error:
+                is_full = _kind(error) == sqlite3.SQLITE_FULL
+                if not (is_vital and is_full and self._spare.give()):
+                    raise
+            return self._transaction(work)
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._connection.close()
+
+    def _transaction(self, work: Callable[[Session], Result]) -> Result:
+        self._patiently(lambda: self._connection.execute("begin immediate"))
+        try:
+            result = work(_SqliteSession(self._connection))
+            self._connection.execute("commit")
+        except BaseException:
+            with suppress(sqlite3.Error):  # where it failed badly, SQLite did so itself
+                self._connection.execute("rollback")
+            raise
+        return result
 
     def _opened(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)

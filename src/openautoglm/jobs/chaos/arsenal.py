@@ -12,7 +12,6 @@ from openautoglm.jobs.chaos import board as boards
 from openautoglm.jobs.chaos.board import Board
 from openautoglm.jobs.chaos.kinds import Ground, choose
 from openautoglm.jobs.chaos.lasting import (
-    APPLICATION,
     BadServer,
     BusyFile,
     BusyTables,
@@ -102,9 +101,10 @@ class Arsenal:
 
     def environment(self) -> Mapping[str, str]:
         """Return what the job's processes are to be started with, besides what they would be."""
+        is_far = ledger_file(self._ledger) is None
+        url = BusyTables.url_of_job(self._ledger) if is_far else self._ledger
         found = {
-            "OPENAUTOGLM_LEDGER": self._ledger,  # not an argument: it may hold a password
-            "PGAPPNAME": APPLICATION,
+            "OPENAUTOGLM_LEDGER": url,  # not an argument: it may hold a password
             "TMPDIR": str(self._temporary),
             VARIABLE: str(self._calls),
         }

@@ -230,8 +230,9 @@ class _Assault:
     def _strike(self, kind: Kind, target: Target) -> None:
         before = self._status().counts.done
         is_met = self._arsenal.sudden[kind].strike(target, self._chance)
-        if is_met is None:
+        if not is_met:
             self._turns.append(kind)
+        if is_met is None:
             return
         self.tally.began(kind)
         self.tally.ended(kind, is_met=is_met)
@@ -249,6 +250,7 @@ class _Assault:
             try:
                 is_met = self._arsenal.lasting[kind].hold(for_s, self._over, chance)
             finally:
+                self._turns += () if is_met else (kind,)
                 self.tally.ended(kind, is_met=is_met)
                 self._tell(f"{kind}: for {for_s:.1f} s{'' if is_met else ', nobody met it'}")
 

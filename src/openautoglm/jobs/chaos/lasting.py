@@ -145,6 +145,11 @@ class BusyTables:
     def __init__(self, url: str) -> None:
         self._url = url
 
+    @staticmethod
+    def url_of_job(url: str) -> str:
+        """Return the URL by which the job's processes are to open the ledger, to be known there."""
+        return f"{url}{'&' if '?' in url else '?'}application_name={APPLICATION}"
+
     def hold(self, for_s: float, over: threading.Event, chance: random.Random) -> bool:
         """See `Lasting.hold`."""
         del chance

@@ -42,8 +42,7 @@ class Tally:
 
     def may_begin(self, kind: Kind) -> bool:
         """Whether none of this sort is under way: a disk fails in one way at a time."""
-        sort = kind.partition("-")[0]
-        return all(other.partition("-")[0] != sort for other in self._under_way)
+        return all(_sort(other) != _sort(kind) for other in tuple(self._under_way))
 
     def began(self, kind: Kind) -> None:
         """Note that one is under way."""
@@ -57,3 +56,7 @@ class Tally:
             self._under_way.discard(kind)
             (self.met if is_met else self.unmet)[kind] += 1
             self.changes += 1
+
+
+def _sort(kind: Kind) -> str:
+    return "database" if kind == "busy" else kind.partition("-")[0]

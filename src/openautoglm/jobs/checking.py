@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Final, NoReturn, final
 import msgspec
 
 from openautoglm.data.catalog import open_source
-from openautoglm.data.location import redacted
-from openautoglm.engine.sampling import SamplingParams
+from openautoglm.data.location import read_location, redacted
+from openautoglm.engine.backend import BACKENDS
+from openautoglm.engine.sampling import SamplingParams, sampling_names
 from openautoglm.errors import JobSpecError, OpenAutoGLMError
 from openautoglm.jobs.checking_columns import column_complaints
 from openautoglm.jobs.checking_resources import resource_complaints
+from openautoglm.jobs.checking_values import number_complaints, plain_values
 from openautoglm.jobs.complaint import Complaint, of_error
-from openautoglm.jobs.destination import try_sink
+from openautoglm.jobs.destination import is_local, try_sink
 from openautoglm.jobs.embedding import embedded
 from openautoglm.jobs.spec import JobSpec
 from openautoglm.jobs.works import WAYS, read_intent
 from openautoglm.jobs.works.providers import known_here_alone
+from openautoglm.registry import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,8 +33,9 @@ if TYPE_CHECKING:
     from openautoglm.data.source import Description
     from openautoglm.jobs.works.intent import Intent
 
+OF_ALL: Final = ("device", "dtype", "adapters")
+"""Options that every backend is asked with."""
 SECRETS: Final = frozenset({"api_key"})
-AT_LEAST_ONE: Final = ("shard_rows", "workers", "concurrency", "tries", "max_row_bytes")
 OF_MODELS: Final = ("model", "schema", "options", "sampling", "settings")
 """What a function has no use for."""
 
@@ -52,9 +56,10 @@ def check(spec: JobSpec) -> Checked:
     Raises:
         JobSpecError: names all that cannot be.
     """
-    _refuse_any(list(_types(spec)))  # of other types nothing more can be asked
+    spec, complaints = plain_values(spec)
+    _refuse_any(complaints)  # of other types nothing more can be asked
     spec = _embedded(spec)
-    complaints = [*_numbers(spec), *_uses(spec), *_places(spec), *_asking(spec)]
+    complaints = [*number_complaints(spec), *_uses(spec), *_places(spec), *_asking(spec)]
     complaints += resource_complaints(spec.resources)
     intent = _intent(spec, complaints)
     description = _described(spec, complaints)
@@ -87,46 +92,6 @@ def _refuse_any(complaints: Sequence[Complaint]) -> None:
         refuse(complaints)
 
 
-def _types(spec: JobSpec) -> Iterator[Complaint]:
-    for field in msgspec.structs.fields(JobSpec):
-        value = getattr(spec, field.name)
-        try:
-            msgspec.convert(msgspec.to_builtins(value), field.type)
-        except (msgspec.ValidationError, TypeError, ValueError) as cause:
-            is_json = isinstance(cause, msgspec.ValidationError)
-            yield Complaint(
-                field=field.name,
-                problem=str(cause) if is_json else "it is nothing that JSON holds",
-                got=f"{value!r} ({type(value).__name__})"[:200],
-                fix="give a value of that type" if is_json else "for example str(…)",
-            )
-
-
-def _numbers(spec: JobSpec) -> Iterator[Complaint]:
-    for name in AT_LEAST_ONE:
-        if getattr(spec, name) < 1:
-            yield _low(name, getattr(spec, name), "must be at least 1", f"{name}=1")
-    if not spec.backoff_s >= 0:
-        yield _low("backoff_s", spec.backoff_s, "must be 0 or more", "backoff_s=1.0")
-    limits = {
-        "budget.rows": spec.budget.rows,
-        "budget.tokens": spec.budget.tokens,
-        "budget.seconds": spec.budget.seconds,
-        "rate.rows_per_s": spec.rate.rows_per_s,
-        "rate.tokens_per_s": spec.rate.tokens_per_s,
-    }
-    for name, limit in limits.items():
-        if limit is not None and not limit > 0:
-            yield _low(name, limit, "must be above 0", "leave it out for no limit")
-    part = spec.budget.error_rate
-    if part is not None and not 0 <= part <= 1:
-        yield _low("budget.error_rate", part, "must be between 0 and 1", "error_rate=0.5")
-
-
-def _low(name: str, got: object, problem: str, fix: str) -> Complaint:
-    return Complaint(field=name, problem=problem, got=got, fix=fix)
-
-
 def _uses(spec: JobSpec) -> Iterator[Complaint]:
     """Refuse what nobody would look at."""
     if spec.function is not None:
@@ -154,13 +119,31 @@ def _uses(spec: JobSpec) -> Iterator[Complaint]:
 
 def _asking(spec: JobSpec) -> Iterator[Complaint]:
     """Look at what a model is asked with."""
-    if spec.function is None and spec.sampling:
-        yield from of_error("sampling", lambda: SamplingParams().override(spec.sampling))
+    if spec.function is None:
+        if spec.sampling:
+            yield from of_error("sampling", lambda: SamplingParams().override(spec.sampling))
+        if spec.backend != "auto":
+            yield from of_error("backend", lambda: BACKENDS.entry(spec.backend))
+        yield from _options(spec)
     schema = spec.schema
     if spec.template is not None and schema is not None:
         from openautoglm.pipeline.steps.schema import check_schema
 
         yield from of_error("schema", lambda: check_schema(schema))
+
+
+def _options(spec: JobSpec) -> Iterator[Complaint]:
+    """Refuse options that no backend takes; whether the one that is chosen does, it says itself."""
+    taken = {name for backend in BACKENDS.names() for name in BACKENDS.get(backend).options}
+    known = (*OF_ALL, *sampling_names(), *sorted(taken))
+    for name in spec.options:
+        if name not in known and name not in SECRETS:
+            yield Complaint(
+                field=f"options.{name}",
+                problem="no model takes such an option",
+                got=f"options: {', '.join(known)}",
+                fix=suggest(name, known) or "leave it out",
+            )
 
 
 def _places(spec: JobSpec) -> Iterator[Complaint]:
@@ -173,7 +156,7 @@ def _places(spec: JobSpec) -> Iterator[Complaint]:
                 got=redacted(url),
                 fix="name a file, such as rows.jsonl",
             )
-    if spec.source and os.path.normpath(spec.source) == os.path.normpath(spec.sink):
+    if spec.source == spec.sink or (_path(spec.source) or spec.source) == _path(spec.sink):
         yield Complaint(
             field="sink",
             problem="it is the source as well",
@@ -187,6 +170,15 @@ def _embedded(spec: JobSpec) -> JobSpec:
     found: list[JobSpec] = []
     _refuse_any(of_error(field, lambda: found.append(embedded(spec))))
     return found[0]
+
+
+def _path(url: str) -> str | None:
+    """Return the path behind a URL of files of this machine."""
+    try:
+        location = read_location(url, {})
+        return os.path.realpath(location.path) if is_local(location) else None
+    except (OpenAutoGLMError, ValueError):  # whoever opens it says so
+        return None
 
 
 def _intent(spec: JobSpec, complaints: list[Complaint]) -> Intent | None:

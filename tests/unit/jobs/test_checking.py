@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from openautoglm.errors import JobSpecError
-from openautoglm.jobs.checking import check
-from openautoglm.jobs.spec import Budget, Rate
+from openautoglm.jobs.checking import check, read_spec
+from openautoglm.jobs.spec import Budget, JobSpec, Rate
+from openautoglm.jobs.works import WAYS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,3 +168,63 @@ def test_the_source_is_not_written_over(desk: Desk) -> None:
 def test_a_source_without_rows_is_taken(desk: Desk) -> None:
     desk.write([])
     check(desk.job(template="{text}"))
+
+
+BAD: tuple[object, ...] = (
+    *(3, -1, 10**30, 1.5, math.nan, math.inf, True, b"x", "", " ", "\ud800", "x\0y"),
+    *([], [1], (1, 2), {1: 2}, {"a": object()}, {"a": math.nan}, {"a": 10**30}, object(), len),
+)
+
+
+@pytest.mark.parametrize("field", JobSpec.__struct_fields__)
+def test_whatever_a_field_is_given_is_taken_or_named(desk: Desk, field: str) -> None:
+    desk.number(2)
+    base = {} if field in WAYS else {"template": "Say {text}"}
+    refused: list[tuple[object, JobSpecError]] = []
+    for bad in BAD:
+        try:
+            spec = check(desk.job(**{"function": None, **base, field: bad})).spec
+        except JobSpecError as error:
+            refused.append((bad, error))
+        else:
+            assert read_spec(msgspec.json.encode(spec)) == spec
+    assert refused
+    assert [bad for bad, error in refused if f"`{field}" not in error.problem] == []
+    assert [bad for bad, error in refused if not error.fix] == []
+    assert sorted(path.name for path in desk.folder.iterdir()) == ["in.jsonl"]
+
+
+def test_a_value_that_holds_itself_is_refused(desk: Desk) -> None:
+    desk.number(1)
+    endless: dict[str, object] = {}
+    endless["self"] = endless
+    assert "`settings`" in refusal(desk, template="{text}", settings=endless)
+
+
+def test_a_mapping_stands_for_a_budget_and_a_pace(desk: Desk) -> None:
+    desk.number(1)
+    spec = check(desk.job(budget={"rows": 3}, rate={"rows_per_s": 2})).spec
+    assert (spec.budget, spec.rate) == (Budget(rows=3), Rate(rows_per_s=2))
+
+
+def test_a_backend_and_an_option_that_nobody_has_are_named(desk: Desk) -> None:
+    desk.number(1)
+    said = refusal(desk, template="{text}", backend="transformer", options={"devcie": "cpu"})
+    assert "did you mean `transformers`?" in said
+    assert "`options.devcie`" in said
+    assert "did you mean `device`?" in said
+
+
+def test_the_source_is_known_by_any_name(desk: Desk) -> None:
+    desk.number(1)
+    (desk.folder / "link.jsonl").symlink_to(desk.source)
+    for sink in (f"jsonl://{desk.source}", desk.folder / "link.jsonl"):
+        assert "it is the source as well" in refusal(desk, sink=str(sink))
+
+
+def test_an_empty_template_is_refused(desk: Desk) -> None:
+    desk.number(1)
+    for empty in ("", "  ", [{"role": "user", "content": ""}]):
+        assert "`template`: the template is empty" in refusal(desk, template=empty)
+    assert "`template`" in refusal(desk, template=[])
+    assert "`template`" in refusal(desk, template=[{"role": "robot", "content": "{text}"}])

@@ -114,6 +114,7 @@ def site(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("OPENAUTOGLM_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("OPENAUTOGLM_TEST_CALLS", str(tmp_path / "calls"))
+    monkeypatch.setenv("OPENAUTOGLM_WORKER_GRACE_S", "0.1")
     monkeypatch.delenv("OPENAUTOGLM_ENGINE", raising=False)
     yield Site(tmp_path, postgres_url, ray_nodes)
     (tmp_path / "gate").touch()
@@ -180,11 +181,7 @@ def test_a_job_that_is_cancelled_or_interrupted_leaves_no_worker(site: Site) -> 
     until(lambda: not site.workers(run), timeout_s=LONGEST_S)
     assert run.status().state == "cancelled"
     command = [OAG, "batch", "resume", run.id, "--engine", site.nodes.address, "--progress", "none"]
-    environment = {
-        **os.environ,
-        "OPENAUTOGLM_LEDGER": site.ledger,
-        "OPENAUTOGLM_WORKER_GRACE_S": "0.1",
-    }
+    environment = {**os.environ, "OPENAUTOGLM_LEDGER": site.ledger}
     resumed = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 LONG: Final = 20
 NODES: Final = 2
-ROWS_PER_KILL: Final = 2000
+ROWS_PER_KILL: Final = 7000
 CONCURRENCY: Final = 16
 UNWRITTEN: Final = 100
 """Rows that may be answered and not yet journalled when a node is killed."""
@@ -153,7 +153,7 @@ def main() -> None:
         ),
         told("state", found.state),
     ]
-    finish("batches on a Ray whose nodes are killed", found, rows)
+    finish("batches on a Ray whose nodes are killed", asdict(found), rows)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from openautoglm.data import open_source
+from openautoglm.jobs.crews.cluster import joined
 from openautoglm.jobs.crews.crew import Began, Ended
 from openautoglm.jobs.crews.engine import Engine
 from openautoglm.jobs.ledger import open_ledger
@@ -79,19 +80,22 @@ class Place:
             return ledger.counts("j").shards_done
 
 
+@pytest.fixture(scope="module")
+def cluster(ray_nodes: RayNodes) -> Iterator[Engine]:
+    """The cluster, this process connected to it once for all tests."""
+    engine = Engine.read(ray_nodes.address)
+    with joined(engine.address):
+        yield engine
+
+
 @pytest.fixture(params=["local", "ray"])
-def place(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Place]:
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setenv("OPENAUTOGLM_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("OPENAUTOGLM_TEST_REACHED", str(tmp_path / "reached"))
     (tmp_path / "crew_work.py").write_text(WORK)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    name = "local"
-    if request.param == "ray":
-        nodes: RayNodes = request.getfixturevalue("ray_nodes")
-        name = nodes.address
-    return Place(tmp_path, Engine.read(name))
+    is_ray = request.param == "ray"
+    return Place(tmp_path, request.getfixturevalue("cluster") if is_ray else Engine.read("local"))
 
 
 def heard(crew: Crew, kind: type[T]) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -12,6 +13,7 @@ from openautoglm.data import Part, open_sink
 from openautoglm.errors import FencedError
 from openautoglm.jobs.ledger.records import RowOutcome
 from openautoglm.jobs.orders import EXITS
+from openautoglm.jobs.running.suspicion import LEAST, MOST, PLAIN
 from openautoglm.testing.versions import until
 
 if TYPE_CHECKING:
@@ -197,6 +199,51 @@ def test_a_row_that_was_alone_when_its_worker_was_killed_has_another_run_behind_
     assert site.work().why == "done"
     assert calls == [0, 1, 2, 3, 5, 6, 7, 8, 9, 4]
     assert [row["n"] for row in site.answers()] == list(range(10))
+
+
+@pytest.mark.parametrize(
+    ("is_anybody_killing", "deaths", "is_out"),
+    [(False, PLAIN, True), (True, PLAIN, False), (True, LEAST, False), (True, MOST, True)],
+)
+def test_a_row_needs_more_deaths_where_somebody_outside_kills(
+    site: Site, *, is_anybody_killing: bool, deaths: int, is_out: bool
+) -> None:
+    site.rows(10)
+    site.plan(lambda _: {})
+    if is_anybody_killing:
+        assert site.ledger.take_charge(JOB, "driver", lease_s=30.0)
+        site.ledger.leave_charge(JOB, "driver", is_gone=True)
+    for at in range(2 + deaths):
+        claim = site.ledger.claim(JOB, f"dead {at}", lease_s=30.0)
+        assert claim is not None
+        site.ledger.suspect(claim, None if at < 2 else 4)
+        site.ledger.leave(claim.owner, "killed")
+    assert site.work().why == "done"
+    assert list(site.failed()) == (["in.jsonl:5"] if is_out else [])
+
+
+def test_a_row_that_takes_longer_than_the_lease_is_not_taken_by_another_worker(
+    site: Site, working: Callable[..., Worker]
+) -> None:
+    lease_s, calls, may_end = 0.8, [], threading.Event()
+
+    def answer(row: dict[str, Any]) -> dict[str, object]:
+        calls.append(row["n"])
+        may_end.wait(20)
+        return {}
+
+    site.rows(1)
+    site.plan(answer)
+    with working(lease_s=lease_s) as worker:
+        until(lambda: calls == [0])
+        ends_s = time.monotonic() + 3 * lease_s
+        while time.monotonic() < ends_s:
+            assert site.ledger.claim(JOB, "another", lease_s=lease_s) is None
+            may_end.wait(0.05)
+        may_end.set()
+        assert worker.end().why == "done"
+    assert calls == [0]
+    assert len(site.answers()) == 1
 
 
 def test_deaths_are_not_held_against_a_shard_when_all_rows_that_may_be_guilty_came_back(

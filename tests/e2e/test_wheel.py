@@ -52,6 +52,7 @@ def test_the_wheel_carries_the_model_the_tasks_and_the_types_and_no_tests(wheel:
     assert "openautoglm/bus/direct.abi3.so" in sizes
     assert "openautoglm/native/lib/liboag_core.so" in sizes
     assert "openautoglm/native/lib/liboag_kernels.so" in sizes
+    assert "openautoglm/native/lib/liboag_faults.so" in sizes
     assert "openautoglm/native/include/openautoglm/op.h" in sizes
     assert not [name for name in sizes if name.startswith(("tests/", "models/", "native/"))]
     model = sum(size for name, size in sizes.items() if "/weights/nano/" in name)

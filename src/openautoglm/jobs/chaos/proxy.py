@@ -71,6 +71,11 @@ class Proxy:
         """What to ask instead of the server."""
         return f"http://127.0.0.1:{self.port}{self._path}"
 
+    @property
+    def under_way(self) -> int:
+        """How many requests are."""
+        return len(self._live)
+
     def __enter__(self) -> Self:
         self._listen()
         return self

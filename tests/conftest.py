@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from .postgres_server import postgres_server, postgres_url  # noqa: F401 - fixtures
-from .ray_cluster import ray_nodes  # noqa: F401 - a fixture
+from .ray_cluster import ray_joined, ray_nodes  # noqa: F401 - fixtures
 from .s3_server import s3_bucket, s3_endpoint  # noqa: F401 - fixtures
 from .web_server import web_server  # noqa: F401 - a fixture
 

@@ -1,7 +1,7 @@
 """One Ray cluster for all tests of a session that need one: a head and two nodes.
 
-Owns the fixture `ray_nodes`. A test that kills a node adds another. It does not skip: what cannot
-be started fails.
+Owns the fixtures `ray_nodes`, and `ray_joined`, which connects this process too. A test that kills
+a node adds another. They do not skip: what cannot be started fails.
 """
 
 from __future__ import annotations
@@ -23,3 +23,13 @@ def ray_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayNodes]:
     home = tmp_path_factory.mktemp("nodes")
     with RayNodes({**os.environ, "OPENAUTOGLM_HOME": str(home)}) as nodes:
         yield nodes
+
+
+@pytest.fixture(scope="module")
+def ray_joined(ray_nodes: RayNodes) -> Iterator[RayNodes]:
+    """The same, this process connected to it once for all tests of a module."""
+    from openautoglm.jobs.crews.address import Address
+    from openautoglm.jobs.crews.cluster import joined
+
+    with joined(Address.read(ray_nodes.address)):
+        yield ray_nodes

@@ -162,18 +162,6 @@ def test_a_job_whose_driver_is_killed_goes_on_on_the_cluster_and_on_one_machine(
     site.check(4000, kills=4)
 
 
-def test_a_row_that_ends_its_worker_is_put_aside_and_all_others_are_answered(site: Site) -> None:
-    run = site.submit(site.job("deadly", 60, workers=1, shard_rows=20))
-    assert run.wait(LONGEST_S).state == "done"
-    (row,) = run.errors()
-    assert json.loads(row.values or b"{}")["n"] == 7
-    assert json.loads(row.error or b"{}")["code"] == "OAG808"
-    with closing(open_at(site.ledger)) as ledger:
-        deaths = [event for event in ledger.events(run.id, limit=1000) if "died" in event.kind]
-    assert 1 <= len(deaths) <= 3
-    assert run.status().counts.ok == 59
-
-
 def test_a_job_that_is_cancelled_or_interrupted_leaves_no_worker(site: Site) -> None:
     run = site.submit(site.job("gated", 100, shard_rows=50))
     until(lambda: len(site.workers(run)) == 2, timeout_s=LONGEST_S)
@@ -194,12 +182,27 @@ def test_a_job_that_is_cancelled_or_interrupted_leaves_no_worker(site: Site) -> 
     assert not site.workers(run)
 
 
+@pytest.mark.usefixtures("ray_joined")
+def test_a_row_that_ends_its_worker_is_put_aside_and_all_others_are_answered(site: Site) -> None:
+    job = site.job("deadly", 60, workers=1, shard_rows=20)
+    run = job.run(ledger=site.ledger, engine=site.nodes.address)
+    assert run.status().state == "done"
+    (row,) = run.errors()
+    assert json.loads(row.values or b"{}")["n"] == 7
+    assert json.loads(row.error or b"{}")["code"] == "OAG808"
+    with closing(open_at(site.ledger)) as ledger:
+        deaths = [event for event in ledger.events(run.id, limit=1000) if "died" in event.kind]
+    assert 1 <= len(deaths) <= 3
+    assert run.status().counts.ok == 59
+
+
+@pytest.mark.usefixtures("ray_joined")
 def test_workers_that_no_node_can_hold_are_refused_and_the_error_says_what_is_lacking(
     site: Site,
 ) -> None:
     job = site.job("slow", 10, resources={"oag-camera": 1})
     with pytest.raises(ClusterError, match="no node has oag-camera 1") as caught:
-        site.submit(job)
+        job.run(ledger=site.ledger, engine=site.nodes.address)
     assert str(caught.value.got).count("CPU 1") == 2
     (left,) = Run.all(ledger=site.ledger)
     assert left.state == "planned"

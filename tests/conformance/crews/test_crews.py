@@ -14,7 +14,6 @@ import msgspec
 import pytest
 
 from openautoglm.data import open_source
-from openautoglm.jobs.crews.cluster import joined
 from openautoglm.jobs.crews.crew import Began, Ended
 from openautoglm.jobs.crews.engine import Engine
 from openautoglm.jobs.ledger import open_ledger
@@ -23,7 +22,6 @@ from openautoglm.jobs.spec import JobSpec
 from openautoglm.testing.versions import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.ray_nodes import RayNodes
@@ -80,22 +78,16 @@ class Place:
             return ledger.counts("j").shards_done
 
 
-@pytest.fixture(scope="module")
-def cluster(ray_nodes: RayNodes) -> Iterator[Engine]:
-    """The cluster, this process connected to it once for all tests."""
-    engine = Engine.read(ray_nodes.address)
-    with joined(engine.address):
-        yield engine
-
-
 @pytest.fixture(params=["local", "ray"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setenv("OPENAUTOGLM_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("OPENAUTOGLM_TEST_REACHED", str(tmp_path / "reached"))
     (tmp_path / "crew_work.py").write_text(WORK)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    is_ray = request.param == "ray"
-    return Place(tmp_path, request.getfixturevalue("cluster") if is_ray else Engine.read("local"))
+    if request.param == "local":
+        return Place(tmp_path, Engine.read("local"))
+    nodes: RayNodes = request.getfixturevalue("ray_joined")
+    return Place(tmp_path, Engine.read(nodes.address))
 
 
 def heard(crew: Crew, kind: type[T]) -> T:

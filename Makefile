@@ -24,7 +24,7 @@ bench: .venv/.ready-test ## measure every published number again, beside its pee
 SOAKS := swap signing bus hostile plugin_zoo structured cycles "sessions --level L1" "sessions --level L2" \
   "faults --level L1" "faults --level L2" replace schedules \
   "schedules --ledger postgresql" batches sql_sink "sql_sink --to sqlite" \
-  chaos "chaos --ledger postgresql"
+  chaos "chaos --ledger postgresql" ray_nodes
 
 soak: .venv/.ready-test ## hours in minutes: swaps, faults, cycles and replacements under load
 	failed=; for soak in $(SOAKS); do \

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from openautoglm.errors import InvalidParameterError
 from openautoglm.jobs.cluster.devices import advertised
 from openautoglm.jobs.crews.address import Address, probe
+from openautoglm.jobs.crews.token import use_token
 from openautoglm.settings import need
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def start_command(
 
     Raises:
         InvalidParameterError: the address or a resource is none.
-        ClusterError: no head is there.
+        ClusterError: no head is there, or it wants another token than the one here.
         MissingExtraError: Ray is not installed.
     """
     address = _address(head)
@@ -44,6 +45,7 @@ def start_command(
     if check:
         need("ray", extra="ray", why="a node of a cluster")
         probe(address)
+        use_token(address)
     block = () if background else ("--block",)
     command = ["ray", "start", f"--address={address}", f"--resources={resources}"]
     return [*command, *block, *options]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from openautoglm.errors import ClusterError
 from openautoglm.jobs.crews.address import CLIENT, Address, probe
+from openautoglm.jobs.crews.token import use_token
 from openautoglm.settings import need
 
 if TYPE_CHECKING:
@@ -81,6 +82,8 @@ def joined(address: Address | None, *, may_start: bool = True) -> Iterator[Modul
         yield ray
         return
     place = found(address)
+    if place is not None:
+        use_token(place)
     with _silence():
         _connect(ray, place, may_start=may_start)
         try:

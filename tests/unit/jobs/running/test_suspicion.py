@@ -18,6 +18,7 @@ from openautoglm.jobs.running.suspicion import LEAST, MOST, PLAIN, Suspicion
 
 WINDOW: Final = 132
 SHARD: Final = 200
+JOBS: Final = 30
 COMPANY: Final = 2
 """Deaths with many rows under way, after which the rows of a shard are worked on one by one."""
 
@@ -95,19 +96,19 @@ class Sham:
 @pytest.mark.parametrize("rate", [0.05, 0.5, 1.0, 2.0, 4.0])
 def test_an_innocent_row_is_never_out_however_often_workers_are_killed(rate: float) -> None:
     hits = 0
-    for seed in range(60):
+    for seed in range(JOBS):
         job = Sham(random.Random(seed), rate)  # noqa: S311 - a simulation
         for shard in range(20):
             job.work(shard)
         hits += sum(job.blamed.values())
         assert job.out == {}
-    assert hits > 60 * 20 * 100 * 0.04 * rate * 0.5  # rows were hit while they were alone
+    assert hits > JOBS * 20 * 100 * 0.04 * rate * 0.5  # rows were hit while they were alone
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.05, 0.5, 1.0, 2.0, 4.0])
 def test_a_guilty_row_is_out_within_the_bound_and_it_alone(rate: float) -> None:
     deaths: list[int] = []
-    for seed in range(60):
+    for seed in range(JOBS):
         chance = random.Random(seed)  # noqa: S311 - a simulation
         job = Sham(chance, rate, guilty=(chance.randrange(10), chance.randrange(SHARD)))
         for shard in range(10) if rate else [job.guilty[0] if job.guilty else 0]:

@@ -76,11 +76,11 @@ class Site:
         (found,) = (child.pid for child in children if child.name() == "raylet")
         return int(found)
 
-    def leave(self) -> None:
-        """End the node's command, as a service manager does, and see the node gone."""
+    def leave(self, how: signal.Signals) -> None:
+        """End the node's command, and see the node gone."""
         process, self._process = self._process, None
         if process is not None:
-            process.terminate()
+            process.send_signal(how)
             process.wait(30)
             until(lambda: len(self._alive()) == 1, timeout_s=60)
 
@@ -105,7 +105,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         with joined(Engine.read(cluster.address).address, may_start=False):
             made = Site(cluster.address)
             yield made
-            made.leave()
+            made.leave(signal.SIGTERM)
     finally:
         cluster.shutdown()
 
@@ -165,6 +165,6 @@ def test_a_node_that_hangs_is_a_finding_and_so_is_what_no_node_has(site: Site, d
     assert msgspec.json.encode(report)
 
 
-def test_a_node_leaves_when_its_command_is_ended(site: Site) -> None:
+def test_a_node_leaves_with_ctrl_c(site: Site) -> None:
     site.node()
-    site.leave()
+    site.leave(signal.SIGINT)

@@ -5,6 +5,7 @@ Owns `read_job` and the readings of single options. Knows nothing of running a j
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 NOT_GIVEN: Final[tuple[object, ...]] = (None, (), {}, [])
 WORKS: Final = ("pipeline", "template", "prompt", "function")
 """What is done with a row; one of them."""
+SUBFIELD: Final = re.compile(r"[.,][^`]*`")
+"""Behind the first field in backticks: what is below it, or beside it."""
 
 
 def read_job(
@@ -68,12 +71,18 @@ def at_its_line(file: str | None, job: str, given: Mapping[str, object]) -> Iter
         yield
     except JobSpecError as error:
         places = {} if file in {None, STDIN} else read_kinds(str(file)).places.get(job, {})
-        written = [field for field in places if given.get(field) in NOT_GIVEN]
-        field = first_named(error.problem.partition(":")[0], written)
+        written = [field for field in places if not _is_given(given.get(field))]
+        field = first_named(SUBFIELD.sub("`", error.problem.partition(": ")[0]), written)
         if field is None:
             raise
         problem = f"{places[field]}: {error.problem}"
         raise JobSpecError(problem, got=error.got, fix=error.fix) from error
+
+
+def _is_given(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(each is not None for each in value.values())
+    return value not in NOT_GIVEN
 
 
 def runnable(spec: JobSpec) -> BatchJob:

@@ -130,10 +130,14 @@ def _read(path: str) -> str:
 
 def _model(given: str | None) -> str | None:
     """Return a model's folder or file by its whole path; a name or a URL as it is."""
-    if given is None or "://" in given:
+    if given is None or "://" in given or not is_here(given, Path.cwd()):
         return given
+    return str(Path(given).expanduser().absolute())
+
+
+def is_here(model: str, folder: Path) -> bool:
+    """Whether a model's name is a path of this machine, counted from a folder."""
     try:
-        path = Path(given).expanduser()
-        return str(path.absolute()) if path.exists() else given
+        return (folder / Path(model).expanduser()).exists()
     except (OSError, RuntimeError, ValueError):  # no path at all
-        return given
+        return False

@@ -12,11 +12,20 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from openautoglm.data.anchor import anchored
-from openautoglm.errors import JobSpecError, ScheduleError
+from openautoglm.errors import (
+    InputDecodeError,
+    InputNotFoundError,
+    JobSpecError,
+    PromptNotFoundError,
+    PromptStoreError,
+    ScheduleError,
+    UnknownNameError,
+)
 from openautoglm.jobs.documents import SPEC, documents_of, opened, read_file
-from openautoglm.jobs.embedding import embedded, is_path_of_template
+from openautoglm.jobs.embedding import embedded, is_here, is_path_of_template
 from openautoglm.jobs.schedules.schedule import Schedule
 from openautoglm.jobs.spec import JobSpec
+from openautoglm.jobs.works import WAYS
 from openautoglm.registry import suggest
 
 if TYPE_CHECKING:
@@ -30,6 +39,14 @@ KINDS: Final[Mapping[str, type[OpenAutoGLMError]]] = {
     "Job": JobSpecError,
     "Schedule": ScheduleError,
 }
+ELSEWHERE: Final = (
+    InputDecodeError,
+    InputNotFoundError,
+    PromptNotFoundError,
+    PromptStoreError,
+    UnknownNameError,
+)
+"""Errors of what a job names and does not hold."""
 NAMED: Final = ("name",)  # stands in `metadata`
 MADE: Final = (*NAMED, "prompts")  # the last is filled in when the job is made
 
@@ -79,7 +96,8 @@ def read_kinds(path: str) -> Kinds:
 
     Raises:
         InputNotFoundError: it cannot be opened.
-        JobSpecError: something cannot be read, or a job is wrong; names file, line and the fix.
+        JobSpecError: something cannot be read, a job is wrong, or what it names is not there; names
+            file, line and the fix.
         ScheduleError: a schedule is wrong, likewise.
         PipelineSyntaxError: a pipeline in it is wrong, likewise.
     """
@@ -142,9 +160,14 @@ def _job(document: Document, path: Way, name: str, folder: Path) -> JobSpec:
     document.check_keys(path, JobSpec.__struct_encode_fields__, must=("source", "sink"))
     plain = {key: node.plain() for key, node in document.mapping(path).items()}
     plain["name"] = name
-    if document.has((*path, "pipeline")):
-        plain["pipeline"] = _pipeline(document, (*path, "pipeline"), folder)
-    return embedded(_from_folder(document.convert(path, plain, JobSpec), folder))
+    field = next((way for way in WAYS if document.has((*path, way))), None)
+    try:
+        if field == "pipeline":
+            plain[field] = _pipeline(document, (*path, field), folder)
+        return embedded(_from_folder(document.convert(path, plain, JobSpec), folder))
+    except ELSEWHERE as cause:
+        where = path if field is None else (*path, field)
+        document.refuse(where, cause.problem, got=cause.got, fix=cause.fix, cause=cause)
 
 
 def _from_folder(job: JobSpec, folder: Path) -> JobSpec:
@@ -152,7 +175,7 @@ def _from_folder(job: JobSpec, folder: Path) -> JobSpec:
     template, model = job.template, job.model
     if isinstance(template, str) and is_path_of_template(template):
         template = anchored(template, folder)
-    if model is not None and (folder / model).exists():
+    if model is not None and is_here(model, folder):
         model = anchored(model, folder)
     return msgspec.structs.replace(
         job,

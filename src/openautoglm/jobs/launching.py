@@ -35,6 +35,8 @@ CAN_BE_CANCELLED: Final[frozenset[State]] = frozenset({"planned", "running", "pa
 def register(spec: JobSpec, ledger: Ledger, *, job: str | None = None) -> str:
     """Put a job into a ledger, in the state `planned`; return its id.
 
+    `{job}` in its sink stands for the id.
+
     Args:
         spec: of the job.
         ledger: where.
@@ -47,8 +49,9 @@ def register(spec: JobSpec, ledger: Ledger, *, job: str | None = None) -> str:
     checked = check(spec)
     name = name_of(checked.spec)
     job = job or f"{slug(name)}-{os.urandom(4).hex()}"
-    marks = fingerprint(checked.spec, checked.intent, checked.description)
-    ledger.add_job(job, name=name, spec=msgspec.json.encode(checked.spec), fingerprint=marks)
+    spec = _named(checked.spec, job)
+    marks = fingerprint(spec, checked.intent, checked.description)
+    ledger.add_job(job, name=name, spec=msgspec.json.encode(spec), fingerprint=marks)
     return job
 
 

@@ -38,7 +38,7 @@ class Desk:
     def job(self, **fields: Any) -> BatchJob:  # noqa: ANN401 - the fields of a job
         """Describe a job from the source to the sink."""
         given = {"source": str(self.source), "sink": str(self.sink), **fields}
-        if not {"function", "pipeline", "template"} & set(fields):
+        if not {"function", "pipeline", "prompt", "template"} & set(fields):
             given["function"] = "job_functions:double"
         return BatchJob(**given)
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - msgspec reads the annotations
+from contextlib import closing
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 import pytest
 
-from openautoglm import Pipeline, PromptTemplate
+from openautoglm import Pipeline, PromptStore, PromptTemplate
 from openautoglm.errors import JobSpecError
 from openautoglm.jobs.batch_job import BatchJob
 from openautoglm.jobs.checking import check, read_spec
+from openautoglm.jobs.home import open_at
+from openautoglm.jobs.launching import register
+from openautoglm.jobs.run import Run
 from openautoglm.pipeline.spec import Input
 from openautoglm.pipeline.step import Step
 from openautoglm.pipeline.steps.render import Render
@@ -87,3 +91,20 @@ def test_a_job_with_objects_runs(desk: Desk) -> None:
     template = PromptTemplate("Say {text}", ["text"])
     job = BatchJob(source=str(desk.source), sink=str(desk.sink), template=template)
     assert job.run(ledger=desk.ledger).status().counts.ok == 3
+
+
+def test_a_job_asks_what_the_store_held_when_it_was_made(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAUTOGLM_PROMPTS", str(desk.folder / "prompts"))
+    store = PromptStore(desk.folder / "prompts")
+    store.save("say", PromptTemplate("Say {text}", ["text"]))
+    desk.number(3)
+    job = desk.job(prompt="say", sink=str(desk.folder / "{job}.jsonl"))
+    with closing(open_at(desk.ledger)) as ledger:
+        run = Run(register(job, ledger), desk.ledger)
+        store.save("say", PromptTemplate("Shout {text} and {more}", ["text", "more"]))
+        spec = read_spec(ledger.job(run.id).spec)
+    assert (spec.template, spec.prompts) == ("Say {text}", {"template": "say@1"})
+    assert run.resume().state == "done"
+    assert len(desk.answers(desk.folder / f"{run.id}.jsonl")) == 3

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from openautoglm import PromptStore, PromptTemplate
 from openautoglm.errors import (
     InputNotFoundError,
     JobSpecError,
@@ -218,3 +219,36 @@ def test_a_file_cut_short_or_with_a_line_less_is_read_or_refused(data: st.DataOb
         read("\n".join(lines[: data.draw(st.integers(0, len(lines)))]))
     except OpenAutoGLMError as error:
         assert error.problem.startswith("f.yaml")  # noqa: PT017 - either end is fine
+
+
+@pytest.mark.parametrize(
+    ("field", "problem"),
+    [
+        ("pipeline: clasify", r"f\.yaml:7:13: no task is called `clasify`"),
+        ("pipeline: nope.yaml", r"f\.yaml:7:13: the pipeline file"),
+        ("template: nope.txt", r"f\.yaml:7:13: no such file"),
+        ("prompt: nope@2", r"f\.yaml:7:11: no prompt is called `nope`"),
+    ],
+)
+def test_what_a_job_names_and_is_not_there_is_told_at_its_line(
+    field: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAUTOGLM_PROMPTS", str(tmp_path / "prompts"))
+    with pytest.raises(JobSpecError, match=problem):
+        read(JOB.replace("pipeline: classify", field), tmp_path)
+
+
+def test_a_job_file_names_a_stored_prompt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAUTOGLM_PROMPTS", str(tmp_path / "prompts"))
+    store = PromptStore(tmp_path / "prompts")
+    store.save("sum-up", PromptTemplate("Sum up: {text}", ["text"]))
+    store.alias("sum-up", "production", 1)
+    job = read(JOB.replace("pipeline: classify", "prompt: sum-up@production")).job()
+    assert (job.template, job.prompts) == ("Sum up: {text}", {"template": "sum-up@1"})
+    with pytest.raises(JobSpecError, match="no key `prompts`"):
+        read(JOB + "  prompts: {template: sum-up@1}\n")
+
+
+def test_a_model_whose_name_is_no_path_is_left_as_it_is() -> None:
+    named = "x" * 5000
+    assert read(JOB + f"  model: {named}\n").job().model == named

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 LONG: Final = 20
 NODES: Final = 2
-ROWS_PER_KILL: Final = 7000
+ROWS_PER_KILL: Final = 5000
 CONCURRENCY: Final = 16
 UNWRITTEN: Final = 100
 """Rows that may be answered and not yet journalled when a node is killed."""
@@ -76,13 +76,15 @@ def attack(run: Run, nodes: RayNodes, kills: int, chance: random.Random, found: 
     while found.kills < kills:
         time.sleep(chance.uniform(*EVERY_S))
         before = run.status()
+        if before.counts.done == 0 and before.state in {"planned", "running"}:
+            continue  # it has not begun
         if before.state != "running":
             return
         nodes.kill(nodes.nodes.pop(chance.randrange(len(nodes.nodes))))
         began_s = time.monotonic()
         found.kills += 1
         after = run.status().counts.done
-        found.kept = min(found.kept, after / max(1, before.counts.done))
+        found.kept = min(found.kept, after / before.counts.done)
         nodes.nodes.append(nodes.add())
         while (now := run.status()).state == "running" and now.counts.done <= after + CONCURRENCY:
             time.sleep(0.05)

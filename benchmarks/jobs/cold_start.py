@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from timing import Cell
 
+OURS: Final = "ours"
 COMMAND: Final = "oag batch run"
 NAMES: Final = tuple(name for name, about in METHODS.items() if about.chunk == 1)
 ONE: Final = Shape(processes=1, in_flight=64)
@@ -72,6 +73,7 @@ def main() -> None:
         "Batches from nothing",
         [
             _shown(count, name, samples, versions[name])
+            | _beside(samples, found.get((count, OURS)))
             for (count, name), samples in sorted(found.items(), key=lambda one: one[0][0])
         ],
         notes=f"{NOTES} {rounds} {noise(busy)}".strip(),
@@ -130,6 +132,12 @@ def _shown(count: int, name: str, samples: Samples, its_version: str) -> dict[st
         "slowest s": round(max(samples.whole_s), 3),
         "peak MB": round(median(samples.peak_mb), 1),
     }
+
+
+def _beside(samples: Samples, ours: Samples | None) -> dict[str, Cell]:
+    """Return how many times as long as ours it took to the end."""
+    ratio = median(samples.whole_s) / median(ours.whole_s) if ours else None
+    return {"by ours": None if ratio is None else round(ratio, 2)}
 
 
 if __name__ == "__main__":

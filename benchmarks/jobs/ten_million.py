@@ -56,6 +56,7 @@ def main() -> None:
     """Measure, print a table, keep it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--shard-rows", type=int, default=1000)
     parser.add_argument("--json", type=Path, help="write the figures here too")
     asked = parser.parse_args()
     busy = busy_cores()
@@ -63,7 +64,7 @@ def main() -> None:
         home = Path(folder)
         rows.write(home / "rows.jsonl", asked.rows)
         source_mb = (home / "rows.jsonl").stat().st_size / 1e6
-        looks, tree = _worked(home, asked.rows)
+        looks, tree = _worked(home, asked.rows, asked.shard_rows)
         lost, doubled = _missed(home / "out", asked.rows)
     shown = _tenths(looks, asked.rows)
     whole_s, peak_mb = looks[-1].at_s, tree.peak_bytes / 1e6
@@ -73,7 +74,8 @@ def main() -> None:
         f"{asked.rows} rows ({source_mb:.0f} MB) in {whole_s:.0f} s, of which {planned_s:.1f} s "
         f"before the first were done, as ids are looked at for doubles; {lost} lost, {doubled} "
         f"doubled; {asked.rows / whole_s:.0f} rows/s; all processes {peak_mb:.0f} MB at most; the "
-        f"ledger {ledger_mb:.1f} MB at most. {WORKERS} workers. {noise(busy)}"
+        f"ledger {ledger_mb:.1f} MB at most. {WORKERS} workers, shards of "
+        f"{asked.shard_rows}. {noise(busy)}"
     )
     more = {
         "count": asked.rows,
@@ -90,7 +92,7 @@ def main() -> None:
     sys.exit(int(lost + doubled > 0))
 
 
-def _worked(home: Path, count: int) -> tuple[list[Look], Tree]:
+def _worked(home: Path, count: int, shard_rows: int) -> tuple[list[Look], Tree]:
     """Run the job in a process of its own, and look at it until it ends."""
     task = Task(
         source=str(home / "rows.jsonl"),
@@ -98,6 +100,7 @@ def _worked(home: Path, count: int) -> tuple[list[Look], Tree]:
         rows=count,
         processes=WORKERS,
         in_flight=IN_FLIGHT,
+        job={"shard_rows": shard_rows},
     )
     began_s = time.monotonic()
     looks = [Look(0.0, 0, 0, 0)]

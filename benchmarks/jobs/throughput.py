@@ -32,15 +32,17 @@ if TYPE_CHECKING:
 
     from timing import Cell
 
+OURS: Final = "ours"
 PROCESSES: Final = 2
 LATENCY_S: Final = 0.05
 IN_FLIGHT: Final = 128
 IDEAL: Final = IN_FLIGHT / LATENCY_S
 NOTES: Final = (
-    "Rows a second once a method has started; the first row from the start of its process; memory "
-    "is the proportional set of all its processes and of the server it needs, which was started "
-    "before. DBOS keeps its state in PostgreSQL, Celery in Redis with its log, both as they are by "
-    "themselves; where a method is slow it got fewer rows."
+    "Rows a second once a method has started (ours: with the start of its workers), and how far "
+    "rounds lay apart; the first row from the start of its process; memory is the proportional set "
+    "of all its processes and of the server it needs, which was started before. DBOS keeps its "
+    "state in PostgreSQL, Celery in Redis with its log, both as they are by themselves; where a "
+    "method is slow it got fewer rows."
 )
 
 
@@ -51,6 +53,12 @@ class Samples:
     rows: int
     trials: list[Trial] = field(default_factory=list)
     refusal: str = ""
+
+    @property
+    def pace(self) -> float | None:
+        """Rows a second, the median; None where it was refused."""
+        seconds = self.median(lambda one: one.seconds)
+        return self.rows / seconds if seconds else None
 
     def median(self, of: Callable[[Trial], float | None]) -> float | None:
         """Return the median of something."""
@@ -74,7 +82,7 @@ def main() -> None:
                     _once(name, kind, samples)
     versions = {name: version(about) for name, about in methods.items()}
     shown = [
-        _shown(kind, name, samples, versions[name])
+        _shown(kind, name, samples, versions[name]) | _beside(samples, found.get((kind, OURS)))
         for (kind, name), samples in sorted(found.items(), key=lambda one: one[0][0])
     ]
     kept = [{"kind": kind, "method": name, **asdict(one)} for (kind, name), one in found.items()]
@@ -114,8 +122,7 @@ def _once(name: str, kind: str, samples: Samples) -> None:
 
 
 def _shown(kind: str, name: str, samples: Samples, its_version: str) -> dict[str, Cell]:
-    seconds = samples.median(lambda one: one.seconds)
-    pace = samples.rows / seconds if seconds else None
+    pace = samples.pace
     first_s = samples.median(lambda one: one.first_s)
     whole_s = samples.median(lambda one: one.whole_s)
     cpu_s = samples.median(lambda one: one.cpu_s)
@@ -132,6 +139,17 @@ def _shown(kind: str, name: str, samples: Samples, its_version: str) -> dict[str
         "CPU s": _rounded(cpu_s, 1),
         "peak MB": _rounded(None if peak is None else peak / 1e6, 0),
         "survives kill -9": METHODS[name].survives,
+    }
+
+
+def _beside(samples: Samples, ours: Samples | None) -> dict[str, Cell]:
+    """Return how far rounds lay apart, and how much faster ours is."""
+    seconds = [trial.seconds for trial in samples.trials]
+    spread = (max(seconds) - min(seconds)) / median(seconds) if seconds else None
+    ratio = ours.pace / samples.pace if ours and ours.pace and samples.pace else None
+    return {
+        "spread %": None if spread is None else round(100 * spread),
+        "ours by it": None if ratio is None else round(ratio, 2),
     }
 
 

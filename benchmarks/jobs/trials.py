@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -71,12 +73,15 @@ def there(names: Sequence[str]) -> dict[str, About]:
 
 
 def version(about: About) -> str:
-    """Return the version of a method's package, with its server's kind."""
+    """Return the version of a method's package, with its server's; empty where it is not there."""
     if not about.package:
-        return f"Python {sys.version.split()[0]}"
+        return f"Python {platform.python_version()}"
     code = f"from importlib.metadata import version; print(version({about.package!r}))"
-    done = subprocess.run([about.python, "-c", code], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    found = _said([about.python, "-c", code])
+    if not found or not about.server:
+        return found
+    server = re.search(r"[0-9]+(\.[0-9]+)+", _said([program(SERVERS[about.server][0]) or "", "-V"]))
+    return f"{found}, {about.server} {server.group() if server else ''}".strip()
 
 
 def tried(
@@ -122,15 +127,20 @@ def tried(
         return Trial(**{**asdict(trial), "refusal": fault})
 
 
+def _said(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip()
+
+
 def _is_there(name: str, about: About) -> bool:
     missing = SERVERS[about.server][0] if about.server else ""
     if missing and program(missing) is None:
         print(f"{name} is left out: no {missing} here", file=sys.stderr)
         return False
-    try:
-        found = not about.package or version(about)
-    except OSError:
-        found = ""
+    found = version(about)
     if not found:
         made = f"python -m venv {Path(about.python).parents[1]}; " if about.venv else ""
         how = f"{made}{about.python} -m pip install {about.install}"

@@ -111,7 +111,7 @@ def _print(report: ChaosReport, *, as_json: bool) -> None:
             typer.echo(
                 "".join(f"{name:<14} {kind:<17} {told}\n" for kind, told in value.items()), nl=False
             )
-        elif isinstance(value, list):
+        elif isinstance(value, (list, tuple)):
             typer.echo(
                 "".join(f"{name:<14} {row['key']}: {row['error']}\n" for row in value), nl=False
             )

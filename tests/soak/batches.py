@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sqlite3
 import sys
 import tempfile
 import time
@@ -67,6 +68,14 @@ def run(folder: Path, *, faults: int, seed: int) -> ChaosReport:
     return assault(job, spec, faults=faults, kinds=KILLS, every_s=EVERY_S, seed=seed, folder=folder)
 
 
+def hit_alone(folder: Path, times: int) -> int:
+    """Return how many rows had processes killed or lost so often while they were the only ones."""
+    query = """select count(*) from (select 1 from oag_death where alone >= 0
+    group by idx, alone having count(*) >= ?)"""
+    with closing(sqlite3.connect(folder / "ledger.db")) as ledger:
+        return int(ledger.execute(query, [times]).fetchone()[0])
+
+
 def main() -> None:
     """Attack, count, tell."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -77,6 +86,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="openautoglm-soak-") as name:
         os.environ["OPENAUTOGLM_HOME"] = name
         found = run(Path(name), faults=asked.faults, seed=asked.seed)
+        alone = [hit_alone(Path(name), times) for times in (1, 2, 3)]
     worst = (CONCURRENCY + UNWRITTEN) * 2  # a dead driver takes two workers with it
     rows = [
         told("rows", found.rows),
@@ -85,6 +95,7 @@ def main() -> None:
         none("rows lost", range(found.lost)),
         none("rows doubled", range(found.doubled)),
         none("rows in quarantine", range(found.quarantined)),
+        told("rows hit while they were alone, twice, thrice", alone),
         at_most("calls repeated for each hit", (found.repeated or 0) / max(1, found.hits), worst),
         at_least("part of the answers kept at a kill", found.kept, 0.99),
         told("state", found.state),

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from openautoglm.data.transports.files import Stored
 
 BLOCK: Final = 1 << 20
+LINE: Final = "write one JSON object in a line, as UTF-8"
+OPENING: Final = {b"[": ": jq -c '.[]' FILE > NEW", b"{": ": jq -c . FILE > NEW"}
+"""Lines of files that are JSON over many lines, and what makes JSON Lines of those."""
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -144,7 +147,7 @@ def _row(line: Line, key: str) -> Mapping[str, object]:
         raise BadRowError(
             f"{key}: the line is not JSON: {_reason(cause)}",
             got=shown(line.content),
-            fix="write one JSON object in a line, as UTF-8",
+            fix=f"{LINE}{OPENING.get(line.content.strip(), '')}",
         ) from cause
     if not isinstance(value, dict):
         raise BadRowError(

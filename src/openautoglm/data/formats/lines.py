@@ -18,7 +18,13 @@ MAX_ROW_BYTES: Final = 64 << 20
 """A longer row is a bad row; this much of it is in memory."""
 SKIPPED: Final = 1 << 20
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+OTHERS: Final = {
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+"""How files of other encodings begin."""
 
 
 class Line(NamedTuple):
@@ -33,7 +39,7 @@ def lines_of(file: BinaryIO, start: Spot, name: str) -> Iterator[Line]:
     """Yield the lines behind a spot, without a byte order mark.
 
     Raises:
-        InputDecodeError: the file is UTF-16.
+        InputDecodeError: the file begins as UTF-16 or UTF-32 does.
     """
     file.seek(start.at)
     offset, number = start
@@ -75,10 +81,11 @@ def _skipped(file: BinaryIO) -> int:
 
 
 def _unmarked(content: bytes, name: str) -> bytes:
-    if content.startswith(UTF_16):
+    encoding = next((other for mark, other in OTHERS.items() if content.startswith(mark)), "")
+    if encoding:
         raise InputDecodeError(
-            f"`{name}` is UTF-16, at byte 0",
+            f"`{name}` is {encoding}, at byte 0",
             got=shown(content[:16]),
-            fix="write it as UTF-8: iconv -f UTF-16 -t UTF-8 FILE > NEW",
+            fix=f"write it as UTF-8: iconv -f {encoding} -t UTF-8 FILE > NEW",
         )
     return content.removeprefix(BYTE_ORDER_MARK)

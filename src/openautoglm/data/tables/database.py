@@ -29,6 +29,14 @@ PATIENCE_S: Final = 30.0
 _FIRST_PAUSE_S: Final = 0.1
 _LAST_PAUSE_S: Final = 2.0
 MOST_NAMES: Final = 20
+FIXES: Final = {
+    "is locked": "another program writes to it: let it end, then try again",
+    "is malformed": "the file is damaged: bring back a copy, or try `sqlite3 FILE .recover`",
+    "syntax error": "correct the query: one SELECT, as the database takes it in brackets",
+    "no such table": "correct the name in the query",
+    "does not exist": "correct the name",
+}
+"""What to do, by what databases say."""
 AWAY: Final = frozenset({None, "57P03"})
 """What a server that does not answer, or is starting, says of itself: nothing, or that."""
 
@@ -82,7 +90,7 @@ class Database:
             raise InputNotFoundError(
                 f"{self.dialect.name} cannot be read: {reason_of(cause)}",
                 got=self.shown,
-                fix="check the database, the name of the user and what they may read",
+                fix=_fix(cause, "check the database, the query and what this user may read"),
             ) from cause
 
     @contextmanager
@@ -101,7 +109,8 @@ class Database:
             raise OutputWriteError(
                 f"{self.dialect.name} does not take the rows: {reason_of(cause)}",
                 got=self.shown,
-                fix="nothing was written; correct the rows or the table and write them again",
+                fix="nothing was written; "
+                + _fix(cause, "correct the rows or the table and write them again"),
             ) from cause
 
     def fetch(
@@ -159,21 +168,10 @@ class Database:
         from sqlalchemy import inspect
         from sqlalchemy.exc import NoSuchTableError
 
-        inspector = inspect(connection)
         try:
-            columns = inspector.get_columns(name, schema=schema)
+            return _table(inspect(connection), name, schema, is_read=is_read)
         except NoSuchTableError:
             return None
-        if not columns:
-            return None
-        key = inspector.get_pk_constraint(name, schema=schema).get("constrained_columns") or ()
-        return Table(
-            columns={column["name"]: storage_of(column["type"]) for column in columns},
-            nullable=frozenset(column["name"] for column in columns if column["nullable"]),
-            key=tuple(key),
-            unique=_unique(inspector, name, schema) if is_read else (),
-            is_view=is_read and name in inspector.get_view_names(schema=schema),
-        )
 
     def missing(self, connection: Connection, name: str, schema: str | None) -> InputNotFoundError:
         """Return the error for a table that is not there."""
@@ -249,6 +247,26 @@ def reason_of(error: Exception) -> str:
     lines = [line.strip() for line in said.splitlines()]
     kept = [line for line in lines if line and not line.startswith(("LINE ", "^", "[SQL", "(Back"))]
     return "; ".join(kept)[:500] or type(error).__name__
+
+
+def _fix(cause: Exception, usual: str) -> str:
+    """Return what to do about what a database says."""
+    reason = reason_of(cause)
+    return next((fix for words, fix in FIXES.items() if words in reason), usual)
+
+
+def _table(inspector: Inspector, name: str, schema: str | None, *, is_read: bool) -> Table | None:
+    columns = inspector.get_columns(name, schema=schema)
+    if not columns:
+        return None
+    key = inspector.get_pk_constraint(name, schema=schema).get("constrained_columns") or ()
+    return Table(
+        columns={column["name"]: storage_of(column["type"]) for column in columns},
+        nullable=frozenset(column["name"] for column in columns if column["nullable"]),
+        key=tuple(key),
+        unique=_unique(inspector, name, schema) if is_read else (),
+        is_view=is_read and name in inspector.get_view_names(schema=schema),
+    )
 
 
 def _unique(inspector: Inspector, name: str, schema: str | None) -> tuple[frozenset[str], ...]:

@@ -7,6 +7,7 @@ by itself. No message, name or fingerprint shows it.
 from __future__ import annotations
 
 import os
+import warnings
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, final
@@ -126,7 +127,10 @@ def _engine(location: Location, options: Sequence[str], *, is_read_only: bool) -
     need("sqlalchemy", extra="sql", why=why)
     need("psycopg", extra="sql", why=why)
     from sqlalchemy import URL, NullPool, create_engine, event
+    from sqlalchemy.exc import SAWarning
 
+    # types of one's own are read as text, as they should be
+    warnings.filterwarnings("ignore", "Did not recognize type", SAWarning)
     engine = create_engine(
         URL.create("postgresql+psycopg"),
         poolclass=NullPool,

@@ -75,6 +75,9 @@ def target_of(location: Location, part: Part | None, ending: str) -> Target:
 
     place = Path(location.path)
     if part is None:
+        # what a link leads to is written, on its own disk
+        if os.path.islink(place):  # noqa: PTH114 - fails for no name
+            place = Path(os.path.realpath(place))
         hidden = place.with_name(f".oag-{os.urandom(8).hex()}.tmp")
         return LocalTarget(place, hidden, is_part=False)
     hidden = place / f".{name}-a{part.attempt}.tmp"
@@ -109,7 +112,7 @@ def _check_output(location: Location, part: Part | None, transport: str) -> None
             got=location.shown,
             fix=f"leave out {PACKED}; Parquet files are packed in themselves",
         )
-    is_local_folder = transport == "file" and Path(location.path).is_dir()
+    is_local_folder = transport == "file" and os.path.isdir(location.path)  # noqa: PTH112 - fails for no name
     is_folder = location.path.endswith(("/", os.sep)) or is_local_folder
     if is_folder != (part is not None):
         raise DataUrlError(

@@ -1,29 +1,42 @@
 """Files on this machine's disks: found by path, folder or pattern, put with one step.
 
-Owns `LocalFiles` and `LocalTarget`. What it does not notice: a file that is changed in place, to
-the same size and within the file system's clock.
+Owns `LocalFiles` and `LocalTarget`. What it does not notice: a file that is changed in place and
+keeps its size and its time.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import hashlib
 import os
+import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, final
+from typing import TYPE_CHECKING, BinaryIO, Final, final
 
 from openautoglm.data.sink import Receipt
 from openautoglm.data.transports.files import Stored, changed
-from openautoglm.errors import OutputWriteError, SinkConflictError
-from openautoglm.platform_io.refusals import not_found, reason, unreadable, unwritable
+from openautoglm.errors import (
+    InputNotFoundError,
+    OpenAutoGLMError,
+    OutputWriteError,
+    SinkConflictError,
+)
+from openautoglm.platform_io.refusals import (
+    folder_not_file,
+    not_found,
+    reason,
+    unreadable,
+    unwritable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from openautoglm.errors import OpenAutoGLMError
-
 BLOCK = 1 << 20
+NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
+"""What a file system without hard links says of one."""
 
 
 @final
@@ -32,7 +45,12 @@ class LocalFiles:
 
     def find(self, path: str, endings: Sequence[str]) -> tuple[Stored, ...]:
         """Return the files of a path, sorted; a folder's hidden ones and subfolders are not."""
-        root, paths = _found(path, tuple(endings))
+        try:
+            root, paths = _found(path, tuple(endings))
+        except OpenAutoGLMError:
+            raise
+        except OSError as cause:
+            raise unreadable(path, cause) from cause
         return tuple(_stored(found, root) for found in paths)
 
     def open(self, stored: Stored) -> BinaryIO:
@@ -70,11 +88,12 @@ def _found(path: str, endings: tuple[str, ...]) -> tuple[Path, list[Path]]:
             )
         return asked, found
     if glob.has_magic(path) and not asked.exists():
-        matches = glob.glob(path, recursive=True)  # noqa: PTH207 - the pattern may be absolute
-        found = sorted(p for p in map(Path, matches) if p.is_file())
+        root = _fixed(asked)
+        matches = map(Path, glob.glob(path, recursive=True))  # noqa: PTH207 - it may be absolute
+        found = sorted(p for p in matches if p.is_file() and not _is_around(p, root, asked))
         if not found:
             raise not_found(path)
-        return _fixed(asked), found
+        return root, found
     return asked.parent, [asked]
 
 
@@ -85,18 +104,50 @@ def _fixed(pattern: Path) -> Path:
     return Path(*parts[:count])
 
 
+def _is_around(path: Path, root: Path, pattern: Path) -> bool:
+    """Whether `**` came to a file through a link to a folder, which may be one it is in."""
+    if "**" not in pattern.parts:
+        return False
+    between = path.relative_to(root).parents
+    return any((root / folder).is_symlink() for folder in between if folder.name)
+
+
 def _stored(path: Path, root: Path) -> Stored:
     try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode):  # to open a pipe is to wait for who writes to it
+            with path.open("rb") as file:
+                status = os.fstat(file.fileno())
     except OSError as cause:
-        raise unreadable(str(path), cause) from cause
+        raise _unreadable(path, cause) from cause
+    if not stat.S_ISREG(status.st_mode):
+        raise _no_file(path)
     return Stored(
         path=str(path),
         name=path.relative_to(root).as_posix(),
         origin=path.absolute().as_uri(),
         version=_version(status),
         size=status.st_size,
+    )
+
+
+def _unreadable(path: Path, cause: OSError) -> OpenAutoGLMError:
+    if isinstance(cause, FileNotFoundError) and path.is_symlink():
+        return InputNotFoundError(
+            f"the link leads to `{path.readlink()}`, which is not there",
+            got=str(path),
+            fix="bring it back, or make the link anew",
+        )
+    return unreadable(str(path), cause)
+
+
+def _no_file(path: Path) -> InputNotFoundError:
+    if path.is_dir():
+        return folder_not_file(str(path))
+    return InputNotFoundError(
+        "this is a pipe or a device, which cannot be read twice",
+        got=str(path),
+        fix=f"copy it to a file first: cat {path} > rows{path.suffix}",
     )
 
 
@@ -136,6 +187,12 @@ class LocalTarget:
         """Open the hidden file."""
         if self._is_part:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+        elif self._path.exists() and not self._path.is_file():
+            raise OutputWriteError(
+                "this is a pipe or a device, in whose place no file is put",
+                got=self.url,
+                fix="write to a file, and copy it there",
+            )
         return self._hidden.open("w+b")
 
     def found(self, count: Callable[[BinaryIO], int]) -> Receipt | None:
@@ -182,6 +239,14 @@ class LocalTarget:
             os.link(self._hidden, self._path)
         except FileExistsError as cause:
             raise taken(self.url) from cause
+        except OSError as cause:
+            if cause.errno not in NO_LINKS:
+                raise
+            raise OutputWriteError(
+                "this file system has no hard links, so that parts would not be exactly once",
+                got=self.url,
+                fix="write to another disk, or to s3://",
+            ) from cause
 
 
 def taken(url: str) -> SinkConflictError:

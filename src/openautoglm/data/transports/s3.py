@@ -12,13 +12,14 @@ import errno
 import glob
 import os
 import posixpath
+import re
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, TypeAlias, cast, final
 
 from openautoglm.data.transports.files import Stored, changed
 from openautoglm.data.transports.ranged import buffered
-from openautoglm.errors import InputNotFoundError, OpenAutoGLMError, PlatformError
+from openautoglm.errors import DataUrlError, InputNotFoundError, OpenAutoGLMError, PlatformError
 from openautoglm.settings import need
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from openautoglm.data.location import Location
 
 OPTIONS: Final = ("anonymous", "endpoint", "region")
+ENDPOINT: Final = re.compile(r"https?://[^/?#\s]+", re.IGNORECASE)
 TRUE: Final = frozenset({"1", "true", "yes", "True"})
 TIMEOUT_S: Final = 60
 UNMET: Final = frozenset({"PreconditionFailed", "412"})
@@ -35,6 +37,12 @@ LOGIN: Final = (
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, and check its rights"
 )
 TRIES: Final = 3
+"""Of a piece whose bytes do not all come."""
+ASKED: Final = 2
+"""Of one request; `s3fs` makes five of each that may succeed later."""
+PASSING: Final = frozenset(
+    {"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "500", "503"}
+)
 _NO_LOGIN: Final = frozenset({"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"})
 
 
@@ -53,11 +61,19 @@ class Objects:
     def __init__(self, endpoint: str, region: str, *, is_anonymous: bool) -> None:
         s3fs = need("s3fs", extra="s3", why="reading and writing s3://")
         self._asyn = need("fsspec.asyn", extra="s3", why="reading and writing s3://")
+        if endpoint and not ENDPOINT.match(endpoint):
+            raise DataUrlError(
+                "the endpoint is no address", got=endpoint, fix="as in ?endpoint=https://host:9000"
+            )
         self._files = s3fs.S3FileSystem(
             anon=is_anonymous,
             endpoint_url=endpoint or None,
             client_kwargs={"region_name": region} if region else {},
-            config_kwargs={"connect_timeout": TIMEOUT_S, "read_timeout": TIMEOUT_S},
+            config_kwargs={
+                "connect_timeout": TIMEOUT_S,
+                "read_timeout": TIMEOUT_S,
+                "retries": {"mode": "standard", "total_max_attempts": ASKED},
+            },
             use_listings_cache=False,
             skip_instance_cache=True,
         )
@@ -117,7 +133,11 @@ class S3Files:
             if not has_bucket(self._objects, path):
                 return InputNotFoundError("no such bucket", got=shown, fix="check its name")
             return InputNotFoundError(
-                "no such object", got=shown, fix="check its name; end the name of a folder in /"
+                "no such object",
+                got=shown,
+                fix="check its name; for subfolders write a pattern: **/*"
+                if path.endswith("/")
+                else "check its name; end the name of a folder in /",
             )
         if isinstance(cause, PermissionError):
             return InputNotFoundError(
@@ -126,7 +146,9 @@ class S3Files:
         return PlatformError(
             f"the object cannot be read: {said(cause)}",
             got=shown,
-            fix="check the endpoint and the region",
+            fix="try again later"
+            if code_of(cause) in PASSING
+            else "check the endpoint and the region",
         )
 
     def _listed(self, path: str, endings: tuple[str, ...]) -> tuple[str, list[Entry]]:
@@ -166,8 +188,8 @@ class S3Files:
             except OSError as cause:
                 if code_of(cause) in UNMET or isinstance(cause, FileNotFoundError):
                     raise changed(stored) from cause
-                if isinstance(cause, PermissionError) or not tries_left:
-                    raise
+                if isinstance(cause, PermissionError) or code_of(cause) or not tries_left:
+                    raise  # what was answered, was asked again before
         raise AssertionError("the last try returns or raises")
 
     def _fetched(self, stored: Stored, start: int, stop: int) -> bytes:
@@ -204,6 +226,8 @@ def told() -> Iterator[None]:
         yield
     except (OSError, OpenAutoGLMError):
         raise
+    except RecursionError as cause:
+        raise OSError(errno.ELOOP, "the service leads from one region to another") from cause
     except Exception as cause:
         if not type(cause).__module__.startswith(("botocore", "aiobotocore", "aiohttp")):
             raise

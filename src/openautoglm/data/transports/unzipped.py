@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from openautoglm.errors import OpenAutoGLMError
 
 ENDING: Final = ".gz"
+MAGIC: Final = b"\x1f\x8b"
 BLOCK: Final = 1 << 20
 
 
@@ -55,13 +56,31 @@ class UnzippedFiles:
         return self._files.refusal(path, cause)
 
     def _unpack(self, stored: Stored, out: Writes) -> None:
+        beginning = b""
         try:
-            with self._files.open(stored) as packed, gzip.GzipFile(fileobj=packed) as file:
-                shutil.copyfileobj(file, out, BLOCK)
+            with self._files.open(stored) as packed:
+                beginning = packed.read(len(MAGIC))
+                packed.seek(0)
+                with gzip.GzipFile(fileobj=packed) as file:
+                    shutil.copyfileobj(file, out, BLOCK)
         except (EOFError, gzip.BadGzipFile, zlib.error) as cause:
-            is_cut = isinstance(cause, EOFError)
-            raise InputDecodeError(
-                f"`{stored.name}` ends in the middle" if is_cut else f"`{stored.name}` is no gzip",
-                got=str(cause),
-                fix="copy the file again; `gzip --test` tells whether it is whole",
-            ) from cause
+            raise _damaged(stored.name, _problem(beginning, cause), str(cause)) from cause
+        if not beginning:
+            raise _damaged(stored.name, "is empty, which no gzip is", "0 bytes")
+
+
+def _problem(beginning: bytes, cause: Exception) -> str:
+    if isinstance(cause, EOFError):
+        return "ends in the middle"
+    if beginning != MAGIC:
+        return "is no gzip"
+    is_behind = str(cause).startswith("Not a gzipped file")
+    return "goes on with other bytes behind its end" if is_behind else "is damaged"
+
+
+def _damaged(name: str, problem: str, got: str) -> InputDecodeError:
+    return InputDecodeError(
+        f"`{name}` {problem}",
+        got=got,
+        fix="copy the file again; `gzip --test` tells whether it is whole",
+    )

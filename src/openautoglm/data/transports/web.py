@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar, cast, final
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -42,6 +43,13 @@ PAUSES_S: Final = (0.2, 1.0, 3.0)
 GONE: Final = frozenset({404, 410})
 DENIED: Final = frozenset({401, 403, 407})
 PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+FIXES: Final = (
+    (range(300, 400), "name the address that it leads to; only http and https are followed"),
+    (PASSING, "try again later"),
+    (range(400, 500), "check the address, and what the server wants to be asked"),
+)
+PACKED: Final = ".gz"
+OK: Final = 200
 PARTIAL: Final = 206
 NO_SUCH_RANGE: Final = 416
 BLOCK: Final = 1 << 20
@@ -66,7 +74,12 @@ class WebFiles:
         """Ask the server for the file of an address."""
         del endings  # an address is one file, whatever its name
         url = quote(f"{self._scheme}://{path}", safe=SAFE)
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError as cause:
+            raise DataUrlError(
+                f"this is no address: {cause}", got=redacted(url), fix="as in https://host/a.jsonl"
+            ) from cause
         if parts.path.endswith("/") or "*" in path.partition("?")[0]:
             raise DataUrlError(
                 "web servers tell no folders and follow no patterns",
@@ -104,9 +117,8 @@ class WebFiles:
                 fix="use an address with its signature or token, or user:password@ before the host",
             )
         if status:
-            return PlatformError(
-                f"the server answered with status {status}", got=shown, fix="try again later"
-            )
+            fix = next((fix for codes, fix in FIXES if status in codes), "try again later")
+            return PlatformError(f"the server answered with status {status}", got=shown, fix=fix)
         return PlatformError(
             f"the file cannot be fetched: {getattr(cause, 'reason', None) or cause}",
             got=shown,
@@ -155,6 +167,7 @@ def _piece(stored: Stored, start: int, stop: int) -> bytes:
 def _fetch(stored: Stored, out: Writes) -> None:
     """Write the whole of a file; another one than was found is refused."""
     with _answer(stored.path, {}) as reply:
+        _check_whole(reply)
         size = _size(reply)
         now = _version(reply.headers, size)
         if now and now != stored.version:
@@ -162,6 +175,23 @@ def _fetch(stored: Stored, out: Writes) -> None:
         shutil.copyfileobj(reply, out, BLOCK)
         if size is not None and reply.length:
             raise ConnectionError(f"{reply.length} of {size} bytes did not come")
+
+
+def _check_whole(reply: http.client.HTTPResponse) -> None:
+    """Refuse what is not all of a file, as it is."""
+    if reply.status != OK:
+        raise PlatformError(
+            f"the server does not send the whole file, but status {reply.status}",
+            got=redacted(reply.url),
+            fix="check the address, or fetch the file by other means",
+        )
+    encoding = reply.headers.get("Content-Encoding", "identity")
+    if encoding != "identity" and not urlsplit(reply.url).path.endswith(PACKED):
+        raise PlatformError(
+            f"the server sends the file packed ({encoding}), though it was not asked to",
+            got=redacted(reply.url),
+            fix="fetch it first: curl --compressed --output FILE ADDRESS",
+        )
 
 
 def _size(reply: http.client.HTTPResponse) -> int | None:
@@ -185,12 +215,29 @@ def _answer(url: str, headers: Mapping[str, str]) -> Iterator[http.client.HTTPRe
     for name, value in headers.items():
         request.add_header(name, value)
     try:
-        reply = urllib.request.urlopen(request, timeout=TIMEOUT_S)  # noqa: S310 - http or https
+        reply = _opener().open(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as cause:
         cause.close()
         raise
     with reply:
         yield cast("http.client.HTTPResponse", reply)
+
+
+@cache
+def _opener() -> urllib.request.OpenerDirector:
+    """Return what opens addresses of the web and, where a server leads elsewhere, nothing else."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPRedirectHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.UnknownHandler(),
+    ):
+        opener.add_handler(handler)
+    return opener
 
 
 def _request(url: str) -> urllib.request.Request:

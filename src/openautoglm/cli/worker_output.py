@@ -20,10 +20,9 @@ def told(report: Report) -> Iterator[tuple[str, str]]:
     for finding, nodes in _grouped(report):
         label = "note" if finding.is_note else "lacks"
         yield label, f"{', '.join(nodes)}: {finding.what}: {finding.problem}"
-        if finding.got:
-            yield "", f"  got: {finding.got}"
-        if finding.fix:
-            yield "", f"  fix: {finding.fix}"
+        for name, text in (("got", finding.got), ("fix", finding.fix)):
+            for number, line in enumerate(text.strip().splitlines()):
+                yield "", f"  {name if number == 0 else '   '}  {line.strip()}"
     if report.lacks_nothing:
         yield "lacks", "nothing"
 

@@ -82,7 +82,9 @@ def test_an_engine_that_is_none_is_wrong_usage(capsys: pytest.CaptureFixture[str
 
 def test_what_several_nodes_lack_is_told_once() -> None:
     def lacking(node: str, *, is_note: bool = False) -> Finding:
-        return Finding(node=node, what="ray", problem="old", got="1", fix="2", is_note=is_note)
+        return Finding(
+            node=node, what="ray", problem="old", got="\n  1\n  2", fix="3", is_note=is_note
+        )
 
     whole = NodeFacts(node="a", python="3.11.7", resources={"CPU": 2.0, "oag-camera": 1.0})
     report = Report(
@@ -92,6 +94,7 @@ def test_what_several_nodes_lack_is_told_once() -> None:
     lines = list(told(report))
     assert ("lacks", "a, b: ray: old") in lines
     assert ("note", "c: ray: old") in lines
+    assert [text for label, text in lines if not label][:3] == ["  got  1", "       2", "  fix  3"]
     assert ("node", "b: no answer") in lines
     assert lines[0][1].endswith("; CPU 2, oag-camera 1")
     assert ("lacks", "nothing") not in lines

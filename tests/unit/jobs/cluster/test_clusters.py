@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -18,10 +19,13 @@ from openautoglm.jobs.cluster.doctor import examine
 from openautoglm.jobs.cluster.finding import CLUSTER, DRIVER
 from openautoglm.jobs.crews.cluster import joined, ray_module
 from openautoglm.jobs.crews.engine import Engine
+from openautoglm.jobs.crews.token import MODE
+from openautoglm.settings import need
 from openautoglm.testing.versions import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from tests.unit.jobs.conftest import Desk
 
@@ -51,10 +55,14 @@ SMALL: Final = ("--num-cpus=1", "--object-store-memory=100000000")
 
 @final
 class Site:
-    """A cluster of a head, and of one node: a process of `oag worker join`, started as needed."""
+    """A cluster of a head, and of one node: a process of `oag worker join`, started as needed.
+
+    It takes nobody without its token, and the node is not told that it has one.
+    """
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self.environment = {n: v for n, v in os.environ.items() if n != MODE}
         self.head = self._name(*self._alive())
         self._process: subprocess.Popen[bytes] | None = None
         self._node = ""
@@ -64,7 +72,9 @@ class Site:
         if self._process is None:
             more = ["--resource", "oag-camera=1", "--", *SMALL]
             command = [sys.executable, "-m", "openautoglm", "worker", "join", self.address, *more]
-            self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, env=self.environment
+            )
             until(lambda: len(self._alive()) == 2, timeout_s=60)
             (self._node,) = {self._name(node) for node in self._alive()} - {self.head}
         return self._node
@@ -93,7 +103,29 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have the Ray of this process ask for a token, until the module ends."""
+    raylet: Any = need("ray._raylet", extra="ray", why="a test")
+    file = tmp_path_factory.mktemp("token") / "auth_token"
+    file.write_text(secrets.token_hex(32))
+
+    def refresh() -> None:
+        raylet.Config.initialize("")
+        raylet.AuthenticationTokenLoader.instance().reset_cache()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(MODE, "token")
+        patch.setenv("RAY_AUTH_TOKEN_PATH", os.fspath(file))
+        refresh()
+        yield
+    refresh()
+
+
+@pytest.fixture(scope="module")
+def site(
+    token: None,  # noqa: ARG001 - it is in the environment
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Site]:
     ray_module()
     from ray.cluster_utils import Cluster
 
@@ -168,3 +200,17 @@ def test_a_node_that_hangs_is_a_finding_and_so_is_what_no_node_has(site: Site, d
 def test_a_node_leaves_with_ctrl_c(site: Site) -> None:
     site.node()
     site.leave(signal.SIGINT)
+
+
+def test_a_node_with_another_token_is_told_so_before_it_starts(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "other").write_text(secrets.token_hex(32))
+    done = subprocess.run(
+        [sys.executable, "-m", "openautoglm", "worker", "join", site.address],
+        env={**site.environment, "RAY_AUTH_TOKEN_PATH": os.fspath(tmp_path / "other")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "takes nobody without its token" in done.stderr
+    assert "fix: copy ~/.ray/auth_token" in done.stderr

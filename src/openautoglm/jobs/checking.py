@@ -13,7 +13,6 @@ import msgspec
 
 from openautoglm.data.catalog import open_source
 from openautoglm.data.location import read_location, redacted
-from openautoglm.engine.backend import BACKENDS
 from openautoglm.engine.sampling import SamplingParams, sampling_names
 from openautoglm.errors import JobSpecError, OpenAutoGLMError
 from openautoglm.jobs.checking_columns import column_complaints
@@ -31,7 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from openautoglm.data.source import Description
+    from openautoglm.engine.backend import BackendEntry
     from openautoglm.jobs.works.intent import Intent
+    from openautoglm.registry import Registry
 
 OF_ALL: Final = ("device", "dtype", "adapters")
 """Options that every backend is asked with."""
@@ -67,7 +68,7 @@ def check(spec: JobSpec) -> Checked:
         complaints += of_error("sink", lambda: try_sink(spec.sink))
     if description is not None:
         complaints += column_complaints(spec, intent, description)
-    complaints += _steps_of_workers(intent)
+    complaints += _steps_of_workers(spec, intent)
     _refuse_any(complaints)
     if intent is None or description is None:
         raise AssertionError("what is missing has its complaint")
@@ -123,8 +124,9 @@ def _asking(spec: JobSpec) -> Iterator[Complaint]:
         if spec.sampling:
             yield from of_error("sampling", lambda: SamplingParams().override(spec.sampling))
         if spec.backend != "auto":
-            yield from of_error("backend", lambda: BACKENDS.entry(spec.backend))
-        yield from _options(spec)
+            yield from of_error("backend", lambda: _backends().entry(spec.backend))
+        if spec.options:
+            yield from _options(spec)
     schema = spec.schema
     if spec.template is not None and schema is not None:
         from openautoglm.pipeline.steps.schema import check_schema
@@ -132,9 +134,16 @@ def _asking(spec: JobSpec) -> Iterator[Complaint]:
         yield from of_error("schema", lambda: check_schema(schema))
 
 
+def _backends() -> Registry[BackendEntry]:
+    from openautoglm.engine.backend import BACKENDS  # a function needs none
+
+    return BACKENDS
+
+
 def _options(spec: JobSpec) -> Iterator[Complaint]:
     """Refuse options that no backend takes; whether the one that is chosen does, it says itself."""
-    taken = {name for backend in BACKENDS.names() for name in BACKENDS.get(backend).options}
+    backends = _backends()
+    taken = {name for backend in backends.names() for name in backends.get(backend).options}
     known = (*OF_ALL, *sampling_names(), *sorted(taken))
     for name in spec.options:
         if name not in known and name not in SECRETS:
@@ -190,8 +199,10 @@ def _intent(spec: JobSpec, complaints: list[Complaint]) -> Intent | None:
     return found[0] if found else None
 
 
-def _steps_of_workers(intent: Intent | None) -> Iterator[Complaint]:
+def _steps_of_workers(spec: JobSpec, intent: Intent | None) -> Iterator[Complaint]:
     """Refuse steps that were registered in this process and that no other one will find."""
+    if intent is None or spec.pipeline is None:
+        return
     from openautoglm.jobs.works.pipeline import PipelineIntent
 
     if isinstance(intent, PipelineIntent):

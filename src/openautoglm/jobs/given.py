@@ -31,7 +31,9 @@ def plain_template(given: object) -> object:
         >>> plain_template(PromptTemplate("Say {word}", ["word"]))
         'Say {word}'
     """
-    if isinstance(given, Sequence) and not isinstance(given, str):
+    if given is None or isinstance(given, (str, bytes)):
+        return given
+    if isinstance(given, Sequence):
         return tuple(given)
     if not _is_template(given):
         return given

@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from openautoglm.errors import OpenAutoGLMError
-from openautoglm.prompts.store import PromptStore
 from openautoglm.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,6 +42,8 @@ def stored_template(selector: str) -> tuple[Prompt, str]:
         PromptNotFoundError: no such prompt, version or alias.
         PromptStoreError: the file cannot be read, or a version of it was edited.
     """
+    from openautoglm.prompts.store import PromptStore
+
     version = PromptStore(Settings.from_env(os.environ).prompts_dir).version(selector)
     return version.template.template, f"{selector.partition('@')[0]}@{version.number}"
 

@@ -42,9 +42,9 @@ def of_backend(name: str) -> dict[str, str]:
 
 def known_here_alone(pipeline: Pipeline) -> tuple[str, ...]:
     """Return the steps that this process registered and no plugin brings: workers lack them."""
-    installed = _installed()
-    owners = _owners(pipeline).items()
-    return tuple(name for name, owner in owners if owner not in {CORE_OWNER, *installed})
+    others = {name: o for name, o in _owners(pipeline).items() if o != CORE_OWNER}
+    installed = _installed() if others else {}
+    return tuple(name for name, owner in others.items() if owner not in installed)
 
 
 def _owners(pipeline: Pipeline) -> dict[str, str]:

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 OK: Final = 200
 PARTIAL: Final = 206
@@ -32,6 +32,7 @@ class WebServer:
         has_lengths: whether it says sizes.
         cut: how many bytes at the end of each answer do not come.
         failures: answers of the next requests, statuses or None for a connection that breaks.
+        odd: a status and headers that every request is answered with; None for files.
         asked: (path, range) of every request.
         logins: what was sent to authorise each request.
     """
@@ -41,6 +42,7 @@ class WebServer:
         self.has_ranges = self.has_tags = self.has_lengths = True
         self.cut = 0
         self.failures: list[int | None] = []
+        self.odd: tuple[int, Mapping[str, str]] | None = None
         self.asked: list[tuple[str, str | None]] = []
         self.logins: list[str | None] = []
         web = self
@@ -76,6 +78,12 @@ class WebServer:
             if failure is not None:
                 request.send_error(failure)
             request.close_connection = True
+            return
+        if self.odd is not None:
+            request.send_response(self.odd[0])
+            for name, value in self.odd[1].items():
+                request.send_header(name, value)
+            request.end_headers()
             return
         content = self.files.get(unquote(request.path.partition("?")[0]))
         if content is None:

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import http.server
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from openautoglm.data import Part, open_sink, open_source, writing
-from openautoglm.data.transports import ranged, s3_target
+from openautoglm.data.transports import ranged, s3, s3_target
 from openautoglm.data.transports.s3 import Objects
 from openautoglm.errors import (
     DataUrlError,
     InputNotFoundError,
+    OpenAutoGLMError,
     OutputWriteError,
     PlatformError,
     SinkConflictError,
@@ -17,6 +20,8 @@ from openautoglm.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.s3_server import S3Bucket
 
 LINES = b"".join(b'{"n":%d}\n' % n for n in range(50))
@@ -175,3 +180,48 @@ def test_a_part_that_another_program_put_is_counted(s3_bucket: S3Bucket) -> None
     sink.abort()
     assert found is not None
     assert (found.rows, found.size_bytes) == (50, len(LINES))
+
+
+class Refusing(http.server.BaseHTTPRequestHandler):
+    """A service that answers with the status that a path names, and has no bucket."""
+
+    def answer(self) -> None:
+        named = self.path.split("/")[2:3]
+        status = int(named[0]) if named else 404
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_HEAD = do_PUT = answer  # noqa: N815 - the names of http.server
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def refusing(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Options that reach a service that refuses; credentials are those of the tests' server."""
+    del s3_endpoint
+    monkeypatch.setattr(s3, "ASKED", 1)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"?endpoint=http://127.0.0.1:{server.server_address[1]}&region=us-east-1"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [(403, "check its rights"), (404, "no such bucket"), (503, "try again later|endpoint")],
+)
+def test_a_service_that_refuses_is_told(refusing: str, status: int, says: str) -> None:
+    with pytest.raises(OpenAutoGLMError, match=says):
+        open_source(f"jsonl+s3://lake/{status}/a.jsonl{refusing}")
+
+
+def test_an_endpoint_that_is_no_address_is_told() -> None:
+    with pytest.raises(DataUrlError, match=r"as in \?endpoint=https://"):
+        open_source("jsonl+s3://lake/a.jsonl?endpoint=host:9000")

@@ -9,6 +9,7 @@ from openautoglm.data.transports import ranged, web
 from openautoglm.errors import (
     DataUrlError,
     InputNotFoundError,
+    OpenAutoGLMError,
     PlatformError,
     SourceChangedError,
 )
@@ -145,3 +146,28 @@ def test_an_answer_that_breaks_off_is_no_file(web_server: WebServer, cache: Path
     assert [p for p in cache.iterdir() if not p.name.startswith("turn-")] == []
     web_server.cut = 0
     assert len(list(source.read())) == 50
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "says"),
+    [
+        (302, {"Location": "ftp://127.0.0.1/a.jsonl"}, "unknown url type: ftp"),
+        (302, {"Location": "file:///etc/passwd"}, "only http and https are followed"),
+        (302, {"Location": "/a.jsonl"}, "only http and https are followed"),
+        (204, {}, "does not send the whole file, but status 204"),
+        (206, {"Content-Range": "bytes 0-0/*", "ETag": '"x"'}, "whole file, but status 206"),
+        (200, {"Content-Encoding": "gzip", "ETag": '"x"'}, "curl --compressed"),
+        (405, {}, "what the server wants to be asked"),
+    ],
+)
+def test_an_answer_that_is_no_file_is_told(
+    web_server: WebServer, status: int, headers: dict[str, str], says: str
+) -> None:
+    web_server.odd = (status, headers)
+    with pytest.raises(OpenAutoGLMError, match=says):
+        numbers(web_server.url("/a.jsonl"))
+
+
+def test_an_address_that_is_none_is_told() -> None:
+    with pytest.raises(DataUrlError, match="no address"):
+        open_source("http://[::1/a.jsonl")

@@ -31,7 +31,9 @@ Every = Annotated[
 Pause = Annotated[
     float,
     typer.Option(
-        "--pause-s", min=0, help="How long a stopped worker sleeps; other faults last less."
+        "--pause-s",
+        min=0,
+        help="How long a stopped worker sleeps; other faults last less, or until met.",
     ),
 ]
 Restart = Annotated[
@@ -70,8 +72,9 @@ def chaos(  # noqa: PLR0913 - every option of the command is a parameter
 
     from openautoglm.cli.batch_job import read_job
     from openautoglm.cli.exits import Exit, say
+    from openautoglm.jobs.chaos.arsenal import ground_of
     from openautoglm.jobs.chaos.assault import assault
-    from openautoglm.jobs.chaos.kinds import read_kinds
+    from openautoglm.jobs.chaos.kinds import choose, read_kinds
     from openautoglm.jobs.chaos.serving import between
     from openautoglm.jobs.home import ledger_url, open_at
     from openautoglm.jobs.launching import register
@@ -81,6 +84,9 @@ def chaos(  # noqa: PLR0913 - every option of the command is a parameter
     url = ledger_url(ledger)
     job = read_job(file, chosen, {}, ())
     with tempfile.TemporaryDirectory() as folder, between(job) as (spec, proxy):
+        choose(  # before there is a job that nobody would run
+            chosen_kinds, ground_of(spec, ledger=url, proxy=proxy, restart=database_restart)
+        )
         with closing(open_at(url)) as opened:
             run = Run(register(spec, opened), url)
         report = assault(

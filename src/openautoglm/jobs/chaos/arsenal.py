@@ -1,6 +1,7 @@
 """The faults that a job is attacked with, made and told apart: at once, or for a while.
 
-Owns `Arsenal`: which kinds there are for a job, and what does each. Knows nothing of when.
+Owns `Arsenal` and `ground_of`: which kinds there are for a job, and what does each. Knows nothing
+of when.
 """
 
 from __future__ import annotations
@@ -37,6 +38,17 @@ if TYPE_CHECKING:
 
 TORN_S: Final = 2.0
 """How long to wait for a process that writes a file, to be killed then."""
+
+
+def ground_of(spec: JobSpec, *, ledger: str, proxy: Proxy | None, restart: str | None) -> Ground:
+    """Return what a job stands on; parameters as of `Arsenal`."""
+    return Ground(
+        has_library=boards.is_there(),
+        has_disk=has_disk(spec, ledger),
+        has_files=has_files(spec),
+        has_server=proxy is not None,
+        has_restart=restart is not None,
+    )
 
 
 @final
@@ -78,13 +90,7 @@ class Arsenal:
         self._temporary.mkdir(exist_ok=True)
         self._tell, self._stack = tell, ExitStack()
         self._pause = Pause(pause_s)
-        ground = Ground(
-            has_library=boards.is_there(),
-            has_disk=has_disk(spec, ledger),
-            has_files=has_files(spec),
-            has_server=proxy is not None,
-            has_restart=restart is not None,
-        )
+        ground = ground_of(spec, ledger=ledger, proxy=proxy, restart=restart)
         self.kinds, self.skipped = choose(kinds, ground)
         self._board = Board(folder / "board", written_by(spec, ledger, self._temporary))
         self._is_preloaded = ground.has_library
@@ -113,6 +119,10 @@ class Arsenal:
     def calls(self) -> Calls:
         """Return how often work was begun on rows."""
         return calls_in(self._calls)
+
+    def server_answers(self) -> Mapping[str, int]:
+        """Return how many wrong answers of a model server were given, by kind."""
+        return {} if self._proxy is None else dict(self._proxy.answers)
 
     def _sudden(self) -> Mapping[Kind, Sudden]:
         return {

@@ -69,7 +69,7 @@ def assault(  # noqa: PLR0913 - what an assault is, by keyword
         kinds: which; each has its turn; None is all that this job can meet.
         every_s: least and most seconds between two.
         pause_s: how long a stopped worker sleeps, which loses its rows where it is longer than the
-            lease; other faults last as long at most.
+            lease; other faults last less, or ten seconds until somebody meets them.
         seed: of the choice; drawn and reported where it is None.
         folder: for files of this assault.
         proxy: before the model server that the spec names.
@@ -95,6 +95,12 @@ def assault(  # noqa: PLR0913 - what an assault is, by keyword
     with arsenal:
         one = _Assault(run, arsenal, random.Random(seed), pause_s, tell)  # noqa: S311 - a seed, no secret
         one.go(faults, every_s)
+    return _report(run, spec, arsenal, one, time.monotonic() - began_s, seed)
+
+
+def _report(
+    run: Run, spec: JobSpec, arsenal: Arsenal, one: _Assault, seconds: float, seed: int
+) -> ChaosReport:
     end = run.status()
     if end.state != "done":
         raise JobStateError(
@@ -113,13 +119,13 @@ def assault(  # noqa: PLR0913 - what an assault is, by keyword
         faults={kind: tally.met[kind] for kind in arsenal.kinds},
         unmet=dict(tally.unmet),
         skipped=arsenal.skipped,
-        server_answers=dict(proxy.answers) if proxy is not None else {},
+        server_answers=arsenal.server_answers(),
         resumed=one.resumed,
         calls=calls.begun,
         repeated=max(0, calls.begun - calls.raised - found.answered),
         allowed=(tally.met.total() + one.resumed) * spec.workers * (spec.concurrency + UNWRITTEN),
         kept=one.kept,
-        seconds=round(time.monotonic() - began_s, 3),
+        seconds=round(seconds, 3),
         seed=seed,
     )
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from openautoglm.data import Part, open_sink, open_source, writing
 from openautoglm.data.seal import unsealed
-from openautoglm.data.tables import sqlite
 from openautoglm.errors import (
     BadRowError,
     DataUrlError,
@@ -417,36 +416,3 @@ def test_what_is_written_is_read_back_with_null_for_what_is_missing(
             sink.write([row])
     names = dict.fromkeys(name for row in rows for name in row)
     assert values(url) == [{name: row.get(name) for name in names} for row in rows]
-
-
-@pytest.mark.parametrize(
-    ("asked", "says"),
-    [
-        ("table=Reviews", "did you mean `reviews`"),
-        ("query=SELECT 1; SELECT 2", "correct the query: one SELECT"),
-        ("query=SELECT * FROM review", "no such table: review.*correct the name"),
-        ("query=UPDATE reviews SET text = 1", "correct the query: one SELECT"),
-    ],
-)
-def test_what_a_database_refuses_is_told_with_what_to_do(shop: Shop, asked: str, says: str) -> None:
-    with pytest.raises(InputNotFoundError, match=f"(?s){says}"):
-        open_source(f"{shop(REVIEWS)}?{asked}").describe()
-
-
-def test_a_file_that_somebody_has_locked_or_that_is_damaged_is_told(
-    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = f"{shop(REVIEWS)}?table=reviews"
-    monkeypatch.setattr(sqlite, "PATIENCE_S", 0.01)
-    with closing(sqlite3.connect(tmp_path / "shop.db")) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(InputNotFoundError, match=r"(?s)locked.*another program"):
-            open_source(url)
-        sink = open_sink(f"sqlite:///{tmp_path}/new.db?table=t")
-        sink.abort()
-        with pytest.raises(OutputWriteError, match=r"(?s)locked.*nothing was written; another"):
-            open_sink(url)
-    content = (tmp_path / "shop.db").read_bytes()
-    (tmp_path / "shop.db").write_bytes(content[:4096] + b"\xff" * 4096)
-    with pytest.raises(InputNotFoundError, match=r"(?s)malformed.*bring back a copy"):
-        list(open_source(url).read())

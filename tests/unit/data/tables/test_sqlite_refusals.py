@@ -1,4 +1,4 @@
-"""What SQLite refuses, and what is said of it."""
+"""What SQLite refuses, what is refused of it, and what is said."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from openautoglm.data import open_sink, open_source
 from openautoglm.data.tables import sqlite
-from openautoglm.errors import InputNotFoundError, OutputWriteError
+from openautoglm.errors import InputNotFoundError, OutputWriteError, SourceChangedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,3 +56,40 @@ def test_a_file_that_somebody_has_locked_or_that_is_damaged_is_told(
     (tmp_path / "shop.db").write_bytes(content[:4096] + b"\xff" * 4096)
     with pytest.raises(InputNotFoundError, match=r"(?s)malformed.*bring back a copy"):
         list(open_source(url).read())
+
+
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("", "DELETE FROM reviews WHERE id = 6; INSERT INTO reviews VALUES (6.5, 'other')"),
+        ("&key=text", "DELETE FROM reviews WHERE id = 6; INSERT INTO reviews VALUES (61, 'new')"),
+        ("&key=id,text", "UPDATE reviews SET text = 'new' WHERE id = 6"),
+    ],
+    ids=["the table's key", "a named key", "a key of two"],
+)
+def test_a_row_taken_away_and_another_added_inside_a_shard_is_noticed(
+    tmp_path: Path, key: str, change: str
+) -> None:
+    def run(script: str) -> None:
+        with closing(sqlite3.connect(tmp_path / "keys.db")) as connection, connection:
+            connection.executescript(script)
+
+    run(
+        "CREATE TABLE reviews(id REAL PRIMARY KEY, text TEXT);"
+        "WITH RECURSIVE n(v) AS (SELECT 1 UNION ALL SELECT v + 1 FROM n WHERE v < 10)"
+        " INSERT INTO reviews SELECT v, 'm' || (100 + v) FROM n;"
+    )
+    source = open_source(f"sqlite:///{tmp_path}/keys.db?table=reviews{key}")
+    shards, before = list(source.shards(rows=4)), source.describe().fingerprint
+    records = source.read(shards[1])
+    begun = next(records)
+    run(change)
+    for reading in (
+        records,
+        source.read(shards[1]),
+        source.read(shards[1], resume_from=begun.position),
+    ):
+        with pytest.raises(SourceChangedError, match=r"shard 1 .* other keys|shard 1 .* 3 rows"):
+            list(reading)
+    assert len(list(source.read(shards[0]))) == 4
+    assert source.describe().fingerprint != before

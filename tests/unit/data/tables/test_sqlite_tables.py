@@ -109,39 +109,6 @@ def test_a_shard_with_other_rows_than_planned_is_refused_before_its_first_row(sh
     assert len(list(source.read(shards[2]))) == 2  # what is behind the plan is not read
 
 
-@pytest.mark.parametrize(
-    ("key", "change"),
-    [
-        ("", "DELETE FROM reviews WHERE id = 6; INSERT INTO reviews VALUES (6.5, 'other')"),
-        ("&key=text", "DELETE FROM reviews WHERE id = 6; INSERT INTO reviews VALUES (61, 'new')"),
-        ("&key=id,text", "UPDATE reviews SET text = 'new' WHERE id = 6"),
-    ],
-    ids=["the table's key", "a named key", "a key of two"],
-)
-def test_a_row_taken_away_and_another_added_inside_a_shard_is_noticed(
-    shop: Shop, key: str, change: str
-) -> None:
-    url = shop(
-        "CREATE TABLE reviews(id REAL PRIMARY KEY, text TEXT);"
-        "WITH RECURSIVE n(v) AS (SELECT 1 UNION ALL SELECT v + 1 FROM n WHERE v < 10)"
-        " INSERT INTO reviews SELECT v, 'm' || (100 + v) FROM n;"
-    )
-    source = open_source(f"{url}?table=reviews{key}")
-    shards, before = list(source.shards(rows=4)), source.describe().fingerprint
-    records = source.read(shards[1])
-    begun = next(records)
-    shop(change)
-    for reading in (
-        records,
-        source.read(shards[1]),
-        source.read(shards[1], resume_from=begun.position),
-    ):
-        with pytest.raises(SourceChangedError, match=r"shard 1 .* other keys|shard 1 .* 3 rows"):
-            list(reading)
-    assert len(list(source.read(shards[0]))) == 4
-    assert source.describe().fingerprint != before
-
-
 def test_a_shard_that_loses_rows_while_it_is_read_ends_in_an_error(shop: Shop) -> None:
     url = shop(
         "CREATE TABLE t(id INTEGER PRIMARY KEY);"

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from openautoglm.cli.batch_job import merge, read_columns, read_job, read_schema, read_task
+from openautoglm import PromptStore, PromptTemplate
+from openautoglm.cli.batch_job import (
+    at_its_line,
+    merge,
+    read_columns,
+    read_job,
+    read_schema,
+    read_task,
+)
 from openautoglm.errors import (
     InputDecodeError,
     InputNotFoundError,
@@ -137,3 +145,30 @@ def test_what_cannot_be_read_is_refused(
     assert callable(attempt)
     with pytest.raises(error, match=told):
         attempt()
+
+
+def test_a_template_takes_the_place_of_a_stored_prompt_and_of_what_is_known_of_it(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    monkeypatch.setenv("OPENAUTOGLM_PROMPTS", str(folder / "prompts"))
+    PromptStore(folder / "prompts").save("say", PromptTemplate("Say {text}", ["text"]))
+    Path("jobs/job.yaml").write_text(JOB.replace("pipeline: classify", "prompt: say"))
+    assert read_job("jobs/job.yaml", None, {}, ()).prompts == {"template": "say@1"}
+    job = read_job("jobs/job.yaml", None, {"template": "Shout {text}"}, ())
+    assert (job.template, job.prompts) == ("Shout {text}", {})
+
+
+@pytest.mark.parametrize(
+    ("problem", "place"),
+    [
+        ("`workers`: must be from 1 to 4096", "jobs/job.yaml:8:12: "),
+        ("`budget.rows`: must be above 0", "jobs/job.yaml:9:3: "),
+        ("`pipeline, template`: set exactly one", "jobs/job.yaml:7:13: "),
+        ("`tries`: must be from 1 to 1000", ""),
+    ],
+)
+def test_an_error_of_a_field_is_told_at_its_line(problem: str, place: str) -> None:
+    given = {"tries": 0, "budget": {"rows": None, "tokens": None}}
+    with pytest.raises(JobSpecError) as caught, at_its_line("jobs/job.yaml", "sort", given):
+        raise JobSpecError(problem)
+    assert caught.value.problem == f"{place}{problem}"

@@ -236,10 +236,19 @@ def models_that_differ(answers: Mapping[str, Answer]) -> Iterator[Finding]:
         for name, answer in answers.items()
         if (model := facts_of(answer, "work").get("model")) and facts_of(answer, "model")
     }
-    if len(set(models.values())) < 2:  # noqa: PLR2004 - one is the same for all
-        return
-    most = Counter(models.values()).most_common(1)[0][0]
-    for name, model in models.items():
+    far = {n for n, m in models.items() if any(o.startswith(f"{m} ") for o in models.values())}
+    for name in sorted(far):
+        yield Finding(
+            node=name,
+            what="model",
+            problem="it is fetched from the hub when a worker begins there",
+            got=models[name],
+            fix="fetch it before, to the cache that HF_HOME names",
+            is_note=True,
+        )
+    here = {name: model for name, model in models.items() if name not in far}
+    most, _ = Counter(here.values()).most_common(1)[0] if here else ("", 0)
+    for name, model in here.items():
         if model != most:
             yield Finding(
                 node=name,

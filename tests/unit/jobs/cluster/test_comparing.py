@@ -118,6 +118,13 @@ def test_the_node_with_another_model_than_most_is_named() -> None:
     (found,) = models_that_differ({"a": WHOLE, "b": other, "c": WHOLE})
     assert (found.node, found.got) == ("b", "m 2; others have m 1")
     assert list(models_that_differ({"a": WHOLE, "b": WHOLE})) == []
+    assert list(models_that_differ({})) == []
+
+
+def test_a_model_of_the_hub_that_is_not_there_yet_is_a_note() -> None:
+    far = saying("work", model="m")
+    (found,) = models_that_differ({"a": far, "b": WHOLE})
+    assert (found.node, found.is_note) == ("a", True)
 
 
 NODES = (

@@ -126,7 +126,7 @@ def _waits(make: Callable[[int, random.Random], list[float]], count: int) -> lis
 
 def _seconds(waits_s: Sequence[float], assignment: str, *, is_one_slow: bool) -> float:
     """Run a job in a process of its own and return what it took."""
-    with tempfile.TemporaryDirectory(prefix="oag-") as folder:
+    with tempfile.TemporaryDirectory(prefix="oag-bench-") as folder:
         home = Path(folder)
         with (home / "rows.jsonl").open("w") as lines:
             for number, wait_s in enumerate(waits_s):

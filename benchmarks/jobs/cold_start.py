@@ -25,7 +25,6 @@ from timing import busy_cores, noise, publish
 
 if TYPE_CHECKING:
     from methods import Task
-    from trials import Trial
 
     from timing import Cell
 
@@ -98,18 +97,15 @@ def _arguments() -> argparse.Namespace:
 def _once(name: str, about: About, count: int, samples: Samples) -> None:
     command = _command if name == COMMAND else None
     timed = tried(about, count, ONE, command=command)
-    looked_at = timed
+    trials = [timed]
     if not samples.peak_mb:  # memory differs little from run to run
-        looked_at = tried(about, count, ONE, command=command, share=OFTEN)
-        samples.peak_mb.append(looked_at.peak_bytes / 1e6)
-    samples.refusal = samples.refusal or timed.refusal or looked_at.refusal
+        trials.append(tried(about, count, ONE, command=command, share=OFTEN))
+        samples.peak_mb.append(trials[-1].peak_bytes / 1e6)
+    faults = [fault for trial in trials if (fault := trial.refusal or trial.failure)]
+    samples.refusal = samples.refusal or "; ".join(faults)
     samples.whole_s.append(timed.whole_s)
-    samples.first_s += _first(timed)
-    print(f"{name}, {count}: {timed.whole_s:.2f} s {timed.refusal}", file=sys.stderr, flush=True)
-
-
-def _first(trial: Trial) -> list[float]:
-    return [] if trial.first_s is None else [trial.first_s]
+    samples.first_s += [] if timed.first_s is None else [timed.first_s]
+    print(f"{name}, {count}: {timed.whole_s:.2f} s {samples.refusal}", file=sys.stderr, flush=True)
 
 
 def _command(task: Task) -> list[str]:

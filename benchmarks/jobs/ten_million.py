@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here too")
     asked = parser.parse_args()
     busy = busy_cores()
-    with tempfile.TemporaryDirectory(prefix="oag-") as folder:
+    with tempfile.TemporaryDirectory(prefix="oag-bench-") as folder:
         home = Path(folder)
         rows.write(home / "rows.jsonl", asked.rows)
         source_mb = (home / "rows.jsonl").stat().st_size / 1e6

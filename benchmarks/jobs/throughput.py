@@ -4,8 +4,8 @@
 
 Rows are JSON Lines, in and out. `no-op` rows take no time; `slow` ones take 50 ms each, 128 of them
 under way, so that 2,560 rows a second are the most there can be. A method whose output is not every
-row exactly once is refused. Peers are not dependencies of this package: what is not there is left
-out, with the command that installs it.
+row exactly once is refused; a round that does not come to its end does not count. Peers are not
+dependencies of this package: what is not there is left out, with the command that installs it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ class Samples:
 
     rows: int
     trials: list[Trial] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    """How its processes ended in rounds that do not count."""
     refusal: str = ""
+    """What was wrong with its output; nothing of it is shown then."""
 
     @property
     def pace(self) -> float | None:
@@ -116,13 +119,14 @@ def _once(name: str, kind: str, samples: Samples) -> None:
         environment={rows.LATENCY: str(latency_s)},
     )
     samples.refusal = trial.refusal
-    samples.trials += [] if trial.refusal else [trial]
-    said = trial.refusal or f"{samples.rows / trial.seconds:.0f} rows/s"
+    samples.failures += [trial.failure] if trial.failure else []
+    samples.trials += [] if trial.refusal or trial.failure else [trial]
+    said = trial.refusal or trial.failure or f"{samples.rows / trial.seconds:.0f} rows/s"
     print(f"{name}, {kind}: {said}", file=sys.stderr, flush=True)
 
 
 def _shown(kind: str, name: str, samples: Samples, its_version: str) -> dict[str, Cell]:
-    pace = samples.pace
+    pace = None if samples.refusal else samples.pace
     first_s = samples.median(lambda one: one.first_s)
     whole_s = samples.median(lambda one: one.whole_s)
     cpu_s = samples.median(lambda one: one.cpu_s)
@@ -132,7 +136,7 @@ def _shown(kind: str, name: str, samples: Samples, its_version: str) -> dict[str
         "method": name,
         "version": its_version,
         "count": samples.rows,
-        "rows/s": samples.refusal or round(pace or 0),
+        "rows/s": samples.refusal or ("failed" if pace is None else round(pace)),
         "of ideal %": round(100 * pace / IDEAL, 1) if pace and kind == "slow" else None,
         "first row s": _rounded(first_s, 2),
         "whole s": _rounded(whole_s, 2),
@@ -149,6 +153,7 @@ def _beside(samples: Samples, ours: Samples | None) -> dict[str, Cell]:
     ratio = ours.pace / samples.pace if ours and ours.pace and samples.pace else None
     return {
         "spread %": None if spread is None else round(100 * spread),
+        "rounds": len(seconds),
         "ours by it": None if ratio is None else round(ratio, 2),
     }
 

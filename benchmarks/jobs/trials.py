@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -48,7 +48,8 @@ class Trial:
         cpu_s: of all its processes, and of its server.
         peak_bytes: of memory, likewise.
         processes: most at a time, likewise.
-        refusal: what was wrong; empty where nothing was.
+        failure: how its process ended, where that was badly.
+        refusal: what was wrong with its output otherwise.
     """
 
     seconds: float = 0.0
@@ -57,6 +58,7 @@ class Trial:
     cpu_s: float = 0.0
     peak_bytes: int = 0
     processes: int = 0
+    failure: str = ""
     refusal: str = ""
 
 
@@ -80,7 +82,9 @@ def version(about: About) -> str:
     found = _said([about.python, "-c", code])
     if not found or not about.server:
         return found
-    server = re.search(r"[0-9]+(\.[0-9]+)+", _said([program(SERVERS[about.server][0]) or "", "-V"]))
+    server = re.search(
+        r"[0-9]+(\.[0-9]+)+", _said([program(SERVERS[about.server][0]) or "", "--version"])
+    )
     return f"{found}, {about.server} {server.group() if server else ''}".strip()
 
 
@@ -104,7 +108,7 @@ def tried(
         command: another than the method's program.
     """
     with ExitStack() as stack:
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oag-")))
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oag-bench-")))
         rows.write(home / "rows.jsonl", count)
         server = _started(about, home, stack)
         task = Task(
@@ -123,8 +127,9 @@ def tried(
             server=server,
             share=share,
         )
-        fault = trial.refusal or _fault(home / "out", count)
-        return Trial(**{**asdict(trial), "refusal": fault})
+        if trial.failure:
+            return trial
+        return replace(trial, refusal=_fault(home / "out", count))
 
 
 def _said(command: list[str]) -> str:
@@ -173,17 +178,17 @@ def _run(
         whole_s = time.monotonic() - began_s
     tree.gone(GONE_S)
     last = said.strip().splitlines()[-1:] or [""]
-    refusal = ""
+    failure = ""
     if process.returncode:
-        refusal = (complained.strip().splitlines() or ["failed"])[-1][:SHOWN]
+        failure = (complained.strip().splitlines() or ["failed"])[-1][:SHOWN]
     return Trial(
-        seconds=json.loads(last[0])["seconds"] if last[0].startswith("{") and not refusal else 0.0,
+        seconds=json.loads(last[0])["seconds"] if last[0].startswith("{") and not failure else 0.0,
         whole_s=whole_s,
         first_s=float(first.read_text()) - began_s if first.exists() else None,
         cpu_s=tree.cpu_s,
         peak_bytes=tree.peak_bytes,
         processes=tree.most,
-        refusal=refusal,
+        failure=failure,
     )
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from openautoglm.cli.ending import run_to_end
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from tests.unit.cli.conftest import Command
 
 WORK = """
 from pathlib import Path
@@ -32,31 +31,9 @@ spec: {source: rows.jsonl, sink: out.jsonl, function: "loud_work:loud", id_colum
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """How a command ended and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """`oag batch` in a folder with rows, a function and a ledger of its own."""
-
-    capsys: pytest.CaptureFixture[str]
-
-    def __call__(self, *args: str) -> Told:
-        self.capsys.readouterr()
-        code = run_to_end(["batch", *args])
-        told = self.capsys.readouterr()
-        return Told(code, told.out, told.err)
-
-
 @pytest.fixture
 def batch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, oag: Callable[[str], Command]
 ) -> Iterator[Command]:
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.chdir(tmp_path)
@@ -67,7 +44,7 @@ def batch(
     Path("job.yaml").write_text(FILE)
     rows = [{"id": 1, "text": "a"}, {"id": 2, "text": "bad"}, {"id": 3, "text": "c"}]
     Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    yield Command(capsys)
+    yield oag("batch")
     signal.signal(signal.SIGTERM, before)
 
 

@@ -5,49 +5,30 @@ from __future__ import annotations
 import io
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from openautoglm.cli.ending import run_to_end
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """How a command ended and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """`oag prompt` in an empty folder."""
-
-    capsys: pytest.CaptureFixture[str]
-
-    def __call__(self, *args: str) -> Told:
-        self.capsys.readouterr()
-        code = run_to_end(["prompt", *args])
-        told = self.capsys.readouterr()
-        return Told(code, told.out, told.err)
+    from tests.unit.cli.conftest import Command
 
 
 @pytest.fixture
 def prompt(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Prompt:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, oag: Callable[[str], Command]
+) -> Command:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OPENAUTOGLM_PROMPTS", raising=False)
     Path("a.txt").write_text("摘要:{content}\n", encoding="utf-8")
     Path("b.txt").write_text("一句话摘要:{content}", encoding="utf-8")
-    return Prompt(capsys)
+    return oag("prompt")
 
 
-def test_what_was_saved_is_shown_listed_and_compared(prompt: Prompt) -> None:
-    assert prompt("list") == Told(0, "", "")
+def test_what_was_saved_is_shown_listed_and_compared(prompt: Command) -> None:
+    assert prompt("list") == (0, "", "")
     assert prompt("save", "s", "--file", "a.txt", "--message", "first").out == "saved s@1\n"
     assert prompt("save", "s", "--file", "b.txt").out == "saved s@2\n"
     assert prompt("save", "s", "--file", "b.txt").out.startswith("nothing to save: s@2")
@@ -58,10 +39,10 @@ def test_what_was_saved_is_shown_listed_and_compared(prompt: Prompt) -> None:
     changes = prompt("diff", "s", "1", "2").out
     assert "-摘要:{content}" in changes
     assert "+一句话摘要:{content}" in changes
-    assert prompt("diff", "s", "1", "1") == Told(0, "", "")
+    assert prompt("diff", "s", "1", "1") == (0, "", "")
 
 
-def test_an_alias_leads_to_a_version(prompt: Prompt) -> None:
+def test_an_alias_leads_to_a_version(prompt: Command) -> None:
     prompt("save", "s", "--file", "a.txt")
     prompt("save", "s", "--file", "b.txt")
     assert prompt("alias", "s", "production", "1").out == "s@production is s@1\n"
@@ -69,7 +50,7 @@ def test_an_alias_leads_to_a_version(prompt: Prompt) -> None:
     assert "(production)" in prompt("list", "s").out.splitlines()[0]
 
 
-def test_a_version_as_json_says_all_that_is_known(prompt: Prompt) -> None:
+def test_a_version_as_json_says_all_that_is_known(prompt: Command) -> None:
     prompt("save", "s", "--file", "a.txt", "--message", "第一")
     data = json.loads(prompt("show", "s", "--json").out)
     assert (data["name"], data["version"], data["message"]) == ("s", 1, "第一")
@@ -77,7 +58,7 @@ def test_a_version_as_json_says_all_that_is_known(prompt: Prompt) -> None:
     assert len(data["sha256"]) == 64
 
 
-def test_a_json_file_is_a_chat(prompt: Prompt) -> None:
+def test_a_json_file_is_a_chat(prompt: Command) -> None:
     messages = [{"role": "system", "content": "Be {tone}."}, {"role": "user", "content": "{q}"}]
     Path("c.json").write_text(json.dumps(messages))
     assert prompt("save", "chat", "--file", "c.json").code == 0
@@ -87,7 +68,7 @@ def test_a_json_file_is_a_chat(prompt: Prompt) -> None:
 
 
 def test_the_text_may_come_from_standard_input(
-    prompt: Prompt, monkeypatch: pytest.MonkeyPatch
+    prompt: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"hi {name}\n")))
     assert prompt("save", "s", "--file", "-", "--var", "name").code == 0
@@ -95,7 +76,7 @@ def test_the_text_may_come_from_standard_input(
 
 
 def test_the_store_is_the_option_or_the_environments(
-    prompt: Prompt, monkeypatch: pytest.MonkeyPatch
+    prompt: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompt("save", "s", "--file", "a.txt", "--store", "one")
     monkeypatch.setenv("OPENAUTOGLM_PROMPTS", "two")
@@ -125,7 +106,7 @@ def test_the_store_is_the_option_or_the_environments(
     ],
 )  # fmt: skip
 def test_wrong_usage_ends_with_2_and_saves_nothing(
-    prompt: Prompt, args: tuple[str, ...], told: str
+    prompt: Command, args: tuple[str, ...], told: str
 ) -> None:
     Path("bad.txt").write_bytes(b"\xff")
     Path("empty.txt").write_bytes(b"")

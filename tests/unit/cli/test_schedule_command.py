@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from openautoglm.cli.ending import run_to_end
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.cli.conftest import Command
+
 
 FILE = """\
 apiVersion: openautoglm/v1
@@ -22,36 +26,14 @@ spec:
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """How a command ended and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """`oag schedule` in an empty folder, with a ledger of its own."""
-
-    capsys: pytest.CaptureFixture[str]
-
-    def __call__(self, *args: str) -> Told:
-        self.capsys.readouterr()
-        code = run_to_end(["schedule", *args])
-        told = self.capsys.readouterr()
-        return Told(code, told.out, told.err)
-
-
 @pytest.fixture
 def schedule(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, oag: Callable[[str], Command]
 ) -> Command:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAUTOGLM_LEDGER", str(tmp_path / "ledger.db"))
     Path("nightly.yaml").write_text(FILE)
-    return Command(capsys)
+    return oag("schedule")
 
 
 def test_what_was_applied_is_listed_with_its_next_time_on_its_clocks(schedule: Command) -> None:

@@ -32,6 +32,7 @@ def loud(row):
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand in a folder with a job of three hundred rows."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "chaos_work", raising=False)  # of another test
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("OPENAUTOGLM_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("OPENAUTOGLM_LEDGER", raising=False)
@@ -58,7 +59,6 @@ def test_a_job_file_is_run_and_every_row_looked_for(capsys: pytest.CaptureFixtur
 @pytest.mark.usefixtures("desk")
 def test_what_was_found_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     Path("chaos_work.py").write_text(BAD_WORK)
-    sys.modules.pop("chaos_work", None)
 
     assert run_to_end(["chaos", "job.yaml", "--faults", "0"]) == 0
 

@@ -43,7 +43,7 @@ def planned(spec: JobSpec, url: str) -> Run:
 
 @pytest.mark.parametrize("kind", OF_DISKS)
 def test_a_fault_of_the_machine_is_met_and_loses_nothing(desk: Desk, kind: Kind) -> None:
-    desk.number(500)
+    desk.number(800)
     job = desk.job(
         function="job_functions:slow", id_column="n", workers=2, concurrency=4, shard_rows=25
     )
@@ -53,7 +53,7 @@ def test_a_fault_of_the_machine_is_met_and_loses_nothing(desk: Desk, kind: Kind)
         job,
         faults=1,
         kinds=(kind,),
-        every_s=(0.3, 0.4),
+        every_s=(0.1, 0.2),
         pause_s=0.4,
         seed=1,
         folder=desk.folder,
@@ -61,7 +61,7 @@ def test_a_fault_of_the_machine_is_met_and_loses_nothing(desk: Desk, kind: Kind)
 
     assert report.faults == {kind: 1}
     assert report.is_good
-    assert (report.rows, report.answered, report.quarantined) == (500, 500, 0)
+    assert (report.rows, report.answered, report.quarantined) == (800, 800, 0)
 
 
 def test_a_server_that_answers_rubbish_or_is_down_costs_time_and_no_row(desk: Desk) -> None:
@@ -100,7 +100,7 @@ def test_a_server_that_answers_rubbish_or_is_down_costs_time_and_no_row(desk: De
 def test_a_ledger_whose_tables_are_locked_and_whose_server_restarts(
     desk: Desk, postgres_server: PostgresServer, postgres_url: str, tmp_path: Path
 ) -> None:
-    desk.number(1000)
+    desk.number(2000)
     job = desk.job(function="job_functions:slow", id_column="n", workers=2, concurrency=4)
 
     with commanded(postgres_server, tmp_path) as command:
@@ -109,7 +109,7 @@ def test_a_ledger_whose_tables_are_locked_and_whose_server_restarts(
             job,
             faults=2,
             kinds=("busy", "database-restart"),
-            every_s=(0.3, 0.4),
+            every_s=(0.1, 0.2),
             pause_s=0.4,
             seed=1,
             folder=desk.folder,
@@ -118,7 +118,7 @@ def test_a_ledger_whose_tables_are_locked_and_whose_server_restarts(
 
     assert report.faults == {"busy": 1, "database-restart": 1}
     assert report.is_good
-    assert report.answered == 1000
+    assert report.answered == 2000
 
 
 @contextmanager
@@ -152,20 +152,12 @@ def leaky(desk: Desk) -> Iterator[str]:
 
 
 def test_a_sink_that_does_not_fence_attempts_fails_the_verdict(desk: Desk, leaky: str) -> None:
-    desk.number(400)
+    desk.number(100)
     job = desk.job(function="leaky:quick", sink=leaky, id_column="n", shard_rows=50)
 
-    report = assault(
-        planned(job, desk.ledger),
-        job,
-        faults=6,
-        kinds=("worker",),
-        every_s=(0.3, 0.5),
-        seed=1,
-        folder=desk.folder,
-    )
+    report = assault(planned(job, desk.ledger), job, faults=0, folder=desk.folder)
 
-    assert report.doubled > 0
+    assert (report.state, report.lost, report.doubled) == ("done", 0, 50)
     assert not report.is_exact
     assert not report.is_good
 

@@ -28,15 +28,17 @@ class AskedElsewhere:
     """
 
     def __init__(self, file: Path) -> None:
-        self._file = os.open(file, os.O_CREAT | os.O_RDWR, 0o666)
+        self._file: int | None = os.open(file, os.O_CREAT | os.O_RDWR, 0o666)
 
     def close(self) -> None:
-        """Give back everything."""
-        os.close(self._file)
+        """Give back everything; a row that ends after that has nothing to give back."""
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
 
     def begin(self, key: bytes) -> bool:
         """Whether no other process answers a row of that key; it is this one's then."""
-        if _FCNTL is None:
+        if _FCNTL is None or self._file is None:
             return True
         try:
             _FCNTL.lockf(self._file, _FCNTL.LOCK_EX | _FCNTL.LOCK_NB, 1, _place(key))
@@ -46,7 +48,7 @@ class AskedElsewhere:
 
     def end(self, key: bytes) -> None:
         """Let others find the answer, or be the one to answer."""
-        if _FCNTL is not None:
+        if _FCNTL is not None and self._file is not None:
             _FCNTL.lockf(self._file, _FCNTL.LOCK_UN, 1, _place(key))
 
 

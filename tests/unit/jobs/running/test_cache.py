@@ -203,3 +203,13 @@ def test_a_row_that_a_dead_process_had_is_answered_by_another_one(tmp_path: Path
         one.flush()
         assert freed == [key]
         assert one.take(key) is None
+
+
+def test_a_row_that_ends_after_its_worker_did_harms_nothing(tmp_path: Path) -> None:
+    with cache(tmp_path) as one:
+        first, second = one.key({"a": 1}), one.key({"a": 2})
+        assert one.take(first) is None
+        assert one.take(second) is None
+    one.put(first, Answer(outputs={}))
+    one.give_up(second)
+    one.flush()

@@ -156,7 +156,8 @@ def _tenths(looks: Sequence[Look], count: int) -> list[dict[str, Cell]]:
     shown: list[dict[str, Cell]] = []
     before, at = looks[0], 0
     for part in range(1, PARTS + 1):
-        ends = next(n for n, look in enumerate(looks) if look.done >= count * part // PARTS)
+        reached = (n for n, look in enumerate(looks) if look.done >= count * part // PARTS)
+        ends = next(reached, len(looks) - 1)
         look = looks[ends]
         if look is before:
             continue

@@ -5,7 +5,8 @@ Knows nothing of who may do what.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol, Self, TypedDict, Unpack
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Final, Protocol, TypedDict, Unpack
 
 from openautoglm.bus.delivery import CAPACITY
 from openautoglm.bus.names import check_type, plain
@@ -14,7 +15,6 @@ from openautoglm.errors import MessageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import TracebackType
 
     from openautoglm.bus.delivery import Handler, Subscription
     from openautoglm.bus.message import Message
@@ -41,20 +41,11 @@ class Options(TypedDict, total=False):
 _ATTRIBUTES: Final = frozenset(Options.__annotations__) - {"durable"}
 
 
-class Opened(Protocol):
+class Opened(AbstractContextManager["Opened"], Protocol):
     """Something that goes on until it is closed."""
 
     def close(self) -> None:
         """End it."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
 
 
 class Emit(Protocol):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final, Protocol, Self, assert_never, final
 
 from openautoglm.cli.exits import say
@@ -25,20 +26,12 @@ if TYPE_CHECKING:
 LINE_EVERY_S: Final = 1.0
 
 
-class Display(Protocol):
+class Display(AbstractContextManager["Display"], Protocol):
     """Shows one moment of a job after another; used in a `with`, from one thread at a time."""
 
     def update(self, progress: Progress) -> None:
         """Show a newer moment."""
         ...
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
 
 
 def show_job(mode: ProgressMode) -> Display:

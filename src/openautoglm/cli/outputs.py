@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, Protocol, Self, final
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 PART: Final = ".part"
 
 
-class Sink(Protocol):
+class Sink(AbstractContextManager["Sink"], Protocol):
     """Takes results one by one; used in a `with`."""
 
     def write(self, text: str) -> None:
@@ -43,14 +44,6 @@ class Sink(Protocol):
     def commit(self) -> None:
         """Say that all results were written."""
         ...
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
 
 
 def open_sink(out: str | None, *, append: bool = False) -> Sink:

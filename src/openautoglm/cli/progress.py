@@ -6,6 +6,7 @@ Owns `Progress`: a bar on a terminal, lines elsewhere. Knows nothing of what is 
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol, Self, final
 
 from openautoglm.cli.exits import say
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 
-class Progress(Protocol):
+class Progress(AbstractContextManager["Progress"], Protocol):
     """Counts records and tells of those that failed; used in a `with`."""
 
     def advance(self) -> None:
@@ -26,14 +27,6 @@ class Progress(Protocol):
     def tell(self, text: str) -> None:
         """Print a line to stderr."""
         ...
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
 
 
 def show_progress(*, total: int | None, results_on_terminal: bool) -> Progress:

@@ -1,8 +1,8 @@
 """A connection to a Ray cluster, kept quiet and bounded in time: `joined`, `nodes_of`, `groups_of`.
 
-Without an address it is the cluster that `RAY_ADDRESS` names or that this machine is a node of,
-and where there is none, one on this machine alone, which ends with the connection. Knows nothing of
-jobs.
+Without an address it is the cluster that `RAY_ADDRESS` names, or that `ray start` made this machine
+a node of, and where there is none, one on this machine alone, which ends with the connection. Knows
+nothing of jobs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ LIMIT_S: Final = 60.0
 """For a cluster that said hello to take this machine in, or for one to start here."""
 QUIET: Final[Mapping[str, str]] = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_BACKEND_LOG_LEVEL": "error",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 """Environment of Ray, where the user says nothing else: it tells nobody, and little."""
@@ -49,7 +48,10 @@ def ray_module() -> ModuleType:
 
 
 def found(address: Address | None) -> Address | None:
-    """Return the cluster that is meant; None is the one of this machine.
+    """Return the cluster that is meant; None where one is to be started on this machine.
+
+    Args:
+        address: the one that was named; None for the one of this machine.
 
     Raises:
         ClusterError: there is nothing at its address.
@@ -58,10 +60,26 @@ def found(address: Address | None) -> Address | None:
     named = os.environ.get("RAY_ADDRESS", "")
     if address is None and ":" in named:
         address = Address.read(named)
-    if address is not None:
-        if address.is_client:
-            need("grpc", extra=EXTRA, why=f"an address with {CLIENT}")
+    if address is None:
+        return None if named == "local" else _here()
+    if address.is_client:
+        need("grpc", extra=EXTRA, why=f"an address with {CLIENT}")
+    probe(address)
+    return address
+
+
+def _here() -> Address | None:
+    """Return the cluster that `ray start` on this machine began or joined last, if it is there."""
+    from ray._private.utils import read_ray_address
+
+    noted = read_ray_address()
+    if not noted:
+        return None
+    address = Address.read(noted)
+    try:
         probe(address)
+    except ClusterError:  # a note of one that is gone
+        return None
     return address
 
 
@@ -84,13 +102,15 @@ def joined(address: Address | None, *, may_start: bool = True) -> Iterator[Modul
     place = found(address)
     if place is not None:
         use_token(place)
+    over = threading.Event()
     with _silence():
-        _connect(ray, place, may_start=may_start)
+        _connect(ray, place, over, may_start=may_start)
         try:
             yield ray
         finally:
             with contextlib.suppress(Exception):  # it may be gone already
                 ray.shutdown()
+            over.set()
 
 
 def nodes_of(ray: ModuleType) -> dict[str, Mapping[str, float]]:
@@ -99,6 +119,14 @@ def nodes_of(ray: ModuleType) -> dict[str, Mapping[str, float]]:
     return {
         f"{node['NodeManagerAddress']} ({node['NodeID'][:8]})": node["Resources"] for node in alive
     }
+
+
+def head_of(ray: ModuleType) -> Address | None:
+    """Return where the cluster's head is; None where Ray does not tell."""
+    try:
+        return Address.read(str(ray.get_runtime_context().gcs_address))
+    except Exception:  # noqa: BLE001 - clients of `ray://` are told in ways of their own, or not
+        return None
 
 
 def groups_of(ray: ModuleType) -> list[Mapping[str, float]]:
@@ -133,46 +161,45 @@ def _silence() -> Iterator[None]:
         worker.print_to_stdstream = printed
 
 
-def _connect(ray: ModuleType, place: Address | None, *, may_start: bool) -> None:
+def _connect(
+    ray: ModuleType, place: Address | None, over: threading.Event, *, may_start: bool
+) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if place is not None:
-        _bounded(lambda: ray.init(str(place), **options), f"the Ray cluster at {place}")
+        _bounded(lambda: ray.init(str(place), **options), f"the Ray cluster at {place}", over)
         return
-    try:
-        _bounded(lambda: ray.init("auto", **options), "the Ray cluster of this machine")
-    except ConnectionError as cause:  # there is none
-        if not may_start:
-            raise ClusterError(
-                "this machine is no node of a Ray cluster",
-                got="no RAY_ADDRESS either",
-                fix="start one: ray start --head; or make it a node: oag worker join HEAD:PORT",
-            ) from cause
-        _bounded(
-            lambda: ray.init("local", include_dashboard=False, **options), "Ray on this machine"
+    if not may_start:
+        raise ClusterError(
+            "this machine is no node of a Ray cluster",
+            got="no RAY_ADDRESS either",
+            fix="start one: ray start --head; or make it a node: oag worker join HEAD:PORT",
         )
+    options["include_dashboard"] = False
+    _bounded(lambda: ray.init("local", **options), "Ray on this machine", over)
 
 
-def _bounded(connect: Callable[[], object], what: str) -> None:
+def _bounded(connect: Callable[[], object], what: str, over: threading.Event) -> None:
     """Connect in a thread, which leaves signals to this process, and which may be given up.
+
+    It lives until the connection is over: the kernel ends what a thread started when that ends.
 
     Raises:
         ClusterError: it took too long, or failed.
-        ConnectionError: there is nothing to connect to.
     """
     failed: list[BaseException] = []
+    is_done = threading.Event()
 
-    def tried() -> None:
+    def held() -> None:
         try:
             connect()
         except BaseException as error:  # noqa: BLE001 - Ray ends processes by `SystemExit`
             failed.append(error)
+            over.set()
+        is_done.set()
+        over.wait()
 
-    thread = threading.Thread(target=tried, name="openautoglm-ray", daemon=True)
-    thread.start()
-    thread.join(LIMIT_S)
-    if failed and isinstance(failed[0], ConnectionError) and "find any running" in str(failed[0]):
-        raise failed[0]
-    if failed or thread.is_alive():
+    threading.Thread(target=held, name="openautoglm-ray", daemon=True).start()
+    if not is_done.wait(LIMIT_S) or failed:
         why = " ".join(str(failed[0]).split())[:500] if failed else f"not in {LIMIT_S:g} s"
         raise ClusterError(
             f"{what} cannot be joined",

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, final
 import msgspec
 
 from openautoglm.errors import ClusterError
-from openautoglm.jobs.crews.cluster import groups_of, joined, nodes_of
+from openautoglm.jobs.crews.address import probe
+from openautoglm.jobs.crews.cluster import groups_of, head_of, joined, nodes_of
 from openautoglm.jobs.crews.crew import GRACE_S, Began, Ended, News, new_owner
 from openautoglm.jobs.crews.post import THREADS, Post
 from openautoglm.jobs.crews.process import import_path
@@ -37,9 +38,11 @@ LOOK_S: Final = 5.0
 """Between two looks whether workers that wait for a node ever get one."""
 LACKING_S: Final = 30.0
 """So long nodes that are gone may take to come back, before a job pauses for want of them."""
+SILENT: Final = 3
+"""Looks in a row that a head may leave unanswered. Where one is gone, Ray itself waits for a minute
+and then ends the whole process."""
 KILLED_S: Final = 5.0
 """For a node to say that a worker is killed."""
-HOLD_S: Final = 0.05
 
 
 @final
@@ -74,6 +77,7 @@ class RayCrew:
         self._running: dict[int, _Placed] = {}
         self._stack = ExitStack()
         self._looked_s = self._lacks_since_s = time.monotonic()
+        self._silent = 0
 
     @property
     def running(self) -> frozenset[int]:
@@ -114,6 +118,8 @@ class RayCrew:
 
     def stop(self, grace_s: float = GRACE_S) -> list[Ended]:
         """See `Crew.stop`."""
+        if self._silent >= SILENT:  # nobody is there to be told
+            grace_s = 0.0
         for placed in list(self._running.values()):
             placed.is_told = True
             if placed.began is None:
@@ -123,7 +129,7 @@ class RayCrew:
         found = self._ends(grace_s)
         for placed in self._running.values():
             self._ask(placed, "kill")
-        found += self._ends(KILLED_S)
+        found += self._ends(KILLED_S if self._silent < SILENT else 0.0)
         for placed in list(self._running.values()):
             found.append(_lost(placed))
             self._drop(placed)
@@ -132,6 +138,7 @@ class RayCrew:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._ray: ModuleType = stack.enter_context(joined(self._address))
+            self._head = self._address or head_of(self._ray)
             self._check_room()
             options: dict[str, Any] = {KNOWN[n]: v for n, v in self._needs.items() if n in KNOWN}
             others = {name: v for name, v in self._needs.items() if name not in KNOWN}
@@ -188,20 +195,33 @@ class RayCrew:
         return answer
 
     def _look(self) -> None:
-        """Find out whether workers that wait for a node wait in vain.
+        """Find out whether the cluster is there, and whether workers wait for a node in vain.
 
         Raises:
-            ClusterError: no node has what they need, for a while already, and none will.
+            ClusterError: it is not, or no node has what they need, for a while, and none will.
         """
         now_s = time.monotonic()
         if now_s < self._looked_s + LOOK_S:
             return
         self._looked_s = now_s
+        self._check_head()
         is_waiting = any(placed.began is not None for placed in self._running.values())
         if not is_waiting or not self._lacks():
             self._lacks_since_s = now_s
         elif now_s >= self._lacks_since_s + LACKING_S:
             self._check_room()
+
+    def _check_head(self) -> None:
+        if self._head is None:
+            return
+        try:
+            probe(self._head)
+        except ClusterError as cause:
+            self._silent += 1
+            if self._silent >= SILENT:
+                raise _gone(cause) from cause
+        else:
+            self._silent = 0
 
     def _lacks(self) -> str:
         return lacking(self._needs, list(nodes_of(self._ray).values()))

@@ -14,7 +14,7 @@ import msgspec
 
 from openautoglm.data.datasets.ipc import IpcFormat
 from openautoglm.data.formats.file_source import FileSource
-from openautoglm.data.transports.local import LocalFiles
+from openautoglm.data.transports.local import LocalFiles, folder_of
 from openautoglm.errors import DataUrlError, InputDecodeError, InputNotFoundError
 from openautoglm.platform_io.refusals import not_found, unreadable
 from openautoglm.registry import suggest
@@ -30,7 +30,6 @@ INFO: Final = "dataset_info.json"
 SHARD: Final = "-[0-9][0-9][0-9][0-9][0-9]-of-[0-9][0-9][0-9][0-9][0-9]"
 CACHED: Final = ("cache-", "tmp")
 """How files begin that `datasets` keeps beside the rows."""
-TRANSPORTS: Final = ("hf", "file")
 
 
 class _File(msgspec.Struct):
@@ -63,18 +62,8 @@ def open_hf(location: Location) -> FileSource:
         MissingExtraError: pyarrow is not installed.
     """
     location.check_options("split")
-    if location.transport not in TRANSPORTS:
-        raise DataUrlError(
-            f"datasets are not read over `{location.transport}`",
-            got=location.shown,
-            fix="copy the folder to a disk: hf:///data/reviews",
-        )
-    folder = Path(location.path)
-    if not location.path or not folder.is_dir():
-        raise not_found(
-            str(folder),
-            hint="; a dataset of the hub is saved first: load_dataset(NAME).save_to_disk(PATH)",
-        )
+    hint = "; a dataset of the hub is saved first: load_dataset(NAME).save_to_disk(PATH)"
+    folder = folder_of(location, rows="datasets", hint=hint)
     split = str(location.options.get("split", ""))
     if (folder / SPLITS).exists():
         folder, split = _split_of(folder, split, location), ""

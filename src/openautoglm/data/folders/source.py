@@ -19,6 +19,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from openautoglm.data.folders.contents import ImageContent, TextContent
 from openautoglm.data.seal import seal_of, sealed, unsealed
 from openautoglm.data.source import Column, Description, Record, Shard
+from openautoglm.data.transports.local import folder_of
 from openautoglm.errors import (
     BadRowError,
     DataUrlError,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 OPTIONS: Final = ("pattern", "kind", "encoding", "max_bytes")
 ANYWHERE: Final = "**/*"
-TRANSPORTS: Final = ("folder", "file")
 SAFE: Final = b"/ !#$&'()*+,:;=?@[]^`{|}~"
 
 
@@ -188,15 +188,8 @@ def open_folder(location: Location) -> FolderSource:
         InputNotFoundError: there is no such folder, or no file in it.
     """
     location.check_options(*OPTIONS)
-    if location.transport not in TRANSPORTS:
-        raise DataUrlError(
-            f"folders are not read over `{location.transport}`",
-            got=location.shown,
-            fix="copy the folder to a disk: folder:///data/letters",
-        )
-    folder = Path(location.path)
-    if not location.path or not folder.is_dir():
-        raise not_found(str(folder), hint="; a folder is named, files by ?pattern=*.txt")
+    hint = "; a folder is named, files by ?pattern=*.txt"
+    folder = folder_of(location, rows="folders", hint=hint)
     pattern = str(location.options.get("pattern", ""))
     if pattern and (Path(pattern).is_absolute() or ".." in Path(pattern).parts):
         raise DataUrlError(

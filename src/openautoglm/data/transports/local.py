@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, final
 from openautoglm.data.sink import Receipt
 from openautoglm.data.transports.files import Stored, changed
 from openautoglm.errors import (
+    DataUrlError,
     InputNotFoundError,
     OpenAutoGLMError,
     OutputWriteError,
@@ -33,6 +34,8 @@ from openautoglm.platform_io.refusals import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from openautoglm.data.location import Location
 
 BLOCK = 1 << 20
 NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
@@ -74,6 +77,29 @@ class LocalFiles:
     def refusal(self, path: str, cause: OSError) -> OpenAutoGLMError:
         """Say it in the words of all files."""
         return unreadable(path, cause)
+
+
+def folder_of(location: Location, *, rows: str, hint: str) -> Path:
+    """Return the folder that a location names.
+
+    Args:
+        location: of a scheme that has no other transport than this machine's disks.
+        rows: what its rows are called, for messages.
+        hint: what to do where there is no such folder.
+
+    Raises:
+        DataUrlError: it asks for another transport.
+        InputNotFoundError: there is no such folder.
+    """
+    if "+" in location.scheme and location.transport != "file":
+        raise DataUrlError(
+            f"{rows} are not read over `{location.transport}`",
+            got=location.shown,
+            fix=f"copy the folder to a disk: {location.format}:///data/reviews",
+        )
+    if not os.path.isdir(location.path):  # noqa: PTH112 - fails for no name
+        raise not_found(location.path, hint=hint)
+    return Path(location.path)
 
 
 def _found(path: str, endings: tuple[str, ...]) -> tuple[Path, list[Path]]:

@@ -66,9 +66,9 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         index: counted from 0.
         start: behind which row it begins; None is the beginning of the source.
-        stop: behind which row it ends; None is the end of the source. A source that can tell what is
-            in a shard keeps a digest of it here, and refuses to read it where that is another; see
-            `openautoglm.data.seal`.
+        stop: behind which row it ends; None is the end of the source. A source that can tell what
+            is in a shard keeps a digest of it here, and refuses to read it where that is another;
+            see `openautoglm.data.seal`.
         rows: how many records reading it yields, None where that is not known.
     """
 

@@ -27,6 +27,10 @@ _log: Final = logging.getLogger("openautoglm.jobs.cluster")
 
 EXTRA: Final = "ray"
 WHY: Final = "--engine ray"
+FIX: Final = (
+    "make this machine a node of it: oag worker join HOST:PORT; or use ray://HOST:10001, "
+    "with RAY_AUTH_MODE=token where the cluster wants its token"
+)
 LIMIT_S: Final = 60.0
 """For a cluster that said hello to take this machine in, or for one to start here."""
 QUIET: Final[Mapping[str, str]] = {
@@ -204,5 +208,5 @@ def _bounded(connect: Callable[[], object], what: str, over: threading.Event) ->
         raise ClusterError(
             f"{what} cannot be joined",
             got=why or "no reason was given",
-            fix="make this machine a node of it: oag worker join HOST:PORT; or use ray://HOST:10001",
+            fix=FIX,
         ) from (failed[0] if failed else None)

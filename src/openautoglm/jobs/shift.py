@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 QUICK_S: Final = 2.0
 """So long after its start a job is looked at more often, for the sake of small ones."""
 NOTE_S: Final = 60.0
+FREE_S: Final = 1.0
 IDLE_S: Final = 0.5
 
 
@@ -109,7 +110,8 @@ class Shift:
         )
         self._restarts = Restarts(of=spec.workers)
         self._stop: Stop | None = None
-        self._began_s = self._noted_s = time.monotonic()
+        self._ours: set[str] = set()
+        self._began_s = self._noted_s = self._freed_s = time.monotonic()
 
     def run(self, tell: Callable[[JobRecord, Counts], object]) -> Stop:
         """Work until there is a reason to stop; workers are gone when it returns.
@@ -131,11 +133,19 @@ class Shift:
                 self._end()
 
     def _begin(self) -> None:
-        """Free what killed workers of an earlier driver hold, and start new ones."""
-        for owner in self._notes.gone_workers():
-            self._ledger.leave(owner, "lost")
+        self._free_gone()
         for index in range(self._spec.workers):
-            self._crew.start(index)
+            self._start(index)
+
+    def _start(self, index: int) -> None:
+        self._ours.add(self._crew.start(index))
+
+    def _free_gone(self) -> None:
+        """Free what killed workers of earlier drivers hold; on a cluster they end after those."""
+        self._freed_s = time.monotonic()
+        for owner in self._notes.gone_workers():
+            if owner not in self._ours:
+                self._ledger.leave(owner, "lost")
 
     def _hear(self, news: News) -> None:
         match news:
@@ -175,7 +185,9 @@ class Shift:
 
     def _start_due(self, now_s: float) -> None:
         for index in self._restarts.due(now_s=now_s):
-            self._crew.start(index)
+            self._start(index)
+        if self._running_s() < self._pace.lease_s and now_s >= self._freed_s + FREE_S:
+            self._free_gone()
         if now_s >= self._noted_s + NOTE_S:
             self._noted_s = now_s
             self._notes.ran(self._spending.seconds(self._running_s()))

@@ -47,7 +47,7 @@ LIFE_S: Final = 0.15  # until one of the two is killed, at most
 CRASH_EVERY: Final = 10
 """Schedulers that are killed between two crashes of their server."""
 PAUSE: Final = threading.Event()  # never set: a sleep
-JOB: Final = JobSpec(source="in.jsonl", sink="out/", template="{text}")
+JOB: Final = JobSpec(source="/data/in.jsonl", sink="/data/out/", template="{text}")
 ALL: Final = Catchup(mode="all", window_s=1e8, max=100_000)
 SCHEDULES: Final = (
     Schedule(name="often", job=JOB, every="4s", overlap="allow", catchup=ALL),

@@ -32,6 +32,8 @@ def scheduler(
         runs = Scheduler(schedules, LocalLauncher(url, engine=engine))
         if once:
             runs.tick()
+            while runs.is_behind:
+                runs.tick()
             return
         say(f"{len(schedules.list())} schedules; SIGTERM or Ctrl-C ends this, jobs go on")
         runs.run()

@@ -1,12 +1,13 @@
 """The long-running part: looks at all schedules when something is due, and at least every second.
 
-Every half minute it also goes on with jobs that it began and whose processes were killed. Owns
-`Scheduler`. Any number of them may share a database, on one machine or many; each slot is
-fired by one. Knows no rules of time, catching up or overlap.
+Every half minute it also goes on with jobs that were begun and whose processes were killed, one at
+a time, behind all that is due. Owns `Scheduler`. Any number of them may share a database, on one
+machine or many; each slot is fired by one. Knows no rules of time, catching up or overlap.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Final, final
 
@@ -63,12 +64,20 @@ class Scheduler:
         self._entries: dict[str, Entry] = {}
         self._refused: dict[str, str] = {}  # turns of those that cannot be read
         self._coming: dict[str, tuple[str, datetime | None]] = {}  # by turn: when it is due next
-        self._revived: datetime | None = None
+        self._asked: datetime | None = None  # when it was last asked which jobs there are
+        self._begun: deque[tuple[str, str]] = deque()  # schedules and jobs, perhaps killed
         self._is_stopped = False
         self._waker: Waker | None = None
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the next tick is to look for more jobs whose processes were killed."""
+        return bool(self._begun)
+
     def tick(self, now: datetime | None = None) -> datetime | None:
         """Fire all that is due, and return when something is next; None where nothing is.
+
+        Then go on with one job whose process was killed, at most: to start one may take seconds.
 
         Args:
             now: an aware moment; None is that of the clock.
@@ -78,12 +87,12 @@ class Scheduler:
         """
         moment = (now or self._clock()).astimezone(UTC)
         self._refresh()
-        self._revive(moment)
         opened = self._slots.open()  # behind the turns: what it lacks, a changed turn gives away
         coming = [
             self._look(entry, opened.get(name, []), moment)
             for name, entry in list(self._entries.items())
         ]
+        self._revive(moment)
         return min((at for at in coming if at is not None), default=None)
 
     def run(self, until: datetime | None = None) -> None:
@@ -117,6 +126,8 @@ class Scheduler:
             waker.wake()
 
     def _pause_s(self, *ends: datetime | None) -> float:
+        if self.is_behind:
+            return _LEAST_S
         now = self._clock()
         left = [(end - now).total_seconds() for end in ends if end is not None]
         return max(_LEAST_S, min([self._look_s, *left]))
@@ -143,24 +154,30 @@ class Scheduler:
             LOG.error("schedule %s does not fire: %s", name, told(error))
 
     def _revive(self, now: datetime) -> None:
-        """Go on with launched jobs whose processes were killed, not too often."""
-        if self._revived is not None and timedelta(0) <= now - self._revived < REVIVE:
-            return
-        self._revived = now
-        for name in self._entries:
-            for job in running_jobs(name, self._slots, self._launcher):
-                self._revive_one(name, job)
+        """Go on with one launched job whose process was killed; look for them not too often."""
+        is_fresh = self._asked is not None and timedelta(0) <= now - self._asked < REVIVE
+        if not (self._begun or is_fresh):
+            self._asked = now
+            for name in self._slots.with_launched():
+                if name in self._entries:
+                    jobs = running_jobs(name, self._slots, self._launcher)
+                    self._begun.extend((name, job) for job in jobs)
+        while self._begun:
+            if self._revive_one(*self._begun.popleft()):
+                return
 
-    def _revive_one(self, name: str, job: str) -> None:
+    def _revive_one(self, name: str, job: str) -> bool:
+        """Return whether the job was killed; whether it goes on is told to people."""
         try:
             is_revived = self._launcher.revive(job)
         except LedgerError:
             raise
         except Exception as error:  # noqa: BLE001 - one job's trouble is no other's
             LOG.error("%s cannot be gone on with, for schedule %s: %s", job, name, told(error))
-            return
+            return True
         if is_revived:
             LOG.warning("%s was killed; it is gone on with, for schedule %s", job, name)
+        return is_revived
 
     def _look(self, entry: Entry, opened: Sequence[OpenSlot], now: datetime) -> datetime | None:
         turn, coming = self._coming.get(entry.name, ("", None))

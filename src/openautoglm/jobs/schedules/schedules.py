@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias, final
 import msgspec
 
 from openautoglm.errors import ScheduleError
+from openautoglm.jobs.embedding import embedded
 from openautoglm.jobs.ledger.open import PATIENCE_S, open_database
 from openautoglm.jobs.ledger.schema import prepare
 from openautoglm.jobs.schedules.due import mark
@@ -83,9 +84,11 @@ class Schedules:
         """Add a schedule, or change the one of its name; return whether that changed anything.
 
         Nothing that is before this moment fires because of it. A schedule that is paused stays so.
+        Its job is kept with its texts in it and its paths absolute: it fires from any folder.
 
         Raises:
             ScheduleError: it has no job.
+            OpenAutoGLMError: a text of its job cannot be read.
         """
         if schedule.job is None:
             raise ScheduleError(
@@ -93,7 +96,8 @@ class Schedules:
                 got=f"schedule {schedule.name!r} without a job",
                 fix="write Schedule(job=JobSpec(…), …)",
             )
-        spec = msgspec.json.encode(schedule).decode()
+        kept = msgspec.structs.replace(schedule, job=embedded(schedule.job))
+        spec = msgspec.json.encode(kept).decode()
         return self.database.write(lambda session: self._apply(session, schedule.name, spec))
 
     def get(self, name: str) -> Entry:

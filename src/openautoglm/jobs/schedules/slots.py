@@ -32,6 +32,8 @@ case when lease_boot <> :boot or lease_until <= {{now}} then 1 else 0 end
 from oag_slot where state in ('waiting', 'claimed') order by schedule, fire_utc"""  # noqa: S608 - names of ours
 _LAUNCHED: Final = f"""select {SLOT} from oag_slot
 where schedule = :name and state = 'launched' order by fire_utc desc limit 1000"""  # noqa: S608 - names of ours
+_WITH_LAUNCHED: Final = """select distinct schedule from oag_slot
+where state = 'launched' order by schedule"""
 _TURN: Final = """update oag_schedule set turn = :new, seen_utc = :seen, enabled_utc = :enabled
 where name = :name and turn = :old"""
 _CLAIM: Final = """update oag_slot set state = 'claimed', job = :job, spec = :spec,
@@ -101,6 +103,11 @@ class Slots:
             opened = OpenSlot(slot=slot, spec=spec, is_free=bool(is_free))
             found.setdefault(slot.schedule, []).append(opened)
         return found
+
+    def with_launched(self) -> list[str]:
+        """Return the schedules with slots whose jobs are not known to be over."""
+        rows = self._database.read(lambda session: session.rows(_WITH_LAUNCHED))
+        return [name for (name,) in rows]
 
     def launched(self, name: str) -> list[Slot]:
         """Return slots of a schedule whose jobs are not known to be over, the last 1000 of them."""

@@ -36,6 +36,10 @@ primary key(schedule, fire_utc)) {clustered}""",
         """create index oag_slot_open on oag_slot(schedule, fire_utc)
 where state in ('waiting', 'claimed')""",
     ),
+    (
+        """create index oag_slot_launched on oag_slot(schedule, fire_utc)
+where state = 'launched'""",
+    ),
 )
 SLOT: Final = "schedule, fire_utc, kind, state, due_utc, job, fired_utc, error"
 """Columns that `slot_of` reads."""

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from openautoglm.jobs.schedules.schedule import CatchupMode
 
-JOB = JobSpec(source="a.jsonl", sink="out/", template="{text}")
-OTHER = JobSpec(source="b.jsonl", sink="out/", template="{text}")
+JOB = JobSpec(source="/data/a.jsonl", sink="/data/out/", template="{text}")
+OTHER = JobSpec(source="/data/b.jsonl", sink="/data/out/", template="{text}")
 ON_TIME_S = 60
 
 

@@ -20,7 +20,7 @@ from openautoglm.jobs.notes import Notes
 from openautoglm.jobs.presence import presence_of
 from openautoglm.jobs.reviving import IN_VAIN, may_be_revived
 from openautoglm.jobs.run import Run
-from openautoglm.jobs.schedules import Overlap, Schedule, Schedules
+from openautoglm.jobs.schedules import Overlap, Schedule, Scheduler, Schedules
 from openautoglm.jobs.spec import JobSpec
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from .conftest import Clock
 
-JOB = JobSpec(source="a.jsonl", sink="out/", template="{text}")
+JOB = JobSpec(source="/data/a.jsonl", sink="/data/out/", template="{text}")
 
 
 def fired(schedules: Schedules) -> list[tuple[str, str]]:
@@ -96,6 +96,33 @@ def test_what_cannot_be_gone_on_with_hinders_no_other(
     assert len(launcher.jobs) == 3
 
 
+def test_what_is_due_fires_before_killed_jobs_are_gone_on_with_one_each_tick(
+    schedules: Schedules,
+    launcher: PaperLauncher,
+    scheduler: Scheduler,
+    live: Callable[..., None],
+    clock: Clock,
+) -> None:
+    for name in ("a", "b"):
+        schedules.apply(Schedule(name=name, job=JOB, cron="0 * * * *", overlap="allow"))
+    live(hours=3)
+    killed = list(launcher.jobs)
+    assert len(killed) == 6
+    clock.now += timedelta(hours=1)
+    left: list[int] = []
+    launcher.killed = list(killed)
+    launcher.before = lambda _: left.append(len(launcher.killed))
+    scheduler.tick()
+    assert left == [6, 6]
+    assert len(launcher.killed) == 5
+    for count in (4, 3, 2, 1, 0):
+        assert scheduler.is_behind
+        scheduler.tick()
+        assert len(launcher.killed) == count
+    scheduler.tick()
+    assert not scheduler.is_behind
+
+
 def begun(desk: Desk, gate: Path) -> tuple[Run, subprocess.Popen[bytes]]:
     """Start a job as a process that can be killed, and wait until some of its rows are done."""
     desk.number(40, gate=str(gate))
@@ -135,13 +162,30 @@ def test_a_job_that_dies_again_and_again_before_any_row_is_done_is_paused(desk: 
         ledger.set_state(job, "running", among=frozenset({"planned"}))
         for _ in range(IN_VAIN):
             assert may_be_revived(ledger, job)
-        assert not may_be_revived(ledger, job)
+        assert not may_be_revived(ledger, job)  # by one process, each time
         assert ledger.job(job).state == "paused"
         assert "was killed 4 times" in ledger.job(job).reason
         assert not may_be_revived(ledger, job)
         ledger.set_state(job, "running", among=frozenset({"paused"}))
         assert ledger.take_charge(job, "somebody", lease_s=60.0)
         assert not may_be_revived(ledger, job)
+
+
+def test_one_death_that_many_schedulers_hear_of_counts_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.number(3)
+    with closing(open_at(ledger_url())) as ledger:
+        job = register(desk.job(), ledger)
+        ledger.set_state(job, "running", among=frozenset({"planned"}))
+        for death in range(IN_VAIN):
+            Notes(ledger, job).driver_began(f"driver-{death}", presence_of(os.getpid()))
+            for machine in range(4):
+                monkeypatch.setattr("socket.gethostname", lambda at=machine: f"machine-{at}")
+                assert may_be_revived(ledger, job)
+        Notes(ledger, job).driver_began("driver-last", presence_of(os.getpid()))
+        assert not may_be_revived(ledger, job)
+        assert ledger.job(job).state == "paused"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="who is gone is told by /proc")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from openautoglm.testing.paper_launcher import PaperLauncher
 
-JOB = JobSpec(source="a.jsonl", sink="out/", template="{text}")
+JOB = JobSpec(source="/data/a.jsonl", sink="/data/out/", template="{text}")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 EVERY = Schedule(name="e", job=JOB, every="1m", overlap="allow")
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from .conftest import Clock
 
-JOB = JobSpec(source="a.jsonl", sink="out/", template="{text}")
-OTHER = JobSpec(source="b.jsonl", sink="out/", template="{text}")
+JOB = JobSpec(source="/data/a.jsonl", sink="/data/out/", template="{text}")
+OTHER = JobSpec(source="/data/b.jsonl", sink="/data/out/", template="{text}")
 HOURLY = Schedule(name="h", job=JOB, cron="0 * * * *", overlap="allow")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

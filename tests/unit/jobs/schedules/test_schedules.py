@@ -16,8 +16,22 @@ if TYPE_CHECKING:
     from .conftest import Clock
 
 DATABASES = ("sqlite", "postgresql")
-JOB = JobSpec(source="a.jsonl", sink="out/", template="{text}")
+JOB = JobSpec(source="/data/a.jsonl", sink="/data/out/", template="{text}")
 DAILY = Schedule(name="daily", job=JOB, cron="0 9 * * *", timezone="Europe/Berlin")
+
+
+def test_the_job_of_a_schedule_is_kept_as_it_was_when_it_was_applied(
+    schedules: Schedules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ask.txt").write_text("What is {text}?\n")
+    monkeypatch.chdir(tmp_path)
+    job = JobSpec(source="a.jsonl", sink="out/", template="ask.txt")
+    schedules.apply(Schedule(name="s", job=job, every="1h"))
+    (tmp_path / "ask.txt").write_text("Something else about {text}?")
+    kept = schedules.get("s").schedule.job
+    assert kept is not None
+    assert kept.template == "What is {text}?"
+    assert (kept.source, kept.sink) == (f"{tmp_path}/a.jsonl", f"{tmp_path}/out/")
 
 
 def test_a_schedule_is_there_when_it_was_applied_and_gone_when_it_was_removed(

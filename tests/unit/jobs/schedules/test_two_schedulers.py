@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .conftest import Clock
 
 DATABASES = ("sqlite", "postgresql")
-JOB = JobSpec(source="a.jsonl", sink="out/", template="{text}")
+JOB = JobSpec(source="/data/a.jsonl", sink="/data/out/", template="{text}")
 HOURLY = Schedule(name="h", job=JOB, cron="0 * * * *", overlap="allow")
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -57,7 +57,7 @@ def test_what_was_cut_off_is_finished_with_the_job_as_it_was_also_after_an_edit_
     with pytest.raises(Killed):
         Scheduler(schedules, launcher, lease_s=0.0).tick()
     launcher.before = len
-    other = JobSpec(source="b.jsonl", sink="out/", template="{text}")
+    other = JobSpec(source="/data/b.jsonl", sink="/data/out/", template="{text}")
     schedules.apply(Schedule(name="h", job=other, cron="@daily"))
     schedules.pause("h")
     Scheduler(schedules, launcher).tick()

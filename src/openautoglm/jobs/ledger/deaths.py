@@ -19,14 +19,24 @@ NO_SHARD: Final = -1
 ELSEWHERE: Final = -1
 """In the place of an ordinal: the only row under way was of another shard."""
 
+PROBE: Final = "probe-"
+"""How the owner of a charge is named that takes it only to see whether anybody has it."""
+
 _ENTRY: Final = ("job", "owner", "idx", "attempt", "handed", "alone")
 _HAD: Final = """select job, idx, attempt, handed, suspect from oag_shard
-where owner = :owner and is_done = 0"""
-_ALL: Final = """select idx, owner, handed, alone from oag_death
-where job = :job order by attempt"""
-_TRIES: Final = "select sum(alone), sum(cleared) from oag_shard where job = :job"
+where owner = :owner and is_done = 0 order by num"""
+_HERE: Final = """select owner, handed, alone from oag_death
+where job = :job and idx = :idx order by attempt"""
+_KILLED: Final = """select count(distinct owner), count(case when alone >= 0 then 1 end)
+from oag_death where job = :job"""
+_ROWS_HIT: Final = """select count(*) from
+(select distinct idx, alone from oag_death where job = :job and alone >= 0) as hit"""
+_TRIES: Final = "select sum(alone), sum(cleared) from oag_shard where job = :job and alone > 0"
 _FORGET: Final = """delete from oag_death where job = :job and owner in
 (select owner from oag_death where job = :job and idx = :idx)"""
+_FORGET_ALL: Final = "delete from oag_death where job = :job"
+_FORGET_TRIES: Final = """update oag_shard set alone = 0, cleared = 0
+where job = :job and alone > 0"""
 
 
 def note_worker(session: Session, owner: str) -> None:
@@ -42,8 +52,9 @@ def note_worker(session: Session, owner: str) -> None:
 
 
 def note_driver(session: Session, job: str, owner: str) -> None:
-    """Note that a driver ended without giving its job back."""
-    session.insert("oag_death", _ENTRY, [(job, owner, NO_SHARD, 0, 0, None)])
+    """Note that a driver ended without giving its job back; one that only looked drove nothing."""
+    if not owner.startswith(PROBE):
+        session.insert("oag_death", _ENTRY, [(job, owner, NO_SHARD, 0, 0, None)])
 
 
 def forget(session: Session, job: str, index: int) -> None:
@@ -51,16 +62,26 @@ def forget(session: Session, job: str, index: int) -> None:
     session.change(_FORGET, {"job": job, "idx": index})
 
 
+def forget_all(session: Session, job: str) -> None:
+    """Forget all of a job that is done: it is not asked for, or of another time when it is."""
+    session.change(_FORGET_ALL, {"job": job})
+    session.change(_FORGET_TRIES, {"job": job})
+
+
 def evidence(session: Session, job: str, index: int) -> Evidence:
-    """Return what is known of a job's deaths, as it bears on one shard."""
-    found = sorted(session.rows(_ALL, {"job": job}), key=lambda row: (row[0], row[1]))
-    alone = [(at, row) for at, _, _, row in found if row is not None and row != ELSEWHERE]
+    """Return what is known of a job's deaths, as it bears on one shard.
+
+    Counted by the database, since others wait meanwhile; only the shard's own deaths are read.
+    """
+    here = sorted(session.rows(_HERE, {"job": job, "idx": index}), key=lambda row: str(row[0]))
+    ((killed, hits),) = session.rows(_KILLED, {"job": job})
+    ((rows_hit,),) = session.rows(_ROWS_HIT, {"job": job})
     ((tries, cleared),) = session.rows(_TRIES, {"job": job})
     return Evidence(
-        killed=len({owner for _, owner, _, _ in found}),
-        here=tuple(Met(owner, handed, row) for at, owner, handed, row in found if at == index),
+        killed=killed,
+        here=tuple(Met(owner, handed, row) for owner, handed, row in here),
         tries=int(tries or 0),
-        hits=len(alone),
-        rows_hit=len(set(alone)),
+        hits=hits,
+        rows_hit=rows_hit,
         cleared=int(cleared or 0),
     )

@@ -118,6 +118,8 @@ def set_state(
     told: dict[str, Value] = {"state": state, "reason": reason, "at_s": time.time()}
     session.change(_SET, {"job": job, **told})
     note(session, "job.state", job, {"was": was, "is": state, "reason": reason})
+    if state == "done":
+        deaths.forget_all(session, job)
     return True
 
 

@@ -55,9 +55,10 @@ content {bytes} not null)""",
     (
         """create table oag_death(
 job text not null, owner text not null, idx integer not null, attempt integer not null,
-handed integer not null, alone integer, primary key(job, owner, idx, attempt)) {clustered}""",
+handed integer not null, alone integer, primary key(job, idx, owner, attempt)) {clustered}""",
         "alter table oag_shard add column alone integer not null default 0",
         "alter table oag_shard add column cleared integer not null default 0",
+        "create index oag_shard_alone on oag_shard(job) where alone > 0",
     ),
 )
 """What each version adds to the one before it."""

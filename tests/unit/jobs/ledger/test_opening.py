@@ -14,13 +14,16 @@ from openautoglm.data import Shard
 from openautoglm.errors import LedgerError
 from openautoglm.jobs.ledger import open_ledger
 from openautoglm.jobs.ledger.open import open_database
+from openautoglm.jobs.ledger.records import RowOutcome
 from openautoglm.jobs.ledger.schema import JOBS, STEPS, prepare
 from openautoglm.jobs.ledger.sql_ledger import SqlLedger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from openautoglm.jobs.ledger.database import Session
+    from openautoglm.jobs.ledger.ledger import Ledger
 
     from .conftest import Opens
 
@@ -91,6 +94,57 @@ def test_a_ledger_of_the_first_version_goes_on_with_what_it_holds(ledger_url: st
         assert (claim.evidence.killed, claim.evidence.tries) == (1, 1)
 
 
+def of_first_version(url: str) -> SqlLedger:
+    """Make a ledger as the first version did, with a job of three shards that runs."""
+    database = open_database(url)
+    prepare(database, JOBS, STEPS[:1])
+    old = SqlLedger(database)
+    old.add_job("a", name="n", spec=b"{}", fingerprint={})
+    old.add_shards("a", [Shard(index=at, rows=8) for at in range(3)])
+    old.set_state("a", "running", among=frozenset({"planned"}))
+    return old
+
+
+def work_off(ledger: Ledger, owner: str) -> None:
+    """Claim a shard, keep its rows one by one, and commit it."""
+    claim = ledger.claim("a", owner, lease_s=9.0)
+    assert claim is not None
+    for at in range(8):
+        row = RowOutcome(ordinal=at, key=f"k{at}", outcome="ok", payload=b"{}")
+        ledger.journal(claim, [row], handed=at + 1, lease_s=9.0)
+    assert len(list(ledger.outcomes(claim))) == 8
+    ledger.commit(claim, None)
+
+
+def test_a_connection_that_was_open_when_the_ledger_got_a_new_version_goes_on(
+    ledger_url: str,
+) -> None:
+    with closing(of_first_version(ledger_url)) as old:
+        work_off(old, "w")
+        held = old.claim("a", "w", lease_s=9.0)
+        assert held is not None
+        with closing(open_ledger(ledger_url)) as new:
+            row = RowOutcome(ordinal=0, key="k", outcome="ok", payload=b"{}")
+            old.journal(held, [row], handed=1, lease_s=9.0)
+            old.suspect(held, 1)
+            assert old.leave("w", "killed") == 1
+            work_off(old, "v")
+            work_off(new, "u")
+            assert (old.counts("a").shards_done, new.counts("a").ok) == (3, 24)
+
+
+def test_many_may_bring_the_same_ledger_to_a_new_version_at_a_time(
+    ledger_url: str, opens: Opens
+) -> None:
+    of_first_version(ledger_url).close()
+    in_threads(6, lambda: opens().note("k", "s", {}))
+    ledger = opens()
+    assert len(ledger.events("s")) == 6
+    version = "select version from oag_version where part = 'jobs'"
+    assert ledger._database.read(lambda session: session.rows(version)) == [(len(STEPS),)]
+    work_off(ledger, "w")
+
+
 def test_others_may_keep_tables_of_their_own_and_change_them_later(ledger: SqlLedger) -> None:
     first = ("create table oag_mine(num {serial}, content {bytes})",)
     then = ("alter table oag_mine add column name text",)
@@ -110,23 +164,28 @@ def test_others_may_keep_tables_of_their_own_and_change_them_later(ledger: SqlLe
 
 
 def test_many_may_make_the_same_ledger_at_a_time(opens: Opens) -> None:
-    start = threading.Barrier(6)
+    in_threads(6, lambda: opens().note("k", "s", {}))
+    assert len(opens().events("s")) == 6
+
+
+def in_threads(count: int, act: Callable[[], object]) -> None:
+    """Do the same in several threads that begin together."""
+    start = threading.Barrier(count)
     failures: list[BaseException] = []
 
-    def make() -> None:
+    def run() -> None:
         start.wait()
         try:
-            opens().note("k", "s", {})
+            act()
         except BaseException as error:  # noqa: BLE001 - told by the thread that asserts
             failures.append(error)
 
-    threads = [threading.Thread(target=make) for _ in range(6)]
+    threads = [threading.Thread(target=run) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert failures == []
-    assert len(opens().events("s")) == 6
 
 
 def test_a_file_that_is_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -82,6 +82,17 @@ def test_a_folder_of_arrow_files_needs_no_state(tmp_path: Path) -> None:
     assert len(list(open_source(f"hf://{tmp_path}/d").read())) == 2
 
 
+@pytest.mark.parametrize("name", ["tmp-1.arrow", "tmpfs.arrow", "cache-hits.arrow"])
+def test_any_arrow_file_of_a_folder_that_datasets_did_not_write_is_read(
+    tmp_path: Path, name: str
+) -> None:
+    save(tmp_path / "d", pa.table({"n": [1, 2]}))
+    (tmp_path / "d" / "state.json").unlink()
+    file = tmp_path / "d" / "data-00000-of-00001.arrow"
+    file.with_name(name).write_bytes(file.read_bytes())
+    assert len(list(open_source(f"hf://{tmp_path}/d").read())) == 4
+
+
 def test_files_that_the_state_does_not_name_are_not_read(tmp_path: Path) -> None:
     url = save(tmp_path / "d", pa.table({"n": [1, 2]}))
     (tmp_path / "d" / "cache-1.arrow").write_bytes(b"something")

@@ -29,7 +29,7 @@ SPLITS: Final = "dataset_dict.json"
 INFO: Final = "dataset_info.json"
 SHARD: Final = "-[0-9][0-9][0-9][0-9][0-9]-of-[0-9][0-9][0-9][0-9][0-9]"
 CACHED: Final = ("cache-", "tmp")
-"""How files begin that `datasets` keeps beside the rows."""
+"""How files begin that `datasets` keeps beside the rows, in a folder of its cache."""
 
 
 class _File(msgspec.Struct):
@@ -133,10 +133,11 @@ def _files_of(folder: Path, split: str, location: Location) -> list[str]:
 
 def _named_after(split: str, folder: Path, location: Location) -> list[str]:
     """Return the Arrow files of a folder, of one split where its cache says that it has some."""
-    paths = (path for path in folder.glob("*.arrow") if not path.name.startswith(CACHED))
-    names = sorted(path.name for path in paths)
-    info = folder / INFO
-    splits = list((_decoded(info, _Info).splits or {}) if info.exists() else {})
+    names = sorted(path.name for path in folder.glob("*.arrow"))
+    splits: list[str] = []
+    if (folder / INFO).exists():
+        names = [name for name in names if not name.startswith(CACHED)]
+        splits = list(_decoded(folder / INFO, _Info).splits or {})
     of = {one: [name for name in names if _is_of(one, name)] for one in splits}
     of = {one: found for one, found in of.items() if found}
     if not of:

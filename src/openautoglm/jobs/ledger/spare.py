@@ -30,9 +30,11 @@ class Spare:
 
     def keep(self) -> None:
         """Take room, where none is kept yet and there is some."""
-        if self._path.exists():
-            return
         with suppress(OSError):
+            if self._path.exists():
+                if self._path.stat().st_size >= BYTES:
+                    return
+                self._path.unlink()  # the disk was full, or whoever made it was killed
             self._take()
 
     def give(self) -> bool:
@@ -46,8 +48,10 @@ class Spare:
     def _take(self) -> None:
         number = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         try:
-            os.write(number, bytes(BYTES))  # zeros that are written take room, holes do not
+            written = os.write(number, bytes(BYTES))  # zeros take room, holes do not
+        except OSError:
+            written = 0
         finally:
             os.close(number)
-        if self._path.stat().st_size < BYTES:
-            self._path.unlink()
+        if written < BYTES:
+            self._path.unlink(missing_ok=True)

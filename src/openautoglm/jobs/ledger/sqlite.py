@@ -200,7 +200,7 @@ class SqliteDatabase:
 
     def _shorten(self) -> None:
         """Empty the log where it grew large, if others leave a moment for it."""
-        with suppress(OSError):
+        with suppress(OSError, sqlite3.OperationalError):  # what then cannot be written, tells
             if os.stat(self._log).st_size > LOG_BYTES:  # noqa: PTH116 - quick, as above
                 self._connection.execute("pragma wal_checkpoint(truncate)").fetchall()
 

@@ -55,7 +55,7 @@ class Answering:
         try:
             values = self._values(task)
             named = self._named(task)
-            answer = self._work.answer(values) if self._cache is None else self._cached(values)
+            answer = self._cached(values, waits=task.lot == "usual")
             if isinstance(answer, Parked):
                 return answer
             payload = self._payload(task, named, answer.outputs)
@@ -135,12 +135,12 @@ class Answering:
         except OpenAutoGLMError:
             return task.record.key
 
-    def _cached(self, values: Row) -> Answer | Parked:
+    def _cached(self, values: Row, *, waits: bool) -> Answer | Parked:
         cache = self._cache
-        if cache is None:  # of another job
+        if cache is None:
             return self._work.answer(values)
         key = cache.key(values)
-        found = cache.take(key)
+        found = cache.take(key, waits=waits)
         if found is not None:
             return found
         answer: Answer | None = None

@@ -8,6 +8,7 @@ rows.
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Final, final
 
@@ -51,10 +52,11 @@ class AnswersFile:
             self._connection = sqlite3.connect(
                 file, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False
             )
-            self._connection.execute("pragma journal_mode = wal")
+            self._share()
             self._connection.execute("pragma synchronous = off")  # it is only a cache
             self._connection.execute(f"pragma journal_size_limit = {JOURNAL_BYTES}")
             self._connection.execute(TABLE)
+            self._drop_earlier()
         except (OSError, sqlite3.Error) as cause:
             raise LedgerError(
                 f"the cache of answers cannot be opened: {cause}",
@@ -100,14 +102,33 @@ class AnswersFile:
         """
         try:
             count = self._connection.execute("delete from kept").rowcount
-            self._connection.execute("drop table if exists answer")  # of earlier versions
-            self._connection.execute("vacuum")
         except sqlite3.Error as cause:
             raise LedgerError(
                 f"the cache of answers cannot be emptied: {cause}",
                 fix="try again when no job runs, or remove answers.db* from OPENAUTOGLM_HOME then",
             ) from cause
+        with suppress(sqlite3.Error):  # while somebody reads, the room stays in the file
+            self._connection.execute("vacuum")
         return count
+
+    def _share(self) -> None:
+        """Let others read while one writes; on a fresh file, SQLite may say at once it is busy."""
+        ends_at = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                self._connection.execute("pragma journal_mode = wal")
+            except sqlite3.OperationalError as error:
+                is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not is_busy or time.monotonic() >= ends_at:
+                    raise
+                time.sleep(0.001)
+            else:
+                return
+
+    def _drop_earlier(self) -> None:
+        """Free the room of what earlier versions kept; later, where another process is at it."""
+        with suppress(sqlite3.OperationalError):
+            self._connection.execute("drop table if exists answer")
 
     def _has_any(self) -> bool:
         return self._connection.execute("select 1 from kept limit 1").fetchone() is not None

@@ -10,6 +10,7 @@ import errno
 import importlib
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, final
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class AskedElsewhere:
     def end(self, key: bytes) -> None:
         """Let others find the answer, or be the one to answer."""
         if _FCNTL is not None and self._file is not None:
-            _FCNTL.lockf(self._file, _FCNTL.LOCK_UN, 1, _place(key))
+            with suppress(OSError):  # of a disk without locks, as in `begin`
+                _FCNTL.lockf(self._file, _FCNTL.LOCK_UN, 1, _place(key))
 
 
 def _place(key: bytes) -> int:

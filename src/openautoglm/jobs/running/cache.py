@@ -84,8 +84,9 @@ class AnswerCache:
         trace: TracebackType | None,
     ) -> None:
         self.flush()
-        self._others.close()
-        self._file.close()
+        with self._lock:  # rows may still end
+            self._others.close()
+            self._file.close()
 
     def key(self, values: Row) -> bytes:
         """Return what rows with the same answer have in common."""
@@ -95,20 +96,25 @@ class AnswerCache:
         digest.update(_encode(values))
         return digest.digest()
 
-    def take(self, key: bytes) -> Answer | Parked | None:
-        """Return the answer; that it is under way; or None, and whoever asked is to answer."""
+    def take(self, key: bytes, *, waits: bool = True) -> Answer | Parked | None:
+        """Return the answer; that it is under way; or None, and whoever asked is to answer.
+
+        Args:
+            key: of the row.
+            waits: for others to answer it; a row that is to be worked on alone must not.
+        """
         with self._lock:
-            if key in self._under_way:
+            if waits and key in self._under_way:
                 return Parked(key)
             found = self._fresh.get(key)
             if found is None:
                 found = self._file.read(key)
             if found is None:
-                if not self._may_begin(key):
+                if not self._may_begin(key) and waits:
                     return Parked(key)
                 found = self._file.read(key)  # it may have come since
                 if found is None:
-                    self._under_way.add(key)
+                    self._begin(key)
                 else:
                     self._others.end(key)
             self._waits_since_s.pop(key, None)
@@ -145,6 +151,10 @@ class AnswerCache:
             self._elsewhere.difference_update(ended)
         for key in ended:
             self._freed(key)
+
+    def _begin(self, key: bytes) -> None:
+        self._under_way.add(key)
+        self._elsewhere.discard(key)  # `put` and `give_up` free who waits for others
 
     def _may_begin(self, key: bytes) -> bool:
         """Whether this process is to answer; where not, another one does."""

@@ -18,7 +18,7 @@ def test_room_is_kept_once_and_given_once(tmp_path: Path) -> None:
     assert not spare.give()
     for _ in range(2):
         spare.keep()
-        assert file.stat().st_blocks * 512 >= BYTES
+        assert file.stat().st_size >= BYTES
     assert spare.give()
     assert not file.exists()
     assert not spare.give()
@@ -33,6 +33,23 @@ def test_where_there_is_no_room_none_is_kept(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     Spare(tmp_path / "no folder" / "a.db").keep()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_takes_nothing_leaves_no_empty_room_behind(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        Spare(tmp_path / "a.db").keep()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_room_that_is_too_small_is_made_anew(tmp_path: Path) -> None:
+    file = tmp_path / "a.db-spare"
+    file.touch()
+    Spare(tmp_path / "a.db").keep()
+    assert file.stat().st_size == BYTES
 
 
 def test_a_ledger_that_is_opened_keeps_room_back(tmp_path: Path) -> None:

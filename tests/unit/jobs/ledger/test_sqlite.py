@@ -240,3 +240,16 @@ def test_a_log_that_grew_large_is_emptied(
     ledger.absolve(claim)
     assert log.stat().st_size < before // 10
     assert len(ledger.answered(claim)) == 500
+
+
+def test_a_log_that_cannot_be_emptied_now_stops_no_write(
+    ledger: SqlLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = begun(ledger)
+    ledger.journal(claim, rows(0, 5), handed=5, lease_s=LONG_S)
+    monkeypatch.setattr(sqlite, "LOG_BYTES", 0)
+    found = connection_of(ledger).execute("select ordinal from oag_row")  # not read to its end
+    with pytest.raises(sqlite3.OperationalError):
+        connection_of(ledger).execute("pragma wal_checkpoint(truncate)").fetchall()
+    ledger.absolve(claim)
+    found.close()

@@ -11,13 +11,15 @@ from openautoglm.data import Record, Shard
 from openautoglm.errors import BadRowError
 from openautoglm.jobs.ledger.records import Claim, RowOutcome
 from openautoglm.jobs.running.answering import Answering
+from openautoglm.jobs.running.cache import AnswerCache
 from openautoglm.jobs.running.open_shard import OpenShard, Task
-from openautoglm.jobs.running.tries import Lot, Trouble
+from openautoglm.jobs.running.tries import Lot, Parked, Trouble
 from openautoglm.jobs.spec import JobSpec
 from openautoglm.jobs.work import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 CLAIM: Final = Claim(
     job="j",
@@ -58,9 +60,10 @@ def answered(
     inputs: tuple[str, ...] = (),
     lot: Lot = "usual",
     error: BadRowError | None = None,
+    cache: AnswerCache | None = None,
     **spec: Any,  # noqa: ANN401 - of a job
 ) -> RowOutcome | object:
-    answering = Answering(JobSpec(source="s", sink="t", **spec), Fake(function, inputs))
+    answering = Answering(JobSpec(source="s", sink="t", **spec), Fake(function, inputs), cache)
     shard = OpenShard(CLAIM, lambda _: iter(()), frozenset(), window=1)
     record = Record(key="file:1", position="1", values=values, error=error)
     return answering.answer(Task(shard, 0, record, lot))
@@ -171,3 +174,13 @@ def test_an_error_whose_words_cannot_be_had_is_told_all_the_same() -> None:
         raise SilentError
 
     assert failure(fail, {})["code"] == "SilentError"
+
+
+def test_a_row_that_is_worked_on_alone_does_not_wait_for_its_like(tmp_path: Path) -> None:
+    with AnswerCache(tmp_path / "answers.db", {}, None, lambda _: None) as cache:
+        assert cache.take(cache.key({"a": 1})) is None
+        usual = answered(lambda _: {}, {"a": 1}, cache=cache)
+        assert isinstance(usual, Parked)
+        for lot in ("alone", "last"):
+            alone = answered(lambda _: {"out": 1}, {"a": 1}, cache=cache, lot=lot)
+            assert isinstance(alone, RowOutcome)

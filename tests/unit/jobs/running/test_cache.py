@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from openautoglm.errors import LedgerError
-from openautoglm.jobs.running.answers_file import NAME, clear_answers
+from openautoglm.jobs.running import asked_elsewhere
+from openautoglm.jobs.running.answers_file import NAME, AnswersFile, clear_answers
 from openautoglm.jobs.running.cache import AnswerCache
 from openautoglm.jobs.running.tries import Parked
 from openautoglm.jobs.work import Answer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.unit.jobs.running.conftest import Site
@@ -25,6 +32,28 @@ def cache(
     folder: Path, *, fingerprint: str = "f", takes: tuple[str, ...] | None = None
 ) -> AnswerCache:
     return AnswerCache(folder / "answers.db", {"work": fingerprint}, takes, lambda _: None)
+
+
+@contextmanager
+def another_process(folder: Path) -> Iterator[str]:
+    """Have a process ask for the row `{"a": 1}`; yield what it was told, and kill it at the end."""
+    asking = (
+        "import sys; from pathlib import Path\n"
+        "from openautoglm.jobs.running.cache import AnswerCache\n"
+        "one = AnswerCache(Path(sys.argv[1]), {}, None, print)\n"
+        "print(one.take(one.key({'a': 1})), flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", asking, str(folder / NAME)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
 
 
 def test_same_rows_are_answered_once(site: Site) -> None:
@@ -178,28 +207,14 @@ def test_rows_with_the_same_values_are_answered_once_over_all_processes_of_a_job
 
 def test_a_row_that_a_dead_process_had_is_answered_by_another_one(tmp_path: Path) -> None:
     freed: list[bytes] = []
-    holding = (
-        "import sys; from pathlib import Path\n"
-        "from openautoglm.jobs.running.cache import AnswerCache\n"
-        "one = AnswerCache(Path(sys.argv[1]), {}, None, print)\n"
-        "assert one.take(one.key({'a': 1})) is None\n"
-        "print('has it', flush=True); sys.stdin.read()\n"
-    )
     with AnswerCache(tmp_path / NAME, {}, None, freed.append) as one:
-        other = subprocess.Popen(
-            [sys.executable, "-c", holding, str(tmp_path / NAME)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert other.stdout is not None
-        assert other.stdout.readline() == b"has it\n"
-        key = one.key({"a": 1})
-        assert isinstance(one.take(key), Parked)
-        assert one.is_under_way(key)
-        one.flush()
-        assert freed == []
-        other.kill()
-        other.communicate()
+        with another_process(tmp_path) as said:
+            assert said == "None"
+            key = one.key({"a": 1})
+            assert isinstance(one.take(key), Parked)
+            assert one.is_under_way(key)
+            one.flush()
+            assert freed == []
         one.flush()
         assert freed == [key]
         assert one.take(key) is None
@@ -213,3 +228,59 @@ def test_a_row_that_ends_after_its_worker_did_harms_nothing(tmp_path: Path) -> N
     one.put(first, Answer(outputs={}))
     one.give_up(second)
     one.flush()
+
+
+def test_a_row_that_must_not_wait_is_answered_though_another_process_does(tmp_path: Path) -> None:
+    freed: list[bytes] = []
+    with AnswerCache(tmp_path / NAME, {}, None, freed.append) as one, another_process(tmp_path):
+        key = one.key({"a": 1})
+        assert isinstance(one.take(key), Parked)
+        assert one.take(key, waits=False) is None
+        one.put(key, Answer(outputs={}))
+        assert freed == [key]
+
+
+def test_what_was_begun_where_another_process_left_it_stays_begun(tmp_path: Path) -> None:
+    freed: list[bytes] = []
+    with AnswerCache(tmp_path / NAME, {}, None, freed.append) as one:
+        key = one.key({"a": 1})
+        with another_process(tmp_path):
+            assert isinstance(one.take(key), Parked)
+        assert one.take(key) is None
+        one.flush()
+        with another_process(tmp_path) as said:
+            assert "Parked" in said
+        assert freed == []
+        one.put(key, Answer(outputs={}))
+        assert freed == [key]
+
+
+def test_a_disk_without_locks_fails_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks here")
+
+    without = SimpleNamespace(lockf=refuse, LOCK_EX=1, LOCK_NB=2, LOCK_UN=4)
+    monkeypatch.setattr(asked_elsewhere, "_FCNTL", without)
+    with cache(tmp_path) as one:
+        key = one.key({"a": 1})
+        for _ in range(2):
+            assert one.take(key) is None
+            one.give_up(key)
+
+
+def test_what_an_earlier_version_kept_takes_no_room(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / NAME)) as earlier:
+        earlier.execute("create table answer(key blob, outputs blob)")
+        earlier.execute("insert into answer values (x'00', zeroblob(1000000))")
+        earlier.commit()
+    with closing(AnswersFile(tmp_path / NAME, 1 << 16)) as file:
+        file.write({b"k": {"out": 1}})
+        assert file.read(b"k") == {"out": 1}
+
+
+def test_many_may_open_a_fresh_file_at_once(tmp_path: Path) -> None:
+    def use(number: int) -> None:
+        AnswersFile(tmp_path / str(number // 4) / NAME, 1 << 16).close()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(use, range(80)))

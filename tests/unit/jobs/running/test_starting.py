@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,7 +53,10 @@ def test_who_is_told_to_end_waits_no_longer() -> None:
 
 def test_a_server_that_is_down_when_a_worker_starts_pauses_the_job(site: Site) -> None:
     site.rows(1)
-    site.plan(None, template="{n}", model="http://127.0.0.1:9/v1", options={"max_retries": 0})
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+    site.plan(None, template="{n}", model=url, options={"max_retries": 0})
 
     report = site.work(is_told=lambda: True)
 

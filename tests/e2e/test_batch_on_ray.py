@@ -20,7 +20,7 @@ import pytest
 from openautoglm.errors import ClusterError
 from openautoglm.jobs.batch_job import BatchJob
 from openautoglm.jobs.home import open_at
-from openautoglm.jobs.notes import WORKER, Began, Notes
+from openautoglm.jobs.notes import DIED, WORKER, Began, Notes
 from openautoglm.jobs.run import Run
 from openautoglm.testing.versions import until
 
@@ -37,12 +37,27 @@ WORK: Final = """
 import os, time
 from pathlib import Path
 
-CALLS = os.open(os.environ["OPENAUTOGLM_TEST_CALLS"], os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+NOTED = Path(os.environ["OPENAUTOGLM_TEST_CALLS"])
+CALLS = os.open(NOTED, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+GATE = NOTED.with_name("gate")
+LONGEST_S = 300.0
+
+def wait_for_gate():
+    ends_s = time.monotonic() + LONGEST_S
+    while not GATE.exists() and time.monotonic() < ends_s:
+        time.sleep(0.01)
 
 def slow(row):
     os.write(CALLS, b".")
     time.sleep(0.005)
     return {"twice": row["n"] * 2}
+
+def slow_then_gated(row):
+    NOTED.with_name(f"at-work-{os.getpid()}").touch()
+    answer = slow(row)
+    if row["n"] >= 1000:
+        wait_for_gate()
+    return answer
 
 def deadly(row):
     if row["n"] == 7:
@@ -50,8 +65,8 @@ def deadly(row):
     return {"twice": row["n"] * 2}
 
 def gated(row):
-    while row["n"] >= 10 and not Path("gate").exists():
-        time.sleep(0.01)
+    if row["n"] >= 10:
+        wait_for_gate()
     return {"twice": row["n"] * 2}
 """
 CONCURRENCY: Final = 8
@@ -65,7 +80,7 @@ class Site:
 
     def __init__(self, folder: Path, ledger: str, nodes: RayNodes) -> None:
         self.ledger, self.nodes = ledger, nodes
-        self.calls = folder / "calls"
+        self.calls, self.gate = folder / "calls", folder / "gate"
         self._folder = folder
         self.sink = folder / "out.jsonl"
 
@@ -88,6 +103,16 @@ class Site:
             noted = [e.data for e in ledger.events(run.id, limit=1000) if e.kind == WORKER]
         found = [msgspec.json.decode(data, type=Began).presence for data in noted]
         return [presence for presence in found if not presence.is_gone()]
+
+    def at_work(self) -> int:
+        """Return how many workers began a row of a gated job."""
+        return len(list(self._folder.glob("at-work-*")))
+
+    def endings(self, run: Run) -> list[str]:
+        """Return how workers ended that should not have."""
+        with closing(open_at(self.ledger)) as ledger:
+            noted = [e.data for e in ledger.events(run.id, limit=1000) if e.kind == DIED]
+        return [str(json.loads(data)["said"]) for data in noted]
 
     def kill_driver(self, run: Run) -> None:
         """Kill the driver of a job as the kernel does."""
@@ -116,8 +141,9 @@ def site(
     monkeypatch.setenv("OPENAUTOGLM_TEST_CALLS", str(tmp_path / "calls"))
     monkeypatch.setenv("OPENAUTOGLM_WORKER_GRACE_S", "0.1")
     monkeypatch.delenv("OPENAUTOGLM_ENGINE", raising=False)
-    yield Site(tmp_path, postgres_url, ray_nodes)
-    (tmp_path / "gate").touch()
+    made = Site(tmp_path, postgres_url, ray_nodes)
+    yield made
+    made.gate.touch()
 
 
 def raylet_of(worker: Presence) -> int:
@@ -139,12 +165,14 @@ def wait_for(run: Run, done: int) -> None:
 
 
 def test_a_node_that_is_killed_costs_no_row_and_doubles_none(site: Site) -> None:
-    run = site.submit(site.job("slow", 3000))
-    until(lambda: len(site.workers(run)) == 2, timeout_s=LONGEST_S)
+    run = site.submit(site.job("slow_then_gated", 3000))
+    until(lambda: len(site.workers(run)) == site.at_work() == 2, timeout_s=LONGEST_S)
     assert len({raylet_of(worker) for worker in site.workers(run)}) == 2
     wait_for(run, 500)
     site.nodes.kill(site.nodes.nodes.pop())
     site.nodes.nodes.append(site.nodes.add())
+    until(lambda: "lost" in site.endings(run), timeout_s=LONGEST_S)
+    site.gate.touch()
     assert run.wait(LONGEST_S).state == "done"
     site.check(3000, kills=1)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.ray_nodes import RayNodes
 
-    from openautoglm.jobs.crews.crew import Crew
+    from openautoglm.jobs.crews.crew import Crew, News
 
 WORK: Final = """
 import os, time
@@ -45,6 +45,25 @@ def endless(row):
 """
 LONGEST_S: Final = 60.0
 T = TypeVar("T", Began, Ended)
+
+
+class Hearing:
+    """News of a crew, each of which is told once, to whoever waits for its kind."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._kept: list[News] = []
+
+    def next(self, kind: type[T]) -> T:
+        """Return the next news of a kind, and keep the others."""
+        ends_s = time.monotonic() + LONGEST_S
+        while True:
+            for news in self._kept:
+                if isinstance(news, kind):
+                    self._kept.remove(news)
+                    return news
+            assert time.monotonic() < ends_s, f"no {kind.__name__} in {LONGEST_S} s"
+            self._kept += self._crew.wait(1.0)
 
 
 class Place:
@@ -90,24 +109,14 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     return Place(tmp_path, Engine.read(nodes.address))
 
 
-def heard(crew: Crew, kind: type[T]) -> T:
-    """Return the next news of a kind."""
-    ends_s = time.monotonic() + LONGEST_S
-    while time.monotonic() < ends_s:
-        found = [news for news in crew.wait(1.0) if isinstance(news, kind)]
-        if found:
-            return found[0]
-    raise AssertionError(f"no {kind.__name__} in {LONGEST_S} s")
-
-
 def test_a_worker_is_heard_to_begin_and_to_end_with_its_report(place: Place) -> None:
     with place.crew("double") as crew:
         owner = crew.start(0)
         assert crew.running == {0}
-        began = heard(crew, Began)
+        news = Hearing(crew)
+        began = news.next(Began)
         assert (began.index, began.owner) == (0, owner)
-        assert began.presence.is_here()
-        ended = heard(crew, Ended)
+        ended = news.next(Ended)
         assert crew.running == frozenset()
     assert (ended.owner, ended.code, ended.ending) == (owner, 0, "returned")
     assert ended.report is not None
@@ -119,7 +128,7 @@ def test_a_worker_is_heard_to_begin_and_to_end_with_its_report(place: Place) -> 
 def test_crashes_and_kills_are_told_apart_by_their_exit_codes(place: Place) -> None:
     with place.crew("deadly") as crew:
         first = crew.start(0)
-        ended = heard(crew, Ended)
+        ended = Hearing(crew).next(Ended)
         assert (ended.owner, ended.code, ended.report, ended.ending) == (first, 66, None, "crashed")
         assert ended.how.startswith("ended with exit code 66")
 
@@ -127,9 +136,11 @@ def test_crashes_and_kills_are_told_apart_by_their_exit_codes(place: Place) -> N
 def test_a_worker_that_somebody_kills_says_nothing_against_its_rows(place: Place) -> None:
     with place.crew("endless") as crew:
         crew.start(3)
-        began = heard(crew, Began)
+        news = Hearing(crew)
+        began = news.next(Began)
+        assert began.presence.is_here()
         os.kill(began.presence.pid, signal.SIGKILL)
-        ended = heard(crew, Ended)
+        ended = news.next(Ended)
         assert (ended.index, ended.code, ended.ending) == (3, -9, "killed")
 
 
@@ -139,7 +150,7 @@ def test_workers_that_are_told_to_end_give_their_shards_back(
     monkeypatch.setenv("OPENAUTOGLM_WORKER_GRACE_S", "0.1")
     with place.crew("endless") as crew:
         crew.start(0)
-        heard(crew, Began)
+        Hearing(crew).next(Began)
         until((tmp_path / "reached").exists, timeout_s=LONGEST_S)
         (ended,) = crew.stop()
     assert ended.is_told
@@ -147,10 +158,18 @@ def test_workers_that_are_told_to_end_give_their_shards_back(
     assert (ended.report.why, ended.ending) == ("told", "returned")
 
 
+def test_a_worker_that_is_told_to_end_before_it_began_is_heard_of(place: Place) -> None:
+    with place.crew("double") as crew:
+        owner = crew.start(0)
+        (ended,) = crew.stop()
+        assert crew.running == frozenset()
+    assert (ended.index, ended.owner, ended.is_told) == (0, owner, True)
+
+
 def test_leaving_a_crew_leaves_no_process(place: Place, tmp_path: Path) -> None:
     with place.crew("endless") as crew:
         crew.start(0)
-        began = heard(crew, Began)
+        began = Hearing(crew).next(Began)
         until((tmp_path / "reached").exists, timeout_s=LONGEST_S)
     until(began.presence.is_gone, timeout_s=LONGEST_S)
 
@@ -158,7 +177,7 @@ def test_leaving_a_crew_leaves_no_process(place: Place, tmp_path: Path) -> None:
 def test_a_worker_that_cannot_begin_says_why(place: Place) -> None:
     with place.crew("double", job="none") as crew:
         crew.start(0)
-        ended = heard(crew, Ended)
+        ended = Hearing(crew).next(Ended)
     assert ended.report is not None
     assert ended.report.why == "unfit"
     assert ended.report.error is not None

@@ -6,6 +6,7 @@ the process then; so it is asked before, by what every gRPC server says first. I
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import dataclass
 from typing import Final, final
@@ -20,6 +21,8 @@ HELLO: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0,
 FRAME: Final = 9
 """Bytes of a frame's header; the fourth is its type."""
 SETTINGS: Final = 4
+TLS: Final = "RAY_USE_TLS"
+"""Ray's variable. Where it is set, a port that is open is all that is looked at."""
 MOST_PORT: Final = 65535
 
 
@@ -67,13 +70,15 @@ class Address:
 
 
 def probe(address: Address, *, timeout_s: float = PROBE_S) -> None:
-    """Say hello to the server at an address.
+    """Say hello to the server at an address, unless it speaks TLS.
 
     Raises:
         ClusterError: nothing is there, or something that is no gRPC server.
     """
     try:
         with socket.create_connection((address.host, address.port), timeout_s) as server:
+            if os.environ.get(TLS, "").lower() in {"1", "true"}:
+                return
             server.settimeout(timeout_s)
             server.sendall(HELLO)
             first = server.recv(FRAME)

@@ -170,7 +170,7 @@ def _connect(
 ) -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if place is not None:
-        _bounded(lambda: ray.init(str(place), **options), f"the Ray cluster at {place}", over)
+        _bounded(lambda: ray.init(str(place), **options), ray, f"the Ray cluster at {place}", over)
         return
     if not may_start:
         raise ClusterError(
@@ -179,10 +179,12 @@ def _connect(
             fix="start one: ray start --head; or make it a node: oag worker join HEAD:PORT",
         )
     options["include_dashboard"] = False
-    _bounded(lambda: ray.init("local", **options), "Ray on this machine", over)
+    _bounded(lambda: ray.init("local", **options), ray, "Ray on this machine", over)
 
 
-def _bounded(connect: Callable[[], object], what: str, over: threading.Event) -> None:
+def _bounded(
+    connect: Callable[[], object], ray: ModuleType, what: str, over: threading.Event
+) -> None:
     """Connect in a thread, which leaves signals to this process, and which may be given up.
 
     It lives until the connection is over: the kernel ends what a thread started when that ends.
@@ -191,7 +193,7 @@ def _bounded(connect: Callable[[], object], what: str, over: threading.Event) ->
         ClusterError: it took too long, or failed.
     """
     failed: list[BaseException] = []
-    is_done = threading.Event()
+    is_done, is_given_up = threading.Event(), threading.Event()
 
     def held() -> None:
         try:
@@ -201,9 +203,14 @@ def _bounded(connect: Callable[[], object], what: str, over: threading.Event) ->
             over.set()
         is_done.set()
         over.wait()
+        if is_given_up.is_set() and not failed:  # it came after all, and nobody wants it
+            with contextlib.suppress(Exception):
+                ray.shutdown()
 
     threading.Thread(target=held, name="openautoglm-ray", daemon=True).start()
     if not is_done.wait(LIMIT_S) or failed:
+        is_given_up.set()
+        over.set()
         why = " ".join(str(failed[0]).split())[:500] if failed else f"not in {LIMIT_S:g} s"
         raise ClusterError(
             f"{what} cannot be joined",

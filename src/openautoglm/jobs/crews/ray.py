@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self, final
 
 import msgspec
@@ -100,6 +100,7 @@ class RayCrew:
 
     def wait(self, timeout_s: float) -> list[News]:
         """See `Crew.wait`."""
+        self._look()  # before anything is heard, which would be lost where this raises
         waiting = {ref: placed for placed in self._running.values() for ref in _awaited(placed)}
         if not waiting:
             time.sleep(timeout_s)
@@ -113,20 +114,21 @@ class RayCrew:
         found: list[News] = []
         for placed in {waiting[ref].index: waiting[ref] for ref in ready}.values():
             found += self._heard(placed, ready)
-        self._look()
         return found
 
     def stop(self, grace_s: float = GRACE_S) -> list[Ended]:
         """See `Crew.stop`."""
         if self._silent >= SILENT:  # nobody is there to be told
             grace_s = 0.0
+        found: list[Ended] = []
         for placed in list(self._running.values()):
             placed.is_told = True
             if placed.began is None:
                 self._ask(placed, "tell_to_end")
             else:  # it waits for a node, or is about to begin
+                found.append(_lost(placed))
                 self._drop(placed)
-        found = self._ends(grace_s)
+        found += self._ends(grace_s)
         for placed in self._running.values():
             self._ask(placed, "kill")
         found += self._ends(KILLED_S if self._silent < SILENT else 0.0)
@@ -168,9 +170,7 @@ class RayCrew:
         if placed.end in ready:
             ended = self._answer(placed, placed.end)
             self._drop(placed)
-            if not isinstance(ended, Ended):
-                ended = _lost(placed)
-            found.append(replace(ended, is_told=placed.is_told))
+            found.append(ended if isinstance(ended, Ended) else _lost(placed))
         return found
 
     def _answer(self, placed: _Placed, ref: Any) -> Began | Ended | None:  # noqa: ANN401 - of a package without types
@@ -205,6 +205,8 @@ class RayCrew:
             return
         self._looked_s = now_s
         self._check_head()
+        if self._silent:  # Ray would wait for its answer
+            return
         is_waiting = any(placed.began is not None for placed in self._running.values())
         if not is_waiting or not self._lacks():
             self._lacks_since_s = now_s

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from openautoglm.errors import ClusterError
-from openautoglm.jobs.crews.address import HELLO, Address, probe
+from openautoglm.jobs.crews.address import HELLO, TLS, Address, probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+LONGEST_S = 30.0
 
 
 @contextmanager
@@ -25,19 +28,21 @@ def server(answer: bytes | None) -> Iterator[Address]:
         connection, _ = listening.accept()
         with connection:
             heard = b""
-            while len(heard) < len(HELLO):
-                heard += connection.recv(len(HELLO))
+            while len(heard) < len(HELLO) and (more := connection.recv(len(HELLO))):
+                heard += more
             if answer is None:
                 over.wait()
             else:
                 connection.sendall(answer)
 
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield Address.read(f"127.0.0.1:{listening.getsockname()[1]}")
-        over.set()
-        thread.join()
+        try:
+            yield Address.read(f"127.0.0.1:{listening.getsockname()[1]}")
+        finally:
+            over.set()
+            thread.join(LONGEST_S)
 
 
 def test_a_server_of_grpc_is_taken_for_one() -> None:
@@ -56,6 +61,15 @@ def test_a_server_that_says_nothing_is_not_waited_for() -> None:
     with server(None) as address, pytest.raises(ClusterError) as found:
         probe(address, timeout_s=0.05)
     assert found.value.got == "it did not answer in 0.05 s"
+
+
+def test_a_server_of_tls_is_not_talked_to_in_plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TLS, "1")
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        probe(Address.read(f"127.0.0.1:{listening.getsockname()[1]}"))
+        connection, _ = listening.accept()
+        with connection:
+            assert connection.recv(1) == b""
 
 
 def test_a_port_where_nothing_listens_is_refused() -> None:

@@ -80,14 +80,7 @@ def _versions(name: str, answer: Answer, here: Answer) -> Iterator[Finding]:
     version = here.openautoglm or ""
     install = f'pip install "openautoglm[ray]=={version}"'
     if not answer.said:
-        is_there = answer.openautoglm is not None
-        yield Finding(
-            node=name,
-            what="openautoglm",
-            problem="it cannot be started there" if is_there else "it is not installed there",
-            got=_last_line(answer.complaint) or f"exit code {answer.code}",
-            fix=f"in the environment of Ray on that node: {install}",
-        )
+        yield _mute(name, answer, install)
     pairs = (
         ("python", _minor(answer.python), _minor(here.python), "use the same Python"),
         ("ray", answer.ray, here.ray, f'pip install "ray=={here.ray}"'),
@@ -98,6 +91,31 @@ def _versions(name: str, answer: Answer, here: Answer) -> Iterator[Finding]:
             got = f"{there}; the driver has {expected}"
             problem = "another version than the driver's"
             yield Finding(node=name, what=what, problem=problem, got=got, fix=fix)
+
+
+def _mute(name: str, answer: Answer, install: str) -> Finding:
+    """Return why the openautoglm of a node said nothing."""
+    what = "openautoglm"
+    if answer.code is None:
+        return _late(name, what, answer)
+    is_there = answer.openautoglm is not None
+    return Finding(
+        node=name,
+        what=what,
+        problem="it cannot be started there" if is_there else "it is not installed there",
+        got=_last_line(answer.complaint) or f"exit code {answer.code}",
+        fix=f"in the environment of Ray on that node: {install}",
+    )
+
+
+def _late(name: str, what: str, answer: Answer) -> Finding:
+    fix = HANGS.get(what, "see what the node is busy with")
+    return Finding(
+        node=name,
+        what=what,
+        problem=f"no answer within {answer.limit_s:g} s",
+        fix=f"{fix}, or give it longer: --timeout-s",
+    )
 
 
 def _own(answer: Answer) -> str | None:
@@ -142,13 +160,7 @@ def _unfinished(name: str, answer: Answer) -> Iterator[Finding]:
     if not last.is_begun:
         return
     if answer.code is None:
-        yield Finding(
-            node=name,
-            what=last.topic,
-            problem=f"no answer within {answer.limit_s:g} s",
-            fix=HANGS.get(last.topic, "see what the node is busy with")
-            + ", or give it longer: --timeout-s",
-        )
+        yield _late(name, last.topic, answer)
         return
     yield Finding(
         node=name,

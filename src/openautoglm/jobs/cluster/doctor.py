@@ -7,6 +7,7 @@ findings about the cluster as a whole. Runs nothing of the job.
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -132,7 +133,8 @@ def _files_of_one_machine(spec: JobSpec) -> Iterator[Finding]:
 
 def _fitting(needs: Mapping[str, float], node: Mapping[str, float]) -> int:
     """Return how many workers a node holds that holds nothing else."""
-    return min(int(node.get(name, 0.0) / amount + 1e-6) for name, amount in needs.items() if amount)
+    counts = (int(node.get(name, 0.0) / amount + 1e-6) for name, amount in needs.items() if amount)
+    return min(counts, default=sys.maxsize)
 
 
 def _facts(name: str, answer: Answer, resources: Mapping[str, float]) -> NodeFacts:

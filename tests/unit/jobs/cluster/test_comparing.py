@@ -98,6 +98,12 @@ def test_a_program_that_did_not_start_is_told_by_its_last_words() -> None:
         )
 
 
+def test_a_program_that_said_nothing_in_its_time_is_not_told_to_be_missing() -> None:
+    (found,) = compare("n", replace(WHOLE, said=(), code=None), WHOLE, spec=spec())
+    assert (found.what, found.problem) == ("openautoglm", "no answer within 45 s")
+    assert "--timeout-s" in found.fix
+
+
 def test_weights_need_no_memory_where_a_gpu_takes_them_nor_on_the_driver() -> None:
     little = replace(WHOLE, memory_bytes=GIB * 3 // 4)
     assert list(compare("n", little, WHOLE, spec=spec()))
@@ -131,6 +137,10 @@ NODES = (
     Node(id="1", name="10.0.0.1", resources={"CPU": 2.0}),
     Node(id="2", name="10.0.0.2", resources={"CPU": 4.0, "oag-camera": 1.0}),
 )
+
+
+def test_workers_that_need_nothing_fit_anywhere() -> None:
+    assert list(of_cluster(spec(resources={"CPU": 0}, workers=99), NODES)) == []
 
 
 def test_what_no_node_has_is_a_finding_and_too_few_places_are_a_note() -> None:

@@ -98,9 +98,9 @@ def test_what_hangs_is_named_and_ended(desk: Desk, monkeypatch: pytest.MonkeyPat
     desk.number(3)
     spec = module(desk, HANGS, monkeypatch)
 
-    (found,) = findings(ask_here(Question(spec=spec), 5), spec)
+    (found,) = findings(ask_here(Question(spec=spec), 10), spec)
 
-    assert (found.node, found.what, found.problem) == (NODE, "work", "no answer within 5 s")
+    assert (found.node, found.what, found.problem) == (NODE, "work", "no answer within 10 s")
     assert "--timeout-s" in found.fix
 
 

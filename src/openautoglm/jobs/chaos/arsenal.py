@@ -111,6 +111,7 @@ class Arsenal:
         url = BusyTables.url_of_job(self._ledger) if is_far else self._ledger
         found = {
             "OPENAUTOGLM_LEDGER": url,  # not an argument: it may hold a password
+            "OPENAUTOGLM_ENGINE": "local",  # no processes but those of this machine can be hit
             "TMPDIR": str(self._temporary),
             VARIABLE: str(self._calls),
         }

@@ -256,7 +256,8 @@ class _Assault:
             try:
                 is_met = self._arsenal.lasting[kind].hold(for_s, self._over, chance)
             finally:
-                self._turns += () if is_met else (kind,)
+                if not is_met:
+                    self._turns.append(kind)
                 self.tally.ended(kind, is_met=is_met)
                 self._tell(f"{kind}: for {for_s:.1f} s{'' if is_met else ', nobody met it'}")
 

@@ -54,7 +54,7 @@ def test_every_row_is_there_once_whatever_is_killed(desk: Desk) -> None:
 
 
 def test_a_stopped_worker_that_wakes_doubles_nothing(desk: Desk) -> None:
-    desk.number(600)
+    desk.number(1500)
     job = desk.job(function="job_functions:slow", workers=2, concurrency=4, shard_rows=50)
 
     report = assault(
@@ -68,8 +68,18 @@ def test_a_stopped_worker_that_wakes_doubles_nothing(desk: Desk) -> None:
         folder=desk.folder,
     )
 
+    assert report.faults["pause"] > 0
     assert report.is_exact
-    assert report.answered == 600
+    assert report.answered == 1500
+
+
+def test_an_attack_is_on_this_machine_whatever_engine_the_settings_name(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAUTOGLM_ENGINE", "ray")  # which refuses a ledger in a file
+    desk.number(20)
+    job = desk.job(id_column="n")
+    assert assault(planned(desk, job), job, faults=0, folder=desk.folder).is_good
 
 
 def test_a_job_that_pauses_by_itself_is_not_resumed_for_ever(desk: Desk) -> None:

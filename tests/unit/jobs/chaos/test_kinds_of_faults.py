@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from openautoglm.jobs.chaos.kinds import Kind
     from openautoglm.jobs.spec import JobSpec
 
+LONGEST_S = 60.0
 OF_DISKS: tuple[Kind, ...] = ("torn-file", "disk-full", "disk-error", "busy", "clock-jump")
 
 
@@ -134,11 +135,14 @@ def commanded(server: PostgresServer, folder: Path) -> Iterator[str]:
             server.start()
             done.write_text("it runs\n")
 
-    thread = threading.Thread(target=serve)
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
-    yield f"echo again > {asked} && cat {done}"
-    asked.write_text("end\n")
-    thread.join()
+    try:
+        yield f"echo again > {asked} && cat {done}"
+    finally:
+        if thread.is_alive():  # else nobody reads it
+            asked.write_text("end\n")
+        thread.join(LONGEST_S)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def engine_at(url: str) -> AutoGLM:
     """Return a model that gives up at once."""
-    return AutoGLM(url, max_retries=0, timeout_s=0.3)
+    return AutoGLM(url, max_retries=0, timeout_s=2.0)
 
 
 class Always(random.Random):

@@ -16,12 +16,13 @@ import msgspec
 from openautoglm.data.location import read_location
 from openautoglm.errors import JobNotFoundError, JobStateError
 from openautoglm.jobs.background import start_driver
+from openautoglm.jobs.charge import is_left
 from openautoglm.jobs.checking import check
 from openautoglm.jobs.crews.engine import Engine
 from openautoglm.jobs.fingerprints import fingerprint
 from openautoglm.jobs.home import ledger_url, open_at
 from openautoglm.jobs.ledger.records import ENDED
-from openautoglm.jobs.reviving import may_be_revived
+from openautoglm.jobs.reviving import UNDER_WAY, may_be_revived
 
 if TYPE_CHECKING:
     from openautoglm.jobs.ledger.ledger import Ledger
@@ -112,8 +113,9 @@ class LocalLauncher:
         try:
             start_driver(job, self._url, self._engine.name)
         except JobStateError:
-            if self.state_of(job) == "planned":  # else another scheduler was quicker
-                raise
+            with closing(open_at(self._url)) as ledger:
+                if ledger.job(job).state in UNDER_WAY and is_left(ledger, job):
+                    raise  # else another scheduler was quicker
 
     def revive(self, job: str) -> bool:
         """Go on with a job whose driver was killed; see `Launcher`."""

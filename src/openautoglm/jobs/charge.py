@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Self, final
 
 from openautoglm.errors import JobStateError, LedgerError
 from openautoglm.jobs.home import open_at
+from openautoglm.jobs.ledger.deaths import PROBE
 from openautoglm.jobs.notes import Notes
 from openautoglm.jobs.presence import presence_of
 
@@ -37,7 +38,7 @@ def is_left(ledger: Ledger, job: str) -> bool:
     last = Notes(ledger, job).driver()
     if last is not None and last.presence.is_gone():
         ledger.leave_charge(job, last.owner, is_gone=True)
-    probe = f"probe-{os.urandom(6).hex()}"
+    probe = f"{PROBE}{os.urandom(6).hex()}"
     if not ledger.take_charge(job, probe, lease_s=PROBE_S):
         return False
     ledger.leave_charge(job, probe)

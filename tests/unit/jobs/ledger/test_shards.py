@@ -9,6 +9,7 @@ import pytest
 
 from openautoglm.data import Receipt, Shard
 from openautoglm.errors import FencedError, JobNotFoundError, JobStateError
+from openautoglm.jobs.ledger.deaths import PROBE
 from openautoglm.jobs.ledger.records import Claim, Ending, Evidence, Met, RowOutcome
 
 if TYPE_CHECKING:
@@ -311,3 +312,12 @@ def test_a_driver_that_did_not_give_its_job_back_is_evidence_of_kills(
     ledger.leave("w1", "killed")
     evidence = taken(ledger, job, "w2").evidence
     assert (evidence.killed, len(evidence.here)) == (3, 1)
+
+
+def test_who_only_looked_for_a_driver_is_no_evidence_of_kills(ledger: SqlLedger, job: str) -> None:
+    assert ledger.take_charge(job, f"{PROBE}1", lease_s=ENDED_S)
+    assert ledger.take_charge(job, f"{PROBE}2", lease_s=LONG_S)
+    ledger.leave_charge(job, f"{PROBE}2", is_gone=True)
+    ledger.suspect(taken(ledger, job, "w1"), 3)
+    ledger.leave("w1", "killed")
+    assert taken(ledger, job, "w2").evidence.killed == 1

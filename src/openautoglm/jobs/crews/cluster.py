@@ -8,6 +8,7 @@ nothing of jobs.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import logging
 import os
 import threading
@@ -36,8 +37,10 @@ LIMIT_S: Final = 60.0
 QUIET: Final[Mapping[str, str]] = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",
 }
-"""Environment of Ray, where the user says nothing else: it tells nobody, and little."""
+"""Environment of Ray, where the user says nothing else: it tells nobody, and little, and leaves
+signals to others: WebAssembly's traps are signals, which it would take for crashes."""
 
 
 def ray_module() -> ModuleType:
@@ -182,6 +185,17 @@ def _connect(
     _bounded(lambda: ray.init("local", **options), ray, "Ray on this machine", over)
 
 
+@contextmanager
+def _own_faults() -> Iterator[None]:
+    """Undo that Ray turns `faulthandler` on, which raises traps again where nobody knows them."""
+    was_on = faulthandler.is_enabled()
+    try:
+        yield
+    finally:
+        if not was_on:
+            faulthandler.disable()
+
+
 def _bounded(
     connect: Callable[[], object], ray: ModuleType, what: str, over: threading.Event
 ) -> None:
@@ -197,7 +211,8 @@ def _bounded(
 
     def held() -> None:
         try:
-            connect()
+            with _own_faults():
+                connect()
         except BaseException as error:  # noqa: BLE001 - Ray ends processes by `SystemExit`
             failed.append(error)
             over.set()

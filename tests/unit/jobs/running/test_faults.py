@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -267,6 +269,19 @@ def test_deaths_are_not_held_against_a_shard_when_all_rows_that_may_be_guilty_ca
     assert claim.crashes == 0
 
 
+def is_asleep(process: Worker, site: Site) -> bool:
+    """Stop a worker, unless that is in the midst of a transaction: nobody else could go on then."""
+    process.send_signal(signal.SIGSTOP)
+    with closing(sqlite3.connect(site.folder / "ledger.db", timeout=0.2)) as ledger:
+        try:
+            ledger.execute("begin immediate")
+        except sqlite3.OperationalError:
+            process.send_signal(signal.SIGCONT)
+            return False
+        ledger.rollback()
+    return True
+
+
 def test_a_worker_that_slept_while_its_lease_was_given_away_writes_nothing(site: Site) -> None:
     site.rows(10)
     (site.folder / "sleeper.py").write_text(SLEEPER)
@@ -274,7 +289,7 @@ def test_a_worker_that_slept_while_its_lease_was_given_away_writes_nothing(site:
     process, orders = site.start(lease_s=0.5)
     until((site.folder / "begun").exists, 30)
     until(lambda: site.ledger.counts(JOB).ok > 0)
-    process.send_signal(signal.SIGSTOP)
+    until(lambda: is_asleep(process, site), 30)
     another, _ = site.start()
     assert site.heard(another).why == "done"  # it waited until the lease ran out
     before = site.answers()

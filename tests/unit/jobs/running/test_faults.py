@@ -20,6 +20,7 @@ from openautoglm.testing.versions import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from subprocess import Popen
 
     from tests.unit.jobs.running.conftest import Site, Worker
 
@@ -269,7 +270,7 @@ def test_deaths_are_not_held_against_a_shard_when_all_rows_that_may_be_guilty_ca
     assert claim.crashes == 0
 
 
-def is_asleep(process: Worker, site: Site) -> bool:
+def is_asleep(process: Popen[bytes], site: Site) -> bool:
     """Stop a worker, unless that is in the midst of a transaction: nobody else could go on then."""
     process.send_signal(signal.SIGSTOP)
     with closing(sqlite3.connect(site.folder / "ledger.db", timeout=0.2)) as ledger:

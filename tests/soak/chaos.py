@@ -102,11 +102,14 @@ def commanded(server: PostgresServer, folder: Path) -> Iterator[str]:
             server.start()
             done.write_text("it runs\n")
 
-    thread = threading.Thread(target=serve)
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
-    yield f"echo again > {asked} && cat {done}"
-    asked.write_text("end\n")
-    thread.join()
+    try:
+        yield f"echo again > {asked} && cat {done}"
+    finally:
+        if thread.is_alive():  # else nobody reads it
+            asked.write_text("end\n")
+        thread.join()
 
 
 def main() -> None:
